@@ -1,0 +1,115 @@
+package mirror
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// The kinds of failure every edge (page, API, git, go, ssh, exit code) has an
+// answer for. Compare with errors.Is. Text that matches one of these is meant
+// for the user; any other error is for the log.
+var (
+	// ErrNotFound: no such repository, module, user, … or none that the caller may see.
+	ErrNotFound = errors.New("not found")
+	// ErrInvalid: what was asked cannot be right, however often it is asked.
+	ErrInvalid = errors.New("invalid")
+	// ErrExists: the name is taken, or somebody else changed the thing first.
+	ErrExists = errors.New("already exists")
+	// ErrDenied: the caller is known, and may not.
+	ErrDenied = errors.New("not allowed")
+	// ErrSignIn: the caller is not known; signing in may help.
+	ErrSignIn = errors.New("sign-in required")
+	// ErrUpstream: the upstream, or the road to it, is in trouble; later may work.
+	ErrUpstream = errors.New("upstream unavailable")
+	// ErrHeld: a person must decide before this goes on.
+	ErrHeld = errors.New("held for a decision")
+	// ErrIntegrity: content is not what a hash promised.
+	ErrIntegrity = errors.New("integrity")
+	// ErrBusy: a limit is reached; the same call works later.
+	ErrBusy = errors.New("busy")
+)
+
+// Code names an entry of the error catalogue, "E1105". Codes are stable: people
+// search for them and alerts are keyed by them.
+type Code string
+
+// The catalogue. The first digit says whose trouble it is: 1 upstream and
+// mirroring, 2 modules, 3 git clients, 4 what somebody typed or has on disk,
+// 5 the server itself.
+const (
+	CodeDNS         Code = "E1101"
+	CodeConnect     Code = "E1102"
+	CodeTLS         Code = "E1103"
+	CodeNotGit      Code = "E1104"
+	CodeStalled     Code = "E1105"
+	CodeCorrupt     Code = "E1106"
+	CodeRedirect    Code = "E1107"
+	CodeBlocked     Code = "E1108"
+	CodeSelf        Code = "E1109"
+	CodeAuth        Code = "E1201"
+	CodeThrottled   Code = "E1202"
+	CodeGone        Code = "E1203"
+	CodeServer      Code = "E1205"
+	CodeDisk        Code = "E1301"
+	CodeFsck        Code = "E1304"
+	CodeLocal       Code = "E1305"
+	CodeInterrupted Code = "E1306"
+	CodeTagMoved    Code = "E1401"
+	CodeNotMirrored Code = "E2104"
+	CodeNoVersion   Code = "E2105"
+	CodeModuleSum   Code = "E2106"
+	CodeModuleBad   Code = "E2108"
+	CodeBadURL      Code = "E4003"
+	CodeBadPath     Code = "E4004"
+)
+
+// Problem is a failure as a person wants to hear it: what happened, why, and
+// what to do next. Raw is what the tool or the peer said, at most a few KB,
+// with secrets already cut out.
+type Problem struct {
+	Code Code   `json:"code"`
+	Kind error  `json:"-"`
+	What string `json:"what"`
+	Why  string `json:"why,omitempty"`
+	Do   string `json:"do,omitempty"`
+	Raw  string `json:"raw,omitempty"`
+}
+
+// Error is the fact and its cause on one line, led by the code.
+func (p *Problem) Error() string {
+	var b strings.Builder
+	if p.Code != "" {
+		fmt.Fprintf(&b, "%s: ", p.Code)
+	}
+	b.WriteString(p.What)
+	if p.Why != "" {
+		b.WriteString(": ")
+		b.WriteString(p.Why)
+	}
+	return b.String()
+}
+
+// Unwrap makes errors.Is(err, ErrUpstream) and friends work.
+func (p *Problem) Unwrap() error { return p.Kind }
+
+// AsProblem returns err as a Problem: the one inside it, or one made of its
+// text when err has a kind, or an unexplained internal one (whose text is for
+// the log, so What does not repeat it).
+func AsProblem(err error) *Problem {
+	if err == nil {
+		return nil
+	}
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	for _, kind := range []error{
+		ErrNotFound, ErrInvalid, ErrExists, ErrDenied, ErrSignIn, ErrUpstream, ErrHeld, ErrIntegrity, ErrBusy,
+	} {
+		if errors.Is(err, kind) {
+			return &Problem{Kind: kind, What: err.Error()}
+		}
+	}
+	return &Problem{What: "internal error"}
+}

@@ -1,0 +1,96 @@
+package mirror
+
+import "time"
+
+// Trigger is why a sync runs.
+type Trigger string
+
+const (
+	ByAdd      Trigger = "add"      // the mirror was just added
+	BySchedule Trigger = "schedule" // its time had come
+	ByHand     Trigger = "manual"   // button, CLI or API
+	ByClient   Trigger = "client"   // somebody clones it and waits
+)
+
+// Outcome is how a run ended; empty while it runs.
+type Outcome string
+
+const (
+	Unchanged   Outcome = "unchanged"   // upstream had nothing new
+	Updated     Outcome = "updated"     // refs were published
+	RunFailed   Outcome = "failed"      // see Run.Problem
+	Interrupted Outcome = "interrupted" // the server stopped or died meanwhile
+)
+
+// Run is one sync of one repository.
+type Run struct {
+	ID      int64
+	Repo    ID
+	Trigger Trigger
+	Started time.Time
+	Ended   time.Time // zero while it runs
+	Outcome Outcome
+	// What the ref transaction did.
+	Created, Updated, Deleted int
+	Bytes                     int64 // received as packs
+	Problem                   *Problem
+}
+
+// EventKind names what happened to a repository, apart from ordinary syncs.
+type EventKind string
+
+const (
+	TagMoved    EventKind = "tag-moved"    // upstream moved a tag; see Event.Old and New
+	RefRewound  EventKind = "ref-rewound"  // a branch was forced; the old tip is kept
+	RefDeleted  EventKind = "ref-deleted"  // upstream dropped it; the tip is kept
+	HeadMoved   EventKind = "head-moved"   // upstream's default branch changed
+	RefRejected EventKind = "ref-rejected" // upstream lists a ref that is not well-formed
+)
+
+// Event is something a person may want to know about a repository.
+type Event struct {
+	ID   int64
+	Repo ID
+	Run  int64
+	At   time.Time
+	Kind EventKind
+	Ref  string
+	Old  string
+	New  string
+	Text string
+}
+
+// Phase is a step of a run, in the order they happen.
+type Phase string
+
+const (
+	Connecting  Phase = "connect"   // listing upstream's refs
+	Negotiating Phase = "negotiate" // upstream counts and compresses
+	Receiving   Phase = "receive"   // the pack comes in
+	Indexing    Phase = "index"     // deltas are resolved, objects checked
+	Verifying   Phase = "verify"    // everything the refs need is there
+	Publishing  Phase = "publish"   // made durable and visible
+	Done        Phase = "done"
+)
+
+// Progress is a moment of a running sync.
+type Progress struct {
+	Repo    ID        `json:"repo"`
+	Run     int64     `json:"run"`
+	Phase   Phase     `json:"phase"`
+	Done    int64     `json:"done"`    // objects of this phase
+	Total   int64     `json:"total"`   // zero while unknown
+	Bytes   int64     `json:"bytes"`   // received so far
+	Rate    int64     `json:"rate"`    // bytes per second, now
+	Started time.Time `json:"started"` // of the run
+	Outcome Outcome   `json:"outcome"` // set when Phase is Done
+	Problem *Problem  `json:"problem,omitempty"`
+}
+
+// Percent of the present phase, or -1 while its total is unknown.
+func (p Progress) Percent() int {
+	if p.Total <= 0 {
+		return -1
+	}
+	return int(min(100, p.Done*100/p.Total))
+}

@@ -1,0 +1,126 @@
+package mirror
+
+import (
+	"context"
+	"time"
+)
+
+// Store is the database as the domain needs it. A missing row is ErrNotFound;
+// a taken name, or a Version that is no longer the stored one, is ErrExists.
+// Every method is one statement or one transaction; times are UTC.
+type Store interface {
+	RepoStore
+	QueueStore
+	ImportStore
+	CredentialStore
+}
+
+// RepoStore keeps the mappings.
+type RepoStore interface {
+	// AddRepo stores r with its State; it is due at once. Path is unique by Path.Key.
+	AddRepo(ctx context.Context, r Repo) error
+	Repo(ctx context.Context, path Path) (Repo, error)
+	RepoByID(ctx context.Context, id ID) (Repo, error)
+	// Repos lists by path.
+	Repos(ctx context.Context, q RepoQuery) ([]Repo, error)
+	// CountRepos counts by status what q selects, ignoring After and Limit.
+	CountRepos(ctx context.Context, q RepoQuery) (map[Status]int, error)
+	// EditRepo writes the mapping (not State, but it sets State.NextSync and
+	// clears State.Digest so that the next sync applies the change) if r.Version
+	// is still the stored one.
+	EditRepo(ctx context.Context, r Repo) error
+	// RemoveRepo drops the row with its runs, events and aliases.
+	RemoveRepo(ctx context.Context, id ID) error
+}
+
+// RepoQuery selects mirrors. The zero value selects the first 100.
+type RepoQuery struct {
+	Search string // part of the path, any case
+	Status Status // empty = any
+	After  Path   // keyset paging: paths behind this one
+	Limit  int    // zero = 100; at most 1,000
+}
+
+// QueueStore is the queue of syncs: rows with leases, so that several servers
+// can share one database and a dead one's work is taken up again.
+type QueueStore interface {
+	// Ask makes a repository due now, because of why. Asking twice is asking once.
+	Ask(ctx context.Context, id ID, why Trigger, now time.Time) error
+	// Claim leases up to limit repositories that are due, not paused and not
+	// leased, most urgent first (asked for by a person or a client, then by due
+	// time), and opens a Run for each. A run whose lease had expired is closed
+	// as Interrupted.
+	Claim(ctx context.Context, owner string, now time.Time, lease time.Duration, limit int) ([]Claim, error)
+	// Renew prolongs a lease; ErrExists when another owner has it now.
+	Renew(ctx context.Context, c Claim, until time.Time) error
+	// EndRun closes the run, stores the state and the events and gives the lease
+	// back, in one transaction; ErrExists when the lease was lost. If Ask came
+	// in while the run was going, the repository stays due now.
+	EndRun(ctx context.Context, c Claim, run Run, state State, events []Event) error
+	// Abandon gives back whatever owner still holds, closing the runs as
+	// Interrupted: called at start by a server that knows its earlier self is dead.
+	Abandon(ctx context.Context, owner string, now time.Time) error
+	// NextDue is when the next repository is due; zero when none ever is.
+	NextDue(ctx context.Context) (time.Time, error)
+	// Runs lists the newest first; before is a Run.ID to page behind, zero = from the newest.
+	Runs(ctx context.Context, repo ID, before int64, limit int) ([]Run, error)
+	Run(ctx context.Context, id int64) (Run, error)
+	// Events lists the newest first; repo empty = all repositories.
+	Events(ctx context.Context, repo ID, before int64, limit int) ([]Event, error)
+}
+
+// Claim is a leased repository with the run that was opened for it.
+type Claim struct {
+	Repo  Repo
+	Run   Run
+	Owner string
+	Until time.Time
+}
+
+// ImportStore keeps what maps import paths and unknown repositories to mirrors.
+type ImportStore interface {
+	AddAlias(ctx context.Context, a Alias) error // replaces one with the same prefix
+	RemoveAlias(ctx context.Context, prefix string) error
+	Aliases(ctx context.Context) ([]Alias, error) // by prefix
+	AddRule(ctx context.Context, r Rule) error
+	RemoveRule(ctx context.Context, pattern string) error
+	Rules(ctx context.Context) ([]Rule, error) // by pattern
+}
+
+// CredentialStore keeps upstream credentials, sealed before they come here.
+type CredentialStore interface {
+	AddCredential(ctx context.Context, c SealedCredential) error // replaces one with the same name
+	Credential(ctx context.Context, name string) (SealedCredential, error)
+	Credentials(ctx context.Context) ([]SealedCredential, error) // by name
+	RemoveCredential(ctx context.Context, name string) error
+}
+
+// SealedCredential is a credential as it may be stored: Secret is ciphertext.
+type SealedCredential struct {
+	Name    string
+	Host    string // the only host it is ever sent to
+	User    string
+	Secret  []byte
+	Created time.Time
+}
+
+// Credential is an opened one. It is never logged and never part of a command line.
+type Credential struct {
+	Name string
+	Host string
+	User string
+	// Password or token. Its type hides it from %v and logs.
+	Secret Secret
+}
+
+// Secret is text that prints as "[secret]".
+type Secret string
+
+// String hides the secret from fmt and slog.
+func (Secret) String() string { return "[secret]" }
+
+// GoString hides the secret from %#v.
+func (Secret) GoString() string { return "[secret]" }
+
+// Reveal returns the text itself, for the one place that must send it.
+func (s Secret) Reveal() string { return string(s) }
