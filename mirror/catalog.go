@@ -1,0 +1,409 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+)
+
+// Catalog is what is mirrored: it adds, finds, edits and removes mirrors, and
+// knows which repository serves an import path. It decides nothing about who
+// may ask; the edges do that before they call.
+type Catalog struct {
+	Store  Store
+	Disk   Remover
+	Syncer *Syncer
+	// Vault seals upstream credentials; without it none can be stored.
+	Vault Vault
+	// Site is this server's own address; it is refused as an upstream.
+	Site Site
+	// MayAdmit decides whether the caller in ctx may have a repository mirrored
+	// on first use by rule; nil = nobody may.
+	MayAdmit func(ctx context.Context, rule Rule) error
+}
+
+// Vault encrypts what is stored. The id is bound to the text: opening it under
+// another id fails.
+type Vault interface {
+	Seal(id string, text string) ([]byte, error)
+	Open(id string, sealed []byte) (string, error)
+}
+
+// NewMirror is a mapping as a person asks for it. Text is a path, a URL or
+// user@host:path (see ParseMapping); the rest may be zero.
+type NewMirror struct {
+	Text string
+	// Upstream overrides where it comes from; Text is then the path on the mirror.
+	Upstream   string
+	Interval   time.Duration
+	Credential string
+	Private    bool
+	Tags       TagPolicy
+}
+
+// minInterval is the shortest fixed interval of a mirror: shorter ones are a
+// burden on the upstream for no gain over a webhook.
+const minInterval = 10 * time.Second
+
+// Add maps and queues the first clone. A path that is mirrored already is
+// returned with existed = true, unless it comes from elsewhere: that is ErrExists.
+func (c *Catalog) Add(ctx context.Context, m NewMirror) (repo Repo, existed bool, err error) {
+	plan, err := c.Preview(ctx, m)
+	if err != nil {
+		return Repo{}, false, err
+	}
+	repo = plan.Repo
+	if plan.Existed {
+		return repo, true, nil
+	}
+	if plan.secret != nil {
+		if err := c.AddCredential(ctx, *plan.secret); err != nil {
+			return Repo{}, false, err
+		}
+	}
+	if err := c.Store.AddRepo(ctx, repo); err != nil {
+		if !errors.Is(err, ErrExists) {
+			return Repo{}, false, err
+		}
+		if repo, err = c.Store.Repo(ctx, repo.Path); err != nil {
+			return Repo{}, false, err
+		}
+		return repo, true, nil
+	}
+	if plan.Alias.Prefix != "" {
+		if err := c.Store.AddAlias(ctx, plan.Alias); err != nil {
+			return Repo{}, false, err
+		}
+	}
+	c.Syncer.wakeUp()
+	return repo, false, nil
+}
+
+// Preview is what Add would do.
+type Preview struct {
+	Repo    Repo
+	Existed bool
+	Alias   Alias // added with it; Prefix is empty when none is needed
+
+	secret *Credential
+}
+
+// Preview checks a mapping and changes nothing.
+func (c *Catalog) Preview(ctx context.Context, m NewMirror) (Preview, error) {
+	loc, cred, err := c.locateMapping(ctx, m)
+	if err != nil {
+		return Preview{}, err
+	}
+	if err := c.checkUpstream(loc.Upstream); err != nil {
+		return Preview{}, err
+	}
+	tags, err := ParseTagPolicy(string(m.Tags))
+	if err != nil {
+		return Preview{}, err
+	}
+	if err := checkInterval(m.Interval); err != nil {
+		return Preview{}, err
+	}
+	p := Preview{}
+	if loc.Prefix != "" && loc.Prefix != string(loc.Path) && !isGopkg(loc.Prefix) {
+		p.Alias = Alias{Prefix: loc.Prefix, Repo: loc.Path, Found: loc.Found}
+	}
+	have, err := c.Store.Repo(ctx, loc.Path)
+	switch {
+	case err == nil && m.Upstream != "" && have.Upstream != loc.Upstream:
+		return Preview{}, &Problem{
+			Kind: ErrExists, What: fmt.Sprintf("%s is already mirrored from %s", have.Path, have.Upstream),
+			Do: "edit that mirror, or choose another path",
+		}
+	case err == nil:
+		p.Repo, p.Existed = have, true
+		return p, nil
+	case !errors.Is(err, ErrNotFound):
+		return Preview{}, err
+	}
+	if m.Credential != "" {
+		if cred != nil {
+			return Preview{}, &Problem{Kind: ErrInvalid, What: "both a credential name and a password in the URL were given", Do: "use one of them"}
+		}
+		if err := c.checkCredential(ctx, m.Credential, loc.Upstream); err != nil {
+			return Preview{}, err
+		}
+	}
+	now := time.Now().UTC()
+	p.Repo = Repo{
+		ID: NewID(), Path: loc.Path, Upstream: loc.Upstream, Credential: m.Credential,
+		Private: m.Private || m.Credential != "" || cred != nil, Interval: m.Interval, Tags: tags,
+		Created: now, Updated: now, Version: 1,
+		State: State{Status: Queued, NextSync: now},
+	}
+	if cred != nil {
+		cred.Name = string(loc.Path)
+		p.Repo.Credential, p.secret = cred.Name, cred
+	}
+	return p, nil
+}
+
+func (c *Catalog) locateMapping(ctx context.Context, m NewMirror) (Location, *Credential, error) {
+	if m.Upstream == "" {
+		path, up, cred, err := ParseMapping(m.Text)
+		if err != nil {
+			return Location{}, nil, err
+		}
+		if cred == nil && up.Scheme == "https" && up.Port == "" && up.Host+up.Path == string(path) {
+			loc, err := c.Locate(ctx, string(path)) // it may be an import path: golang.org/x/mod
+			return loc, nil, err
+		}
+		return Location{Path: path, Upstream: up}, cred, nil
+	}
+	path, err := ParsePath(m.Text)
+	if err != nil {
+		return Location{}, nil, err
+	}
+	up, cred, err := ParseUpstream(m.Upstream)
+	return Location{Path: path, Upstream: up}, cred, err
+}
+
+func checkInterval(d time.Duration) error {
+	if d != 0 && d < minInterval || d > 30*24*time.Hour {
+		return &Problem{Kind: ErrInvalid, What: fmt.Sprintf("an interval of %s is not allowed", d), Do: "use 10s to 720h, or 0 to let it adapt"}
+	}
+	return nil
+}
+
+// checkUpstream refuses this very server: a mirror of itself would sync for ever.
+func (c *Catalog) checkUpstream(up Upstream) error {
+	for _, own := range []string{c.Site.URL, c.Site.SSH} {
+		u, err := url.Parse(own)
+		if err != nil || own == "" {
+			continue
+		}
+		self := Upstream{Scheme: u.Scheme, Port: u.Port()}
+		if up.Host == u.Hostname() && up.DialPort() == self.DialPort() {
+			return &Problem{
+				Code: CodeSelf, Kind: ErrInvalid, What: up.String() + " is this mirror itself",
+				Do: "give the URL of the original repository",
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Catalog) checkCredential(ctx context.Context, name string, up Upstream) error {
+	cred, err := c.Store.Credential(ctx, name)
+	if err != nil {
+		return &Problem{Kind: ErrInvalid, What: "no credential is called " + quote(name), Do: "add it first: gitmirror credential add NAME --host " + up.Host}
+	}
+	if cred.Host != up.Host {
+		return &Problem{
+			Kind: ErrInvalid, What: fmt.Sprintf("the credential %s is for %s", quote(name), cred.Host),
+			Why: "credentials are sent to no other host, and this upstream is on " + up.Host,
+		}
+	}
+	return nil
+}
+
+// Find returns exactly this mirror; letter case does not matter.
+func (c *Catalog) Find(ctx context.Context, path Path) (Repo, error) {
+	repo, err := c.Store.Repo(ctx, path)
+	if errors.Is(err, ErrNotFound) {
+		return Repo{}, NotMirrored(string(path))
+	}
+	return repo, err
+}
+
+// NotMirrored is the answer for what nobody mirrors; for strangers also for
+// what they may not see.
+func NotMirrored(path string) *Problem {
+	return &Problem{
+		Code: CodeNotMirrored, Kind: ErrNotFound, What: path + " is not mirrored here",
+		Do: "ask an administrator, or run: gitmirror mirror add " + path,
+	}
+}
+
+// Serve finds a mirror for a client. One that nobody has added but a Rule
+// admits is added, and Serve waits for its first clone as long as ctx lives.
+func (c *Catalog) Serve(ctx context.Context, path Path) (Repo, error) {
+	repo, err := c.Find(ctx, path)
+	if err == nil || !errors.Is(err, ErrNotFound) {
+		return repo, err
+	}
+	rule, ok := c.admits(ctx, path)
+	if !ok {
+		return Repo{}, err
+	}
+	repo, _, err = c.Add(ctx, NewMirror{Text: string(path), Credential: rule.Credential, Private: rule.Private})
+	if err != nil {
+		return Repo{}, err
+	}
+	run, err := c.Syncer.Sync(ctx, repo.ID, ByClient)
+	if err != nil {
+		return Repo{}, err
+	}
+	if run.Problem != nil {
+		return Repo{}, run.Problem
+	}
+	return c.Store.RepoByID(ctx, repo.ID)
+}
+
+// admits finds the rule, if any, under which the caller may have path mirrored.
+func (c *Catalog) admits(ctx context.Context, path Path) (Rule, bool) {
+	if c.MayAdmit == nil {
+		return Rule{}, false
+	}
+	rules, err := c.Store.Rules(ctx)
+	if err != nil {
+		return Rule{}, false
+	}
+	for _, r := range rules {
+		if r.Matches(path) && c.MayAdmit(ctx, r) == nil {
+			return r, true
+		}
+	}
+	return Rule{}, false
+}
+
+// Edit changes what is not nil. Version guards against overwriting somebody
+// else's change: ErrExists when the mirror was edited since; zero skips that.
+type Edit struct {
+	Version    int64
+	Upstream   *string
+	Interval   *time.Duration
+	Credential *string
+	Private    *bool
+	Tags       *TagPolicy
+	Paused     *bool
+}
+
+// Edit applies e under the same checks as Add, and has the mirror synced so
+// that the change takes effect.
+func (c *Catalog) Edit(ctx context.Context, id ID, e Edit) (Repo, error) {
+	repo, err := c.Store.RepoByID(ctx, id)
+	if err != nil {
+		return Repo{}, err
+	}
+	if e.Version != 0 && e.Version != repo.Version {
+		return Repo{}, &Problem{
+			Kind: ErrExists, What: string(repo.Path) + " was changed by somebody else meanwhile",
+			Do: "look at the new settings and apply your change again",
+		}
+	}
+	var secret *Credential
+	if e.Upstream != nil {
+		if repo.Upstream, secret, err = ParseUpstream(*e.Upstream); err != nil {
+			return Repo{}, err
+		}
+		if err := c.checkUpstream(repo.Upstream); err != nil {
+			return Repo{}, err
+		}
+	}
+	if e.Credential != nil {
+		repo.Credential = *e.Credential
+	}
+	if secret != nil {
+		secret.Name = string(repo.Path)
+		if err := c.AddCredential(ctx, *secret); err != nil {
+			return Repo{}, err
+		}
+		repo.Credential, repo.Private = secret.Name, true
+	} else if repo.Credential != "" {
+		if err := c.checkCredential(ctx, repo.Credential, repo.Upstream); err != nil {
+			return Repo{}, err
+		}
+	}
+	if e.Interval != nil {
+		repo.Interval = *e.Interval
+		if err := checkInterval(repo.Interval); err != nil {
+			return Repo{}, err
+		}
+	}
+	if e.Private != nil {
+		repo.Private = *e.Private
+	}
+	if e.Tags != nil {
+		if repo.Tags, err = ParseTagPolicy(string(*e.Tags)); err != nil {
+			return Repo{}, err
+		}
+	}
+	if e.Paused != nil {
+		repo.Paused = *e.Paused
+	}
+	now := time.Now().UTC()
+	repo.Updated, repo.State.NextSync = now, now
+	if repo.Paused {
+		repo.State.NextSync = time.Time{}
+	}
+	if err := c.Store.EditRepo(ctx, repo); err != nil {
+		return Repo{}, err
+	}
+	c.Syncer.wakeUp()
+	return c.Store.RepoByID(ctx, id)
+}
+
+// Remove forgets the mirror and frees its disk space. A sync that runs is stopped.
+func (c *Catalog) Remove(ctx context.Context, id ID) error {
+	if _, err := c.Store.RepoByID(ctx, id); err != nil {
+		return err
+	}
+	if err := c.Store.RemoveRepo(ctx, id); err != nil {
+		return err
+	}
+	c.Syncer.stop(id)
+	return c.Disk.Remove(context.WithoutCancel(ctx), id)
+}
+
+// AddCredential seals and stores a credential, replacing one of the same name.
+func (c *Catalog) AddCredential(ctx context.Context, cred Credential) error {
+	if c.Vault == nil {
+		return &Problem{Kind: ErrInvalid, What: "this server stores no credentials"}
+	}
+	host, err := canonicalHost(cred.Host)
+	switch {
+	case err != nil:
+		return err
+	case cred.Name == "" || len(cred.Name) > maxPathBytes:
+		return &Problem{Kind: ErrInvalid, What: "a credential needs a name"}
+	case cred.Secret == "":
+		return &Problem{Kind: ErrInvalid, What: "the credential's password or token is empty"}
+	}
+	sealed, err := c.Vault.Seal(cred.Name, cred.Secret.Reveal())
+	if err != nil {
+		return err
+	}
+	return c.Store.AddCredential(ctx, SealedCredential{
+		Name: cred.Name, Host: host, User: cred.User, Secret: sealed, Created: time.Now().UTC(),
+	})
+}
+
+// OpenCredential returns a stored credential with its secret.
+func (c *Catalog) OpenCredential(ctx context.Context, name string) (*Credential, error) {
+	sealed, err := c.Store.Credential(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	text, err := c.Vault.Open(sealed.Name, sealed.Secret)
+	if err != nil {
+		return nil, fmt.Errorf("credential %s: %w", name, err)
+	}
+	return &Credential{Name: sealed.Name, Host: sealed.Host, User: sealed.User, Secret: Secret(text)}, nil
+}
+
+// RemoveCredential forgets a credential that no mirror uses any more.
+func (c *Catalog) RemoveCredential(ctx context.Context, name string) error {
+	for after := Path(""); ; {
+		repos, err := c.Store.Repos(ctx, RepoQuery{After: after, Limit: 1000})
+		if err != nil {
+			return err
+		}
+		if len(repos) == 0 {
+			return c.Store.RemoveCredential(ctx, name)
+		}
+		for _, r := range repos {
+			if r.Credential == name {
+				return &Problem{Kind: ErrExists, What: fmt.Sprintf("the credential %s is in use by %s", quote(name), r.Path), Do: "edit that mirror first"}
+			}
+		}
+		after = repos[len(repos)-1].Path
+	}
+}
