@@ -12,7 +12,8 @@ type Store interface {
 	User(ctx context.Context, id string) (User, error)
 	UserByName(ctx context.Context, name string) (User, error) // any case
 	Users(ctx context.Context) ([]User, error)                 // by name
-	// EditUser writes name, role, password hash and Disabled.
+	// EditUser writes name, role, password hash, Disabled and Epoch, if the
+	// stored Epoch is the one before u.Epoch; else ErrExists: somebody was faster.
 	EditUser(ctx context.Context, u User) error
 	// RemoveUser drops the user with keys and tokens.
 	RemoveUser(ctx context.Context, id string) error
