@@ -330,9 +330,9 @@ func (c *Catalog) Edit(ctx context.Context, id ID, e Edit) (Repo, error) {
 		repo.Paused = *e.Paused
 	}
 	now := time.Now().UTC()
-	repo.Updated, repo.State.NextSync = now, now
+	repo.Updated, repo.State.NextSync, repo.State.Status = now, now, repo.State.Resting()
 	if repo.Paused {
-		repo.State.NextSync = time.Time{}
+		repo.State.NextSync, repo.State.Status = time.Time{}, Paused
 	}
 	if err := c.Store.EditRepo(ctx, repo); err != nil {
 		return Repo{}, err

@@ -111,3 +111,16 @@ type State struct {
 
 // Served tells whether a clone can be answered: some sync has succeeded.
 func (s State) Served() bool { return !s.LastSuccess.IsZero() }
+
+// Resting is the status of a mirror that is neither paused nor being synced.
+func (s State) Resting() Status {
+	switch {
+	case s.Failures > 0 && needsPerson(s.Problem):
+		return Failed
+	case s.Failures > 0:
+		return Retrying
+	case s.Served():
+		return Ready
+	}
+	return Queued
+}

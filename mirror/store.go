@@ -25,9 +25,9 @@ type RepoStore interface {
 	Repos(ctx context.Context, q RepoQuery) ([]Repo, error)
 	// CountRepos counts by status what q selects, ignoring After and Limit.
 	CountRepos(ctx context.Context, q RepoQuery) (map[Status]int, error)
-	// EditRepo writes the mapping (not State, but it sets State.NextSync and
-	// clears State.Digest so that the next sync applies the change) if r.Version
-	// is still the stored one.
+	// EditRepo writes the mapping if r.Version is still the stored one. Of the
+	// State it writes Status and NextSync and clears Digest, so that the next
+	// sync applies the change.
 	EditRepo(ctx context.Context, r Repo) error
 	// RemoveRepo drops the row with its runs, events and aliases.
 	RemoveRepo(ctx context.Context, id ID) error
@@ -48,17 +48,20 @@ type QueueStore interface {
 	Ask(ctx context.Context, id ID, why Trigger, now time.Time) error
 	// Claim leases up to limit repositories that are due, not paused and not
 	// leased, most urgent first (asked for by a person or a client, then by due
-	// time), and opens a Run for each. A run whose lease had expired is closed
-	// as Interrupted.
+	// time), opens a Run for each and sets its Status to Cloning or Syncing. A
+	// run whose lease had expired is closed as Interrupted.
 	Claim(ctx context.Context, owner string, now time.Time, lease time.Duration, limit int) ([]Claim, error)
 	// Renew prolongs a lease; ErrExists when another owner has it now.
 	Renew(ctx context.Context, c Claim, until time.Time) error
 	// EndRun closes the run, stores the state and the events and gives the lease
 	// back, in one transaction; ErrExists when the lease was lost. If Ask came
-	// in while the run was going, the repository stays due now.
+	// in while the run was going, the repository stays due now. If it was edited
+	// meanwhile, the edit stands: a paused mirror stays paused and not due, and
+	// Digest is cleared so that the next sync applies the change.
 	EndRun(ctx context.Context, c Claim, run Run, state State, events []Event) error
 	// Abandon gives back whatever owner still holds, closing the runs as
-	// Interrupted: called at start by a server that knows its earlier self is dead.
+	// Interrupted, with Status as State.Resting has it and due now: called at
+	// start by a server that knows its earlier self is dead.
 	Abandon(ctx context.Context, owner string, now time.Time) error
 	// NextDue is when the next repository is due; zero when none ever is.
 	NextDue(ctx context.Context) (time.Time, error)

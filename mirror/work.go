@@ -82,7 +82,7 @@ func (s *Syncer) finish(ctx context.Context, c Claim, a *attempt, err error) {
 		run.Outcome = Interrupted
 		run.Problem = &Problem{Code: CodeInterrupted, Kind: ErrBusy, What: err.Error()}
 		state.LastAttempt = c.Repo.State.LastAttempt
-		state.Status = restingStatus(state)
+		state.Status = state.Resting()
 	default:
 		run.Outcome = RunFailed
 		run.Problem = AsProblem(err)
@@ -92,16 +92,16 @@ func (s *Syncer) finish(ctx context.Context, c Claim, a *attempt, err error) {
 		}
 		state.Failures++
 		state.Problem = run.Problem
-		state.Status = Retrying
-		if needsPerson(run.Problem) {
-			state.Status = Failed
-		}
+		state.Status = state.Resting()
 	}
 	repo := a.repo
 	repo.State = state
 	state.NextSync = s.Schedule.Next(repo, now)
 	if run.Outcome == Interrupted {
 		state.NextSync = now
+	}
+	for i := range a.events {
+		a.events[i].Repo, a.events[i].Run, a.events[i].At = repo.ID, run.ID, now
 	}
 	s.record(ctx, c, run, state, a.events)
 	repo.State = state
@@ -111,19 +111,6 @@ func (s *Syncer) finish(ctx context.Context, c Claim, a *attempt, err error) {
 	}
 	a.run = run
 	a.report(Progress{Phase: Done, Bytes: run.Bytes, Outcome: run.Outcome, Problem: run.Problem})
-}
-
-// restingStatus is what a repository is when nothing is going on.
-func restingStatus(s State) Status {
-	switch {
-	case s.Failures > 0 && needsPerson(s.Problem):
-		return Failed
-	case s.Failures > 0:
-		return Retrying
-	case s.Served():
-		return Ready
-	}
-	return Queued
 }
 
 // record stores the end of a run. The database may be away for a moment; what
@@ -249,9 +236,6 @@ func (a *attempt) apply(ctx context.Context, remote Remote, upstream Listing) er
 	}
 	a.count(tx, in.Bytes())
 	a.events = c.events
-	for i := range a.events {
-		a.events[i].Repo, a.events[i].Run, a.events[i].At = a.repo.ID, a.run.ID, now
-	}
 	state.Digest = digest
 	if fresh || c.served() {
 		state.Generation++
