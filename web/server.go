@@ -1,0 +1,110 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/gin-gonic/gin"
+
+	"github.com/gitmirror/gitmirror/auth"
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// Server is the console and the JSON API. All fields but Settings, Done and
+// Log are needed.
+type Server struct {
+	Catalog  *mirror.Catalog
+	Syncer   *mirror.Syncer
+	Store    mirror.Store
+	Reader   mirror.Reader
+	Accounts *auth.Accounts
+	Policy   auth.Policy
+	Sessions scs.Store // scs.CtxStore is used when it is one
+	Modules  Modules
+	Site     mirror.Site
+	Version  string
+	// Settings are the effective ones for the System page, secrets already masked.
+	Settings []Setting
+	// Done ends the event streams when it is closed, so that a server that shuts
+	// down does not wait for browsers. Nil = they end with their connections.
+	Done <-chan struct{}
+	Log  *slog.Logger // nil = slog.Default()
+
+	sessions *scs.SessionManager
+	origins  *http.CrossOriginProtection
+	streams  chan struct{} // one place per open event stream
+	// errorPage renders a problem for a person; pageRoutes sets it.
+	errorPage func(c *gin.Context, status int, p Problem)
+}
+
+// Modules answers questions about module versions (modproxy.Repos does).
+type Modules interface {
+	// Resolve gives one answer per query, in the same order.
+	Resolve(ctx context.Context, queries []mirror.ModuleQuery) ([]mirror.ModuleAnswer, error)
+}
+
+// Setting is one effective setting and where it is from.
+type Setting struct {
+	Key    string
+	Value  string
+	Origin string // "default", "file", "environment", "flag"
+}
+
+// Handler returns everything this package serves: /api/…, /login, the console
+// and /static. It does not change s, so that it can be called twice.
+func (s *Server) Handler() (http.Handler, error) {
+	h := *s
+	if h.Log == nil {
+		h.Log = slog.Default()
+	}
+	h.sessions = h.newSessions()
+	h.streams = make(chan struct{}, maxStreams)
+	h.origins = http.NewCrossOriginProtection()
+	if h.Site.URL != "" {
+		// Behind a proxy that rewrites Host, Origin names the public address.
+		if err := h.origins.AddTrustedOrigin(originOf(h.Site.URL)); err != nil {
+			return nil, fmt.Errorf("public URL %q: %w", h.Site.URL, err)
+		}
+	}
+	engine, err := h.engine()
+	if err != nil {
+		return nil, err
+	}
+	return h.frame(h.withSession(engine)), nil
+}
+
+func (s *Server) engine() (*gin.Engine, error) {
+	gin.SetMode(gin.ReleaseMode) // gin's, for the process: its debug mode prints every route to stdout
+	r := gin.New()
+	// gin trusts X-Forwarded-For of anybody by default; throttling and the audit
+	// must see the real peer.
+	if err := r.SetTrustedProxies(nil); err != nil {
+		return nil, err
+	}
+	// "github.com%2Fspf13%2Fcobra" is one element. gin would unescape it as a
+	// query, where "+" is a space, so unescape does it.
+	r.UseEscapedPath = true
+	r.UnescapePathValues = false
+	r.HandleMethodNotAllowed = true
+	r.RedirectTrailingSlash = false
+	r.Use(s.logRequest, s.recoverPanic, s.sameOrigin, s.limitBody, unescape)
+	if err := s.routes(r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// routes is the map of the site.
+func (s *Server) routes(r *gin.Engine) error {
+	r.NoRoute(func(c *gin.Context) {
+		s.fail(c, &mirror.Problem{Kind: mirror.ErrNotFound, What: "there is nothing at this address"})
+	})
+	r.NoMethod(s.noMethod)
+	if err := s.apiRoutes(r); err != nil {
+		return err
+	}
+	return s.pageRoutes(r)
+}
