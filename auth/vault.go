@@ -85,9 +85,11 @@ func newKeyFile(file string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Seal encrypts a secret that belongs to the record id. The id is sealed in
+var _ mirror.Vault = (*Vault)(nil)
+
+// Seal encrypts a text that belongs to the record id. The id is sealed in
 // with it, so that ciphertexts cannot be swapped between records.
-func (v *Vault) Seal(id string, secret mirror.Secret) ([]byte, error) {
+func (v *Vault) Seal(id, text string) ([]byte, error) {
 	if strings.ContainsRune(id, 0) {
 		return nil, fmt.Errorf("record id %q: %w", id, mirror.ErrInvalid)
 	}
@@ -96,7 +98,7 @@ func (v *Vault) Seal(id string, secret mirror.Secret) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.WriteString(w, id+"\x00"+secret.Reveal()); err != nil {
+	if _, err := io.WriteString(w, id+"\x00"+text); err != nil {
 		return nil, err
 	}
 	if err := w.Close(); err != nil {
@@ -106,8 +108,8 @@ func (v *Vault) Seal(id string, secret mirror.Secret) ([]byte, error) {
 }
 
 // Open decrypts what Seal made for the same id. Anything else is ErrIntegrity.
-func (v *Vault) Open(id string, sealed []byte) (mirror.Secret, error) {
-	bad := func(why string) (mirror.Secret, error) {
+func (v *Vault) Open(id string, sealed []byte) (string, error) {
+	bad := func(why string) (string, error) {
 		return "", &mirror.Problem{
 			Kind: mirror.ErrIntegrity, What: "the stored secret of " + printable(id) + " cannot be opened", Why: why,
 			Do: "restore the key file that belongs to this database, or enter the secret again",
@@ -121,9 +123,9 @@ func (v *Vault) Open(id string, sealed []byte) (mirror.Secret, error) {
 	if err != nil {
 		return bad("it is damaged")
 	}
-	owner, secret, ok := strings.Cut(string(plain), "\x00")
+	owner, text, ok := strings.Cut(string(plain), "\x00")
 	if !ok || owner != id {
 		return bad("it was sealed for another record")
 	}
-	return mirror.Secret(secret), nil
+	return text, nil
 }
