@@ -1,0 +1,28 @@
+# The two commands a new contributor needs are `go run . serve` and `make test`.
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: build test lint bench clean test-deps
+
+build: ## the binary, static, at ./bin/gitmirror
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/gitmirror .
+
+test: test-deps ## everything, race detector on; installs PostgreSQL and Chromium when they are missing
+	CGO_ENABLED=1 go test -race -timeout 25m ./...
+
+test-deps:
+	@sh deploy/test-deps.sh
+
+lint: ## gofmt, vet, staticcheck, and govulncheck where its database can be had
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run gofmt -w on the files above"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	@sh deploy/vulncheck.sh "$(GOVULNCHECK)"
+
+bench: ## ratios against peers, in one interleaved run; see bench/README.md
+	go test -run '^$$' -bench . -benchtime 2s ./bench/...
+
+clean:
+	rm -rf bin

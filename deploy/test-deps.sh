@@ -1,0 +1,27 @@
+#!/bin/sh
+# Installs the programs the tests run for real: git with its http-backend, an
+# SSH client, PostgreSQL and Chromium. Does nothing where they are present.
+set -eu
+
+missing=
+have() { command -v "$1" >/dev/null 2>&1; }
+
+have git && have ssh || missing="$missing git openssh-client"
+have gcc || missing="$missing gcc libc6-dev" # the race detector links with cgo
+have initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+have chromium || have chromium-browser || have google-chrome || missing="$missing chromium fonts-dejavu-core fonts-noto-cjk"
+have unshare && have ip || missing="$missing util-linux iproute2"
+
+[ -n "$missing" ] || exit 0
+if ! have apt-get; then
+	echo "The tests need these packages, please install them:$missing" >&2
+	exit 1
+fi
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+echo "Installing what the tests need:$missing" >&2
+$sudo apt-get update -qq
+# The tests start a PostgreSQL of their own; the package's need not run.
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086 # one word per package
+$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
