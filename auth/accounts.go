@@ -172,28 +172,42 @@ func (a *Accounts) Token(ctx context.Context, secret string) (Identity, error) {
 // Key signs in with an SSH key whose ownership the caller has already
 // verified; fingerprint is "SHA256:…". A key reads; it has no wider scope.
 func (a *Accounts) Key(ctx context.Context, fingerprint string) (Identity, error) {
+	id, k, err := a.key(ctx, fingerprint)
+	if err == nil {
+		a.note(ctx, k.ID, k.LastUsed)
+	}
+	return id, err
+}
+
+// OfferedKey tells whether Key would accept a key somebody only claims to
+// have: it is not yet used, and nobody is identified by it.
+func (a *Accounts) OfferedKey(ctx context.Context, fingerprint string) error {
+	_, _, err := a.key(ctx, fingerprint)
+	return err
+}
+
+func (a *Accounts) key(ctx context.Context, fingerprint string) (Identity, Key, error) {
 	a.init()
 	k, err := a.Store.KeyByFingerprint(ctx, fingerprint)
 	if errors.Is(err, mirror.ErrNotFound) || err == nil && k.Fingerprint != fingerprint {
-		return Identity{}, &mirror.Problem{
+		return Identity{}, Key{}, &mirror.Problem{
 			Code: mirror.CodeSSHKey, Kind: mirror.ErrSignIn, What: "the key " + printable(fingerprint) + " is not registered",
 			Do: "add it to your account in the console, or choose another with ssh -i",
 		}
 	}
 	if err != nil {
-		return Identity{}, err
+		return Identity{}, Key{}, err
 	}
 	user, err := a.enabled(ctx, k.User)
 	if err != nil {
-		return Identity{}, err
+		return Identity{}, Key{}, err
 	}
 	if user.Role == Robot {
-		return Identity{}, errRobotKey(user.Name)
+		return Identity{}, Key{}, errRobotKey(user.Name)
 	}
-	a.note(ctx, k.ID, k.LastUsed)
 	id := identity(user, ScopeRead, ByKey)
 	id.Key = fingerprint
-	return id, nil
+	return id, k, nil
 }
 
 // Session continues a session that began when the user's Epoch was epoch. It
