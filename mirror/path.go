@@ -121,6 +121,9 @@ func canonicalHost(host string) (string, error) {
 		return bad("its host is not a valid DNS name")
 	}
 	ascii = strings.ToLower(ascii)
+	if again, err := idna.Lookup.ToASCII(ascii); err != nil || again != ascii {
+		return bad("its host is not a valid DNS name") // punycode of what no name may hold
+	}
 	for label := range strings.SplitSeq(ascii, ".") {
 		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
 			return bad("its host is not a valid DNS name")

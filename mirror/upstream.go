@@ -92,7 +92,7 @@ func (up *Upstream) setPath(u *url.URL) (why string) {
 	}
 	for i, e := range elements {
 		if up.Scheme == "ssh" && i == 0 && strings.HasPrefix(e, "~") {
-			continue // a home directory, as gerrit and plain sshd servers use it
+			e = "home" + e[1:] // a home directory, as plain sshd servers have it
 		}
 		if i == len(elements)-1 {
 			e = strings.TrimSuffix(e, ".git")
