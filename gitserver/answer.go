@@ -1,0 +1,103 @@
+package gitserver
+
+import (
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// answer is a response that is streamed: it counts, flushes what is small (a
+// line of progress must not wait for the next pack chunk), and gives the
+// client time for each write rather than for the whole.
+type answer struct {
+	http.ResponseWriter
+	idle   time.Duration
+	prefix string // goes before the first byte
+
+	bytes    int64
+	started  bool
+	err      error // of the last write
+	deadline time.Time
+}
+
+// begun tells whether a status line has gone out.
+func (a *answer) begun() bool { return a.started }
+
+func (a *answer) WriteHeader(status int) {
+	a.started = true
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write sends p. The first one sends prefix too.
+func (a *answer) Write(p []byte) (int, error) {
+	control := http.NewResponseController(a.ResponseWriter)
+	if now := time.Now(); a.deadline.Sub(now) < a.idle-a.idle/10 {
+		a.deadline = now.Add(a.idle)
+		control.SetWriteDeadline(a.deadline) // unsupported only without a connection
+	}
+	a.started = true
+	if a.prefix != "" {
+		prefix := a.prefix
+		a.prefix = ""
+		if _, err := io.WriteString(a.ResponseWriter, prefix); err != nil {
+			a.err = err
+			return 0, err
+		}
+	}
+	n, err := a.ResponseWriter.Write(p)
+	a.bytes += int64(n)
+	if err == nil && len(p) < 8<<10 {
+		err = control.Flush()
+	}
+	a.err = err
+	return n, err
+}
+
+// Unwrap lets http.ResponseController find the connection.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// watchedReader remembers why reading failed.
+type watchedReader struct {
+	r   io.Reader
+	mu  sync.Mutex
+	err error
+}
+
+func (w *watchedReader) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if err != nil && err != io.EOF {
+		w.mu.Lock()
+		w.err = err
+		w.mu.Unlock()
+	}
+	return n, err
+}
+
+func (w *watchedReader) failure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// tail keeps the last 2 KB written to it, for the log.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if over := len(t.text) - 2048; over > 0 {
+		t.text = t.text[over:]
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return oneLine(string(t.text))
+}

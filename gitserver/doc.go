@@ -1,0 +1,42 @@
+// Package gitserver is what a git client sees: smart HTTP, SSH, and the pages
+// by which the go command finds repositories.
+//
+// It reads only. It authorises every request by the route that executes and on
+// the path before looking it up, and it never lets a client's text near a file
+// name or a shell: repositories are found by the catalog and served by id. What
+// a pack is, and how one is made, it does not know; see [Packs].
+package gitserver
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// Catalog finds repositories; *mirror.Catalog is one. Who is asking rides in
+// the context (auth.With).
+type Catalog interface {
+	// Serve finds the mirror at a path, or admits it by rule and waits for its
+	// first clone as long as ctx lives.
+	Serve(ctx context.Context, path mirror.Path) (mirror.Repo, error)
+	// Import finds the mirror that serves a Go import path.
+	Import(ctx context.Context, importPath string) (mirror.Import, error)
+}
+
+// Packs answers git upload-pack for a repository on disk. protocol is the value
+// of GIT_PROTOCOL, already checked. It returns when the answer is complete, or
+// soon after ctx ends; then nothing of it reads in or writes out any more.
+type Packs interface {
+	UploadPack(ctx context.Context, id mirror.ID, protocol string, stateless, advertise bool, in io.Reader, out, errOut io.Writer) error
+}
+
+// Observer hears of every request that has ended: proto is "http" or "ssh",
+// command what was asked for ("info-refs", "ls-refs", "fetch", "go-get", …),
+// status "ok" or why not ("not-found", "denied", …), bytes what was sent.
+type Observer func(proto, command, status string, bytes int64, d time.Duration)
+
+// admitWait bounds how long a client waits for the first clone of a repository
+// that a rule admits. The clone itself goes on.
+const admitWait = 5 * time.Minute

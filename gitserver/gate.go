@@ -1,0 +1,112 @@
+package gitserver
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/gitmirror/gitmirror/mirror"
+	"golang.org/x/sync/semaphore"
+)
+
+// Gate bounds how many packs are made at once, in all and for one principal
+// (a user, or the address of somebody anonymous). HTTP and SSH share one. The
+// zero value has the limits named below.
+type Gate struct {
+	Total int           // zero = 2 for each CPU, and 8
+	Each  int           // zero = 8
+	Wait  time.Duration // for a turn; zero = 30 s
+
+	once sync.Once
+	all  *semaphore.Weighted
+	mu   sync.Mutex
+	per  map[string]*turnstile
+}
+
+// turnstile is one principal's share; it exists while somebody holds or awaits a place.
+type turnstile struct {
+	places *semaphore.Weighted
+	users  int
+}
+
+// maxWaiting is how many of one principal may hold or await a place.
+const maxWaiting = 64
+
+func (g *Gate) init() {
+	g.once.Do(func() {
+		if g.Total <= 0 {
+			g.Total = 2*runtime.NumCPU() + 8
+		}
+		if g.Each <= 0 {
+			g.Each = 8
+		}
+		if g.Wait <= 0 {
+			g.Wait = 30 * time.Second
+		}
+		g.all = semaphore.NewWeighted(int64(g.Total))
+		g.per = make(map[string]*turnstile)
+	})
+}
+
+// enter waits for a place; leave gives it back. The error is ctx's, or of kind
+// ErrBusy when there was no place in time.
+func (g *Gate) enter(ctx context.Context, principal string) (leave func(), err error) {
+	g.init()
+	t, ok := g.join(principal)
+	if !ok {
+		return nil, errBusy()
+	}
+	wait, cancel := context.WithTimeout(ctx, g.Wait)
+	defer cancel()
+	if err := t.places.Acquire(wait, 1); err != nil {
+		g.quit(principal, t)
+		return nil, busyOr(ctx)
+	}
+	if err := g.all.Acquire(wait, 1); err != nil {
+		t.places.Release(1)
+		g.quit(principal, t)
+		return nil, busyOr(ctx)
+	}
+	return func() {
+		g.all.Release(1)
+		t.places.Release(1)
+		g.quit(principal, t)
+	}, nil
+}
+
+func (g *Gate) join(principal string) (*turnstile, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := g.per[principal]
+	if t == nil {
+		t = &turnstile{places: semaphore.NewWeighted(int64(g.Each))}
+		g.per[principal] = t
+	}
+	if t.users >= maxWaiting {
+		return nil, false
+	}
+	t.users++
+	return t, true
+}
+
+func (g *Gate) quit(principal string, t *turnstile) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.users--; t.users == 0 {
+		delete(g.per, principal)
+	}
+}
+
+func busyOr(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errBusy()
+}
+
+func errBusy() error {
+	return &mirror.Problem{
+		Kind: mirror.ErrBusy, What: "too many clones and fetches run at once", Do: "try again in a minute",
+	}
+}
