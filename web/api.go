@@ -1,6 +1,208 @@
 package web
 
-import "github.com/gin-gonic/gin"
+import (
+	"context"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+
+	"github.com/gitmirror/gitmirror/auth"
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+const (
+	apiPrefix   = "/api/v1"
+	maxAPIBody  = 1 << 20
+	bodyTimeout = 20 * time.Second // for the whole body of a request
+)
+
+// api is the JSON API: operations described once, in Go, from which the routes,
+// the checks of what comes in and the OpenAPI document are made.
+type api struct {
+	*Server
+	huma huma.API
+}
 
 // apiRoutes mounts /api.
-func (s *Server) apiRoutes(r *gin.Engine) error { return nil }
+func (s *Server) apiRoutes(r *gin.Engine) error {
+	ownErrors()
+	group := r.Group(apiPrefix, s.byCredential)
+	a := &api{Server: s, huma: humagin.NewWithGroup(r, group, s.apiConfig())}
+	a.siteOperations()
+	a.mirrorOperations()
+	a.historyOperations()
+	a.importOperations()
+	a.moduleOperations()
+	a.userOperations()
+	a.eventOperations()
+	return a.describe(r)
+}
+
+func (s *Server) apiConfig() huma.Config {
+	config := huma.DefaultConfig("gitmirror", s.Version)
+	config.Info.Description = "Mirrors of git repositories, and what Go projects need to build from them. " +
+		"Errors are application/problem+json with a code, what happened, why, and what to do."
+	config.Info.License = nil
+	config.Servers = []*huma.Server{{URL: strings.TrimSuffix(s.Site.URL, "/") + apiPrefix}}
+	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token":   {Type: "http", Scheme: "bearer", BearerFormat: "gmr_…", Description: "An API token"},
+		"basic":   {Type: "http", Scheme: "basic", Description: "User name and password, or any user name and an API token"},
+		"session": {Type: "apiKey", In: "cookie", Name: s.sessions.Cookie.Name, Description: "The console's session, from its own pages"},
+	}
+	config.Formats = map[string]huma.Format{
+		"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal},
+	}
+	// The library's own pages load scripts from elsewhere, and its schema links
+	// repeat the Host header; we serve the document ourselves.
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
+	config.CreateHooks = nil
+	config.RejectUnknownQueryParameters = true
+	return config
+}
+
+// schemaName keeps the problem inside an answer apart from the one that is the
+// answer: they are mirror.Problem and Problem.
+func schemaName(t reflect.Type, hint string) string {
+	if t == reflect.TypeFor[mirror.Problem]() || t == reflect.TypeFor[*mirror.Problem]() {
+		return "Cause"
+	}
+	return huma.DefaultSchemaNamer(t, hint)
+}
+
+// access says who may call an operation. The zero value lets nobody.
+type access int
+
+const (
+	_ access = iota
+	anybody
+	signedIn   // whoever has a good credential; the handler narrows it to what is theirs
+	readers    // auth.Read
+	syncers    // auth.Sync
+	managers   // auth.Manage
+	governors  // auth.Administer
+	accessEnds // keep last
+)
+
+// check decides before the body is read. Everything here is behind a sign-in,
+// so private and public mirrors are alike: asked for as private.
+func (s *Server) check(ctx context.Context, need access) error {
+	id := auth.From(ctx)
+	switch need {
+	case anybody:
+		return nil
+	case signedIn:
+		if id.Anonymous() {
+			return s.Policy.May(id, auth.Sync, true)
+		}
+		return nil
+	case readers:
+		return s.Policy.May(id, auth.Read, true)
+	case syncers:
+		return s.Policy.May(id, auth.Sync, true)
+	case managers:
+		return s.Policy.May(id, auth.Manage, true)
+	case governors:
+		return s.Policy.May(id, auth.Administer, true)
+	}
+	return mirror.ErrDenied
+}
+
+// register mounts an operation: authorise, read and check the request, do,
+// answer. op.Errors holds the statuses that are particular to it.
+func register[I, O any](a *api, need access, op huma.Operation, do func(context.Context, *I) (*O, error)) {
+	op.Security = []map[string][]string{}
+	op.Errors = append(op.Errors, http.StatusUnprocessableEntity, http.StatusTooManyRequests)
+	if need != anybody {
+		op.Security = []map[string][]string{{"token": {}}, {"basic": {}}, {"session": {}}}
+		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
+	}
+	if !safeMethod(op.Method) {
+		op.Errors = append(op.Errors, http.StatusForbidden, http.StatusRequestEntityTooLarge)
+	}
+	slices.Sort(op.Errors)
+	op.Errors = slices.Compact(op.Errors)
+	if op.MaxBodyBytes == 0 {
+		op.MaxBodyBytes = maxAPIBody
+	}
+	op.BodyReadTimeout = bodyTimeout
+	op.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
+		if err := a.check(ctx.Context(), need); err != nil {
+			a.fail(humagin.Unwrap(ctx), err)
+			return
+		}
+		next(huma.WithValue(ctx, deadlineKey{}, func() { _ = ctx.SetReadDeadline(time.Time{}) }))
+	}}
+	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		// The time limit was for the body. Left standing it would end ctx in the
+		// middle of a long answer: net/http keeps reading to notice a client that goes.
+		if lift, ok := ctx.Value(deadlineKey{}).(func()); ok {
+			lift()
+		}
+		out, err := do(ctx, in)
+		if err != nil {
+			a.logFailure(ctx, err, op.Path)
+			return nil, newProblem(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+type deadlineKey struct{}
+
+// ownErrors has the OpenAPI library build our Problem for what it refuses
+// itself. Its hook is a variable of its package, so it is set once for all.
+var ownErrors = sync.OnceFunc(func() {
+	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		return refusal(context.Background(), status, msg, errs)
+	}
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		return refusal(ctx.Context(), status, msg, errs)
+	}
+})
+
+// refusal is the Problem of a request that does not fit its description. The
+// library would repeat what was sent, passwords included; only places and
+// reasons are taken over.
+func refusal(ctx context.Context, status int, msg string, errs []error) *Problem {
+	p := &Problem{Type: "about:blank", Status: status, Kind: "invalid", Title: msg, RequestID: requestID(ctx)}
+	switch {
+	case status >= 500:
+		p.Kind, p.Title = "", "internal error"
+		return p
+	case status == http.StatusUnprocessableEntity || status == http.StatusBadRequest:
+		p.Status = http.StatusUnprocessableEntity
+		p.Title = "the request does not fit what this operation takes"
+		p.Action = "compare it with /api/docs"
+	case status == http.StatusRequestEntityTooLarge:
+		p.Title, p.Action = "the request is too large", "send it in parts"
+	}
+	for _, err := range errs {
+		if len(p.Errors) == 20 {
+			break
+		}
+		if d, ok := err.(huma.ErrorDetailer); ok {
+			detail := d.ErrorDetail()
+			p.Errors = append(p.Errors, FieldError{Location: cut(detail.Location), Message: cut(detail.Message)})
+		}
+	}
+	if len(p.Errors) > 0 {
+		p.Detail = p.Errors[0].Location + ": " + p.Errors[0].Message
+	}
+	return p
+}
+
+// cut bounds text that may hold names a stranger chose.
+func cut(s string) string {
+	if len(s) > 200 {
+		return strings.ToValidUTF8(s[:200], "") + "…"
+	}
+	return s
+}

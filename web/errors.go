@@ -173,8 +173,8 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 
 // wantsPage tells whether a person is looking: a browser, outside of the API.
 func wantsPage(r *http.Request) bool {
-	return !strings.HasPrefix(r.URL.Path, "/api/") && strings.Contains(r.Header.Get("Accept"), "text/html") ||
-		r.Header.Get("HX-Request") == "true"
+	return !strings.HasPrefix(r.URL.Path, "/api/") &&
+		(strings.Contains(r.Header.Get("Accept"), "text/html") || r.Header.Get("HX-Request") == "true")
 }
 
 // toSignIn leads to the sign-in page and, after it, back to where a GET came from.

@@ -1,0 +1,139 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+func (a *api) historyOperations() {
+	tags, gone := []string{"history"}, []int{http.StatusNotFound}
+	register(a, readers, huma.Operation{
+		OperationID: "list-runs", Method: http.MethodGet, Path: "/mirrors/{mirror}/runs", Tags: tags, Errors: gone, Summary: "List syncs, newest first",
+	}, a.listRuns)
+	register(a, readers, huma.Operation{
+		OperationID: "list-refs", Method: http.MethodGet, Path: "/mirrors/{mirror}/refs", Tags: tags, Errors: gone, Summary: "List refs by name",
+	}, a.listRefs)
+	register(a, readers, huma.Operation{
+		OperationID: "list-log", Method: http.MethodGet, Path: "/mirrors/{mirror}/log", Tags: tags, Errors: gone,
+		Summary: "List what upstream did to refs: moved tags, forced and deleted branches",
+	}, a.listLog)
+}
+
+type listRunsRequest struct {
+	which
+	paging
+	After int64 `query:"after" minimum:"0" doc:"Only runs with a higher id"`
+}
+
+type listRunsAnswer struct {
+	Link string `header:"Link"`
+	Body Runs
+}
+
+func (a *api) listRuns(ctx context.Context, in *listRunsRequest) (*listRunsAnswer, error) {
+	repo, err := a.repo(ctx, in.Mirror)
+	if err != nil {
+		return nil, err
+	}
+	before, err := in.before()
+	if err != nil {
+		return nil, err
+	}
+	runs, err := a.Store.Runs(ctx, repo.ID, before, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	more := len(runs) == in.Limit
+	for i, r := range runs {
+		if r.ID <= in.After {
+			runs, more = runs[:i], false
+			break
+		}
+	}
+	out := &listRunsAnswer{Body: Runs{Items: each(runs, runJSON)}}
+	if more {
+		out.Body.NextCursor = strconv.FormatInt(runs[len(runs)-1].ID, 10)
+	}
+	out.Link = in.next("/mirrors/"+string(repo.ID)+"/runs", out.Body.NextCursor, nil)
+	return out, nil
+}
+
+type listLogAnswer struct {
+	Link string `header:"Link"`
+	Body Events
+}
+
+type listLogRequest struct {
+	which
+	paging
+}
+
+func (a *api) listLog(ctx context.Context, in *listLogRequest) (*listLogAnswer, error) {
+	repo, err := a.repo(ctx, in.Mirror)
+	if err != nil {
+		return nil, err
+	}
+	before, err := in.before()
+	if err != nil {
+		return nil, err
+	}
+	events, err := a.Store.Events(ctx, repo.ID, before, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &listLogAnswer{Body: Events{Items: each(events, eventJSON)}}
+	if len(events) == in.Limit {
+		out.Body.NextCursor = strconv.FormatInt(events[len(events)-1].ID, 10)
+	}
+	out.Link = in.next("/mirrors/"+string(repo.ID)+"/log", out.Body.NextCursor, nil)
+	return out, nil
+}
+
+type listRefsRequest struct {
+	which
+	paging
+	Kind   string `query:"kind" enum:"branch,tag,kept,held,other"`
+	Search string `query:"search" maxLength:"300" doc:"Part of the name"`
+}
+
+type listRefsAnswer struct {
+	Link string `header:"Link"`
+	Body Refs
+}
+
+func (a *api) listRefs(ctx context.Context, in *listRefsRequest) (*listRefsAnswer, error) {
+	repo, err := a.repo(ctx, in.Mirror)
+	if err != nil {
+		return nil, err
+	}
+	out := &listRefsAnswer{Body: Refs{Items: []Ref{}}}
+	listing, err := a.Reader.Refs(ctx, repo.ID)
+	if errors.Is(err, mirror.ErrNotFound) {
+		return out, nil // not cloned yet
+	}
+	if err != nil {
+		return nil, err
+	}
+	out.Body.Head = listing.Head
+	for _, r := range listing.Refs { // sorted by name
+		ref := refJSON(r)
+		if r.Name <= in.Cursor || in.Kind != "" && ref.Kind != in.Kind || !strings.Contains(r.Name, in.Search) {
+			continue
+		}
+		if len(out.Body.Items) == in.Limit {
+			out.Body.NextCursor = out.Body.Items[in.Limit-1].Name
+			break
+		}
+		out.Body.Items = append(out.Body.Items, ref)
+	}
+	out.Link = in.next("/mirrors/"+string(repo.ID)+"/refs", out.Body.NextCursor, url.Values{"kind": {in.Kind}, "search": {in.Search}})
+	return out, nil
+}

@@ -1,0 +1,139 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// list is the body of a list that is never long enough to need pages.
+type list[T any] struct {
+	Items []T `json:"items"`
+}
+
+type answer[T any] struct{ Body T }
+
+func (a *api) importOperations() {
+	aliases, rules, credentials := []string{"aliases"}, []string{"rules"}, []string{"credentials"}
+	gone := []int{http.StatusNotFound}
+
+	register(a, readers, huma.Operation{
+		OperationID: "list-aliases", Method: http.MethodGet, Path: "/aliases", Tags: aliases, Summary: "List import prefixes that live in a mirror",
+	}, a.listAliases)
+	register(a, managers, huma.Operation{
+		OperationID: "add-alias", Method: http.MethodPost, Path: "/aliases", Tags: aliases, Summary: "Serve an import prefix from a mirror",
+		Description: "Replaces an alias of the same prefix.", DefaultStatus: http.StatusCreated, Errors: gone,
+	}, a.addAlias)
+	register(a, managers, huma.Operation{
+		OperationID: "remove-alias", Method: http.MethodDelete, Path: "/aliases/{prefix}", Tags: aliases, Summary: "Forget an alias", Errors: gone,
+	}, a.removeAlias)
+
+	register(a, readers, huma.Operation{
+		OperationID: "list-rules", Method: http.MethodGet, Path: "/rules", Tags: rules, Summary: "List patterns of repositories that are mirrored on first use",
+	}, a.listRules)
+	register(a, managers, huma.Operation{
+		OperationID: "add-rule", Method: http.MethodPost, Path: "/rules", Tags: rules, Summary: "Mirror repositories on first use",
+		DefaultStatus: http.StatusCreated, Errors: []int{http.StatusConflict},
+	}, a.addRule)
+	register(a, managers, huma.Operation{
+		OperationID: "remove-rule", Method: http.MethodDelete, Path: "/rules/{pattern}", Tags: rules, Summary: "Forget a rule; what it has admitted stays", Errors: gone,
+	}, a.removeRule)
+
+	register(a, managers, huma.Operation{
+		OperationID: "list-credentials", Method: http.MethodGet, Path: "/credentials", Tags: credentials, Summary: "List upstream credentials, without their secrets",
+	}, a.listCredentials)
+	register(a, governors, huma.Operation{
+		OperationID: "add-credential", Method: http.MethodPost, Path: "/credentials", Tags: credentials, Summary: "Store an upstream credential",
+		Description: "Replaces one of the same name. The secret cannot be read back.", DefaultStatus: http.StatusCreated,
+	}, a.addCredential)
+	register(a, governors, huma.Operation{
+		OperationID: "remove-credential", Method: http.MethodDelete, Path: "/credentials/{name}", Tags: credentials, Summary: "Forget a credential",
+		Errors: []int{http.StatusNotFound, http.StatusConflict},
+	}, a.removeCredential)
+}
+
+func (a *api) listAliases(ctx context.Context, _ *struct{}) (*answer[list[Alias]], error) {
+	aliases, err := a.Store.Aliases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[list[Alias]]{list[Alias]{each(aliases, aliasJSON)}}, nil
+}
+
+func aliasJSON(al mirror.Alias) Alias {
+	return Alias{Prefix: al.Prefix, Repo: string(al.Repo), Dir: al.Dir, Found: al.Found}
+}
+
+func (a *api) addAlias(ctx context.Context, in *answer[Alias]) (*answer[Alias], error) {
+	repo, err := a.repo(ctx, in.Body.Repo)
+	if err != nil {
+		return nil, err
+	}
+	alias := mirror.Alias{Prefix: in.Body.Prefix, Repo: repo.Path, Dir: in.Body.Dir, Found: "admin"}
+	if err := a.Catalog.AddAlias(ctx, alias); err != nil {
+		return nil, err
+	}
+	return &answer[Alias]{aliasJSON(alias)}, nil
+}
+
+type removeAliasRequest struct {
+	Prefix string `path:"prefix" maxLength:"600" doc:"With its slashes escaped"`
+}
+
+func (a *api) removeAlias(ctx context.Context, in *removeAliasRequest) (*struct{}, error) {
+	return nil, named("alias", in.Prefix, a.Catalog.RemoveAlias(ctx, in.Prefix))
+}
+
+func (a *api) listRules(ctx context.Context, _ *struct{}) (*answer[list[Rule]], error) {
+	rules, err := a.Store.Rules(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[list[Rule]]{list[Rule]{each(rules, func(r mirror.Rule) Rule { return Rule(r) })}}, nil
+}
+
+func (a *api) addRule(ctx context.Context, in *answer[Rule]) (*answer[Rule], error) {
+	if err := a.Catalog.AddRule(ctx, mirror.Rule(in.Body)); err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+type removeRuleRequest struct {
+	Pattern string `path:"pattern" maxLength:"600" doc:"With its slashes escaped: github.com%2Facme%2F*"`
+}
+
+func (a *api) removeRule(ctx context.Context, in *removeRuleRequest) (*struct{}, error) {
+	return nil, named("rule", in.Pattern, a.Catalog.RemoveRule(ctx, in.Pattern))
+}
+
+func (a *api) listCredentials(ctx context.Context, _ *struct{}) (*answer[list[Credential]], error) {
+	sealed, err := a.Store.Credentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[list[Credential]]{list[Credential]{each(sealed, func(c mirror.SealedCredential) Credential {
+		return Credential{Name: c.Name, Host: c.Host, User: c.User, CreatedAt: c.Created.UTC()}
+	})}}, nil
+}
+
+func (a *api) addCredential(ctx context.Context, in *answer[NewCredential]) (*answer[Credential], error) {
+	b := in.Body
+	err := a.Catalog.AddCredential(ctx, mirror.Credential{Name: b.Name, Host: b.Host, User: b.User, Secret: mirror.Secret(b.Secret)})
+	if err != nil {
+		return nil, err
+	}
+	return &answer[Credential]{Credential{Name: b.Name, Host: b.Host, User: b.User, CreatedAt: time.Now().UTC()}}, nil
+}
+
+type removeCredentialRequest struct {
+	Name string `path:"name" maxLength:"600"`
+}
+
+func (a *api) removeCredential(ctx context.Context, in *removeCredentialRequest) (*struct{}, error) {
+	return nil, named("credential", in.Name, a.Catalog.RemoveCredential(ctx, in.Name))
+}

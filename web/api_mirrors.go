@@ -1,0 +1,300 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// which names the mirror an operation is about.
+type which struct {
+	Mirror string `path:"mirror" maxLength:"600" doc:"Id, or path with its slashes escaped: github.com%2Fspf13%2Fcobra"`
+}
+
+// ifMatch guards an edit against overwriting somebody else's.
+type ifMatch struct {
+	IfMatch string `header:"If-Match" maxLength:"100" doc:"ETag of the mirror as it was seen; 412 when it has changed since"`
+}
+
+type mirrorAnswer struct {
+	ETag string `header:"ETag"`
+	Body Mirror
+}
+
+func (a *api) mirrorOperations() {
+	tags := []string{"mirrors"}
+	register(a, readers, huma.Operation{
+		OperationID: "list-mirrors", Method: http.MethodGet, Path: "/mirrors", Tags: tags, Summary: "List mirrors by path",
+	}, a.listMirrors)
+	register(a, managers, huma.Operation{
+		OperationID: "add-mirrors", Method: http.MethodPost, Path: "/mirrors", Tags: tags, Summary: "Mirror a repository, or several",
+		Description: "One is answered with 201, or 200 when it was mirrored before. Several in `mirrors` are answered " +
+			"with 200 and an error in the place of each that cannot be. The first clone begins at once; " +
+			"the answer does not wait for it.",
+		DefaultStatus: http.StatusCreated, Errors: []int{http.StatusConflict},
+	}, a.addMirrors)
+	register(a, readers, huma.Operation{
+		OperationID: "show-mirror", Method: http.MethodGet, Path: "/mirrors/{mirror}", Tags: tags, Summary: "Show a mirror",
+		Errors: []int{http.StatusNotFound},
+	}, a.showMirror)
+	register(a, managers, huma.Operation{
+		OperationID: "edit-mirror", Method: http.MethodPatch, Path: "/mirrors/{mirror}", Tags: tags, Summary: "Change, pause or resume a mirror",
+		Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
+	}, a.editMirror)
+	register(a, managers, huma.Operation{
+		OperationID: "remove-mirror", Method: http.MethodDelete, Path: "/mirrors/{mirror}", Tags: tags, Summary: "Stop mirroring and delete what we have",
+		Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed},
+	}, a.removeMirror)
+	register(a, syncers, huma.Operation{
+		OperationID: "sync-mirror", Method: http.MethodPost, Path: "/mirrors/{mirror}/sync", Tags: tags, Summary: "Sync now",
+		Description: "202: the sync is queued; watch it with GET /events?mirror=… or GET /mirrors/{mirror}/runs?after=last_run. " +
+			"With wait_s, 200 and the run when it ended in that time; look at its outcome.",
+		DefaultStatus: http.StatusAccepted, Errors: []int{http.StatusNotFound},
+	}, a.syncMirror)
+}
+
+type listMirrorsRequest struct {
+	paging
+	Search string `query:"search" maxLength:"500" doc:"Part of the path, in any letter case"`
+	State  string `query:"state" enum:"queued,cloning,ready,syncing,retrying,failed,paused"`
+}
+
+type listMirrorsAnswer struct {
+	Link string `header:"Link"`
+	Body Mirrors
+}
+
+func (a *api) listMirrors(ctx context.Context, in *listMirrorsRequest) (*listMirrorsAnswer, error) {
+	repos, err := a.Store.Repos(ctx, mirror.RepoQuery{
+		Search: in.Search, Status: mirror.Status(in.State), After: mirror.Path(in.Cursor), Limit: in.Limit,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &listMirrorsAnswer{Body: Mirrors{Items: each(repos, a.mirrorJSON)}}
+	if len(repos) == in.Limit {
+		out.Body.NextCursor = string(repos[len(repos)-1].Path)
+	}
+	out.Link = in.next("/mirrors", out.Body.NextCursor, url.Values{"search": {in.Search}, "state": {in.State}})
+	return out, nil
+}
+
+type addMirrorsRequest struct{ Body AddMirrors }
+
+type addMirrorsAnswer struct {
+	Status   int
+	Location string `header:"Location"`
+	ETag     string `header:"ETag"`
+	Body     AddedMirrors
+}
+
+func (a *api) addMirrors(ctx context.Context, in *addMirrorsRequest) (*addMirrorsAnswer, error) {
+	b := in.Body
+	one := NewMirror{PathOrURL: b.PathOrURL, Upstream: b.Upstream, IntervalS: b.IntervalS, Credential: b.Credential, Private: b.Private, Tags: b.Tags}
+	if len(b.Mirrors) > 0 {
+		if one != (NewMirror{}) {
+			return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "the request has both mirrors and the fields of a single one", Do: "use one of them"}
+		}
+		return a.addSeveral(ctx, b.Mirrors)
+	}
+	repo, existed, err := a.add(ctx, one)
+	if err != nil {
+		return nil, err
+	}
+	m := a.mirrorJSON(repo)
+	out := &addMirrorsAnswer{
+		Status: http.StatusCreated, Location: apiPrefix + "/mirrors/" + string(repo.ID), ETag: etag(repo),
+		Body: AddedMirrors{Items: []AddedMirror{{Mirror: &m, Existed: existed}}},
+	}
+	if existed {
+		out.Status = http.StatusOK
+	}
+	return out, nil
+}
+
+func (a *api) addSeveral(ctx context.Context, list []NewMirror) (*addMirrorsAnswer, error) {
+	out := &addMirrorsAnswer{Status: http.StatusOK, Body: AddedMirrors{Items: make([]AddedMirror, len(list))}}
+	for i, n := range list {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		item := &out.Body.Items[i]
+		repo, existed, err := a.add(ctx, n)
+		if err != nil {
+			item.Error = a.cause(ctx, err, "/mirrors")
+			continue
+		}
+		m := a.mirrorJSON(repo)
+		item.Mirror, item.Existed = &m, existed
+	}
+	return out, nil
+}
+
+func (a *api) add(ctx context.Context, n NewMirror) (mirror.Repo, bool, error) {
+	if n.PathOrURL == "" {
+		return mirror.Repo{}, false, &mirror.Problem{
+			Code: mirror.CodeBadURL, Kind: mirror.ErrInvalid, What: "path_or_url is empty", Do: "give the repository, for example github.com/spf13/cobra",
+		}
+	}
+	return a.Catalog.Add(ctx, mirror.NewMirror{
+		Text: n.PathOrURL, Upstream: n.Upstream, Interval: time.Duration(n.IntervalS) * time.Second,
+		Credential: n.Credential, Private: n.Private, Tags: mirror.TagPolicy(n.Tags),
+	})
+}
+
+func (a *api) showMirror(ctx context.Context, in *which) (*mirrorAnswer, error) {
+	repo, err := a.repo(ctx, in.Mirror)
+	if err != nil {
+		return nil, err
+	}
+	return &mirrorAnswer{ETag: etag(repo), Body: a.mirrorJSON(repo)}, nil
+}
+
+type editMirrorRequest struct {
+	which
+	ifMatch
+	Body EditMirror
+}
+
+func (a *api) editMirror(ctx context.Context, in *editMirrorRequest) (*mirrorAnswer, error) {
+	repo, err := a.repo(ctx, in.Mirror)
+	if err != nil {
+		return nil, err
+	}
+	version, err := in.version()
+	if err != nil {
+		return nil, err
+	}
+	b := in.Body
+	edit := mirror.Edit{Version: version, Upstream: b.Upstream, Credential: b.Credential, Private: b.Private, Paused: b.Paused}
+	if b.IntervalS != nil {
+		every := time.Duration(*b.IntervalS) * time.Second
+		edit.Interval = &every
+	}
+	if b.Tags != nil {
+		policy := mirror.TagPolicy(*b.Tags)
+		edit.Tags = &policy
+	}
+	edited, err := a.Catalog.Edit(ctx, repo.ID, edit)
+	if errors.Is(err, mirror.ErrExists) && version != 0 {
+		now, seeErr := a.Store.RepoByID(ctx, repo.ID)
+		if seeErr != nil {
+			return nil, seeErr
+		}
+		if now.Version != version {
+			return nil, staleEdit(ctx, now)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &mirrorAnswer{ETag: etag(edited), Body: a.mirrorJSON(edited)}, nil
+}
+
+type removeMirrorRequest struct {
+	which
+	ifMatch
+}
+
+func (a *api) removeMirror(ctx context.Context, in *removeMirrorRequest) (*struct{}, error) {
+	repo, err := a.repo(ctx, in.Mirror)
+	if err != nil {
+		return nil, err
+	}
+	version, err := in.version()
+	if err != nil {
+		return nil, err
+	}
+	if version != 0 && version != repo.Version {
+		return nil, staleEdit(ctx, repo)
+	}
+	return nil, a.Catalog.Remove(ctx, repo.ID)
+}
+
+type syncMirrorRequest struct {
+	which
+	WaitS int `query:"wait_s" minimum:"0" maximum:"60" doc:"Seconds to wait for the end of the sync"`
+}
+
+type syncMirrorAnswer struct {
+	Status int
+	Body   Synced
+}
+
+func (a *api) syncMirror(ctx context.Context, in *syncMirrorRequest) (*syncMirrorAnswer, error) {
+	repo, err := a.repo(ctx, in.Mirror)
+	if err != nil {
+		return nil, err
+	}
+	out := &syncMirrorAnswer{Status: http.StatusAccepted}
+	before, err := a.Store.Runs(ctx, repo.ID, 0, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(before) > 0 {
+		out.Body.LastRun = before[0].ID
+	}
+	if in.WaitS == 0 {
+		err = a.Syncer.Ask(ctx, repo.ID, mirror.ByHand)
+	} else {
+		err = a.waitForSync(ctx, repo.ID, time.Duration(in.WaitS)*time.Second, out)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if repo, err = a.Store.RepoByID(ctx, repo.ID); err != nil {
+		return nil, err
+	}
+	out.Body.Mirror = a.mirrorJSON(repo)
+	return out, nil
+}
+
+// waitForSync puts the run into the answer when it ends in time; not ending in
+// time is no error.
+func (a *api) waitForSync(ctx context.Context, id mirror.ID, limit time.Duration, out *syncMirrorAnswer) error {
+	wait, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	run, err := a.Syncer.Sync(wait, id, mirror.ByHand)
+	if err != nil {
+		if wait.Err() != nil && ctx.Err() == nil {
+			return nil
+		}
+		return err
+	}
+	r := runJSON(run)
+	out.Status, out.Body.Run = http.StatusOK, &r
+	return nil
+}
+
+func etag(r mirror.Repo) string { return `"` + strconv.FormatInt(r.Version, 10) + `"` }
+
+// version is what If-Match asks for; zero = any.
+func (m ifMatch) version() (int64, error) {
+	text := strings.TrimSpace(m.IfMatch)
+	if text == "" || text == "*" {
+		return 0, nil
+	}
+	v, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(text, "W/"), `"`), 10, 64)
+	if err != nil || v < 1 {
+		return 0, &mirror.Problem{Kind: mirror.ErrInvalid, What: "If-Match is not an ETag of a mirror", Do: "send the ETag that came with the mirror"}
+	}
+	return v, nil
+}
+
+func staleEdit(ctx context.Context, now mirror.Repo) *Problem {
+	p := newProblem(ctx, &mirror.Problem{
+		Kind: mirror.ErrExists, What: string(now.Path) + " was changed by somebody else meanwhile",
+		Why: "it is at version " + strconv.FormatInt(now.Version, 10) + " now",
+		Do:  "look at it as it is now and apply your change again",
+	})
+	p.Status = http.StatusPreconditionFailed
+	return p
+}
