@@ -1,6 +1,271 @@
 package web
 
-import "github.com/gin-gonic/gin"
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/gitmirror/gitmirror/auth"
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// console is the part of the server that people see: pages made of templates.
+type console struct {
+	*Server
+	assets    assets
+	templates map[string]*template.Template // "mirrors" → templates/mirrors.html in the frame
+}
 
 // pageRoutes mounts the console and sets errorPage.
-func (s *Server) pageRoutes(r *gin.Engine) error { return nil }
+func (s *Server) pageRoutes(r *gin.Engine) error {
+	c, err := newConsole(s)
+	if err != nil {
+		return err
+	}
+	s.errorPage = c.errorPage
+	do := c.do
+
+	files := r.Group("/static")
+	files.GET("/*file", do(c.static))
+	files.HEAD("/*file", do(c.static))
+
+	open := r.Group("/", s.bySession)
+	open.GET("/login", do(c.loginForm))
+	open.POST("/login", do(c.login))
+	open.POST("/logout", do(c.logout))
+
+	read := r.Group("/", s.bySession, c.allow(auth.Read))
+	read.GET("/", do(c.home))
+	read.GET("/mirrors", do(c.mirrors))
+	read.GET("/mirrors/live", do(c.mirrorsLive))
+	read.GET("/mirrors/open", do(c.openMirror))
+	read.GET("/mirrors/:id", do(c.mirror))
+	read.GET("/mirrors/:id/live", do(c.mirrorLive))
+	read.GET("/start", do(c.start))
+	read.GET("/account", do(c.account))
+	read.POST("/account/password", do(c.changePassword))
+	read.POST("/account/keys", do(c.addKey))
+	read.POST("/account/keys/:key/remove", do(c.removeKey))
+	read.POST("/account/tokens", do(c.createToken))
+	read.POST("/account/tokens/:token/remove", do(c.removeToken))
+
+	sync := r.Group("/", s.bySession, c.allow(auth.Sync))
+	sync.POST("/mirrors/:id/sync", do(c.syncMirror))
+
+	manage := r.Group("/", s.bySession, c.allow(auth.Manage))
+	manage.GET("/mirrors/new", do(c.newForm))
+	manage.POST("/mirrors/new", do(c.addMirrors))
+	manage.GET("/mirrors/:id/edit", do(c.editForm))
+	manage.POST("/mirrors/:id/edit", do(c.edit))
+	manage.POST("/mirrors/:id/pause", do(c.pause))
+	manage.POST("/mirrors/:id/resume", do(c.resume))
+	manage.GET("/mirrors/:id/remove", do(c.removeForm))
+	manage.POST("/mirrors/:id/remove", do(c.remove))
+	manage.GET("/rules", do(c.rules))
+	manage.POST("/rules", do(c.addRule))
+	manage.POST("/rules/remove", do(c.removeRule))
+	manage.POST("/rules/aliases", do(c.addAlias))
+	manage.POST("/rules/aliases/remove", do(c.removeAlias))
+	manage.POST("/rules/credentials", do(c.addCredential))
+	manage.POST("/rules/credentials/remove", do(c.removeCredential))
+
+	admin := r.Group("/", s.bySession, c.allow(auth.Administer))
+	admin.GET("/users", do(c.users))
+	admin.POST("/users", do(c.addUser))
+	admin.POST("/users/:user/role", do(c.setRole))
+	admin.POST("/users/:user/password", do(c.resetPassword))
+	admin.POST("/users/:user/disable", do(c.disableUser))
+	admin.POST("/users/:user/enable", do(c.enableUser))
+	admin.POST("/users/:user/remove", do(c.removeUser))
+	admin.GET("/system", do(c.system))
+	return nil
+}
+
+// newConsole reads the embedded files and parses every template; a broken one
+// stops the server at its start, not a visitor later.
+func newConsole(s *Server) (*console, error) {
+	static, err := fs.Sub(embedded, "static")
+	if err != nil {
+		return nil, err
+	}
+	c := &console{Server: s, templates: map[string]*template.Template{}}
+	if c.assets, err = loadAssets(static); err != nil {
+		return nil, err
+	}
+	base, err := template.New("").Funcs(c.functions()).ParseFS(embedded, "templates/parts/*.html")
+	if err != nil {
+		return nil, err
+	}
+	err = fs.WalkDir(embedded, "templates", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasPrefix(file, "templates/parts/") {
+			return err
+		}
+		t, err := template.Must(base.Clone()).ParseFS(embedded, file)
+		c.templates[strings.TrimSuffix(path.Base(file), ".html")] = t
+		return err
+	})
+	return c, err
+}
+
+// do makes a handler of a function that may fail.
+func (c *console) do(page func(*gin.Context) error) gin.HandlerFunc {
+	return func(g *gin.Context) {
+		if err := page(g); err != nil {
+			c.fail(g, err)
+		}
+	}
+}
+
+// allow lets only callers through who may do a. It runs before anything is
+// looked up, so that a refusal tells nothing about what exists.
+func (c *console) allow(a auth.Action) gin.HandlerFunc {
+	return func(g *gin.Context) {
+		if err := c.may(g, a, true); err != nil {
+			c.fail(g, err)
+		}
+	}
+}
+
+// page is what every page has: the frame around its own struct.
+type page struct {
+	Title   string
+	Narrow  bool // a page to read and fill in, not to scan
+	Version string
+	Notices []Flash
+
+	SignedIn  bool
+	Name      string // of the user
+	Nav       []link
+	Health    health
+	MayManage bool
+	MaySync   bool
+}
+
+// link is an element of a menu.
+type link struct {
+	Name  string
+	URL   string
+	Here  bool
+	Count int
+}
+
+// health is the pill in the head: the state of all mirrors in a few words.
+type health struct {
+	Words string
+	Look  string // as stateView.Look
+	URL   string
+}
+
+// page makes the frame; here is the URL of the menu entry it belongs to.
+func (c *console) page(g *gin.Context, title, here string) (page, error) {
+	who := c.identity(g)
+	p := page{
+		Title: title, Version: c.Version, Notices: c.flashes(g),
+		SignedIn: !who.Anonymous(), Name: who.Name,
+		MayManage: c.may(g, auth.Manage, true) == nil, MaySync: c.may(g, auth.Sync, true) == nil,
+	}
+	if !p.SignedIn {
+		return p, nil
+	}
+	add := func(name, url string) { p.Nav = append(p.Nav, link{Name: name, URL: url, Here: url == here}) }
+	add("Mirrors", "/mirrors")
+	add("Set up my machine", "/start")
+	if p.MayManage {
+		add("Mapping rules", "/rules")
+	}
+	if c.may(g, auth.Administer, true) == nil {
+		add("Users", "/users")
+		add("System", "/system")
+	}
+	counts, err := c.Store.CountRepos(g.Request.Context(), mirror.RepoQuery{})
+	p.Health = viewHealth(counts)
+	return p, err
+}
+
+func viewHealth(counts map[mirror.Status]int) health {
+	all := 0
+	for _, n := range counts {
+		all += n
+	}
+	first := counts[mirror.Queued] + counts[mirror.Cloning]
+	switch {
+	case all == 0:
+		return health{"No mirrors yet", "off", "/mirrors"}
+	case counts[mirror.Failed] == 1:
+		return health{"1 needs attention", "bad", "/mirrors?status=failed"}
+	case counts[mirror.Failed] > 1:
+		return health{fmt.Sprintf("%d need attention", counts[mirror.Failed]), "bad", "/mirrors?status=failed"}
+	case counts[mirror.Retrying] > 0:
+		return health{fmt.Sprintf("%d retrying", counts[mirror.Retrying]), "warn", "/mirrors?status=retrying"}
+	case first > 0:
+		return health{fmt.Sprintf("%d of %d ready", all-first, all), "busy", "/mirrors"}
+	}
+	return health{"All mirrors healthy", "good", "/mirrors"}
+}
+
+// render runs a template into memory and sends it: a page is whole or an error.
+func (c *console) render(g *gin.Context, status int, name string, data any) error {
+	var out bytes.Buffer
+	if err := c.templates[name].ExecuteTemplate(&out, "layout", data); err != nil {
+		return err
+	}
+	g.Data(status, "text/html; charset=utf-8", out.Bytes())
+	return nil
+}
+
+// fragment is a part of a page, for the event streams.
+func (c *console) fragment(name string, data any) (string, error) {
+	var out bytes.Buffer
+	err := c.templates["mirrors"].ExecuteTemplate(&out, name, data)
+	return out.String(), err
+}
+
+// then ends a form: with the error, or a message on the page it leads to.
+func (c *console) then(g *gin.Context, err error, message, to string) error {
+	if err != nil {
+		return err
+	}
+	c.flash(g, "done", message)
+	g.Redirect(http.StatusSeeOther, to)
+	return nil
+}
+
+// orTell is then for forms that are one button: what went wrong is told on the
+// page the button is on.
+func (c *console) orTell(g *gin.Context, err error, message, to string) error {
+	if err == nil {
+		return c.then(g, nil, message, to)
+	}
+	p := newProblem(g.Request.Context(), err)
+	if p.Status == http.StatusNotFound || p.Status >= http.StatusInternalServerError {
+		return err
+	}
+	text := p.Title
+	for _, more := range []string{p.Detail, p.Action} {
+		if more != "" {
+			text += ". " + more
+		}
+	}
+	c.flash(g, "problem", text+".")
+	g.Redirect(http.StatusSeeOther, to)
+	return nil
+}
+
+// told returns the problem when it is one the person at a form can mend, and
+// the error when it is not.
+func told(err error) (*mirror.Problem, error) {
+	if err == nil {
+		return nil, nil
+	}
+	p := mirror.AsProblem(err)
+	if p.Kind == nil {
+		return nil, err
+	}
+	return p, nil
+}

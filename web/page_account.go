@@ -1,0 +1,152 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/gitmirror/gitmirror/auth"
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+type accountPage struct {
+	page
+	Role   auth.Role
+	Scopes []scopeChoice
+	Keys   []auth.Key
+	Tokens []tokenView
+
+	// Secret is a token that was just made: shown this once.
+	Secret   *newSecret
+	SSHLogin string // what to type to try a key; empty when SSH is off
+
+	// What was typed into the form that failed, and why. Passwords are not sent back.
+	Form      string // "key", "token" or "password"
+	Wrong     *mirror.Problem
+	KeyName   string
+	KeyText   string
+	TokenName string
+}
+
+type scopeChoice struct {
+	Scope auth.Scope
+	Words string
+}
+
+type tokenView struct {
+	auth.Token
+	Over bool // expired
+}
+
+// newSecret is a token with the lines that put it to use.
+type newSecret struct {
+	Name   string
+	Secret string
+	Netrc  string
+	Login  string
+}
+
+func (c *console) account(g *gin.Context) error {
+	return c.renderAccount(g, http.StatusOK, accountPage{})
+}
+
+func (c *console) renderAccount(g *gin.Context, status int, data accountPage) error {
+	var err error
+	if data.page, err = c.page(g, "My account", "/account"); err != nil {
+		return err
+	}
+	ctx, who := g.Request.Context(), c.identity(g)
+	data.Role, data.SSHLogin = who.Role, sshCommand(c.Site)
+	data.Scopes = []scopeChoice{{auth.ScopeRead, "Read: clone, build, look at mirrors, ask for a sync"}}
+	if data.MayManage {
+		data.Scopes = append(data.Scopes,
+			scopeChoice{auth.ScopeWrite, "Write: and add, edit and remove mirrors"},
+			scopeChoice{auth.ScopeAdmin, "Admin: everything you may do"})
+	}
+	if data.Keys, err = c.Accounts.Keys(ctx, who.User); err != nil {
+		return err
+	}
+	tokens, err := c.Accounts.Tokens(ctx, who.User)
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		data.Tokens = append(data.Tokens, tokenView{t, !t.Expires.IsZero() && t.Expires.Before(time.Now())})
+	}
+	return c.render(g, status, "account", data)
+}
+
+// accountAgain shows the page with what is wrong, or goes back to it when nothing is.
+func (c *console) accountAgain(g *gin.Context, err error, message string, data accountPage) error {
+	if data.Wrong, err = told(err); err != nil {
+		return err
+	}
+	if data.Wrong != nil {
+		return c.renderAccount(g, newProblem(g.Request.Context(), data.Wrong).Status, data)
+	}
+	return c.then(g, nil, message, "/account")
+}
+
+func (c *console) addKey(g *gin.Context) error {
+	data := accountPage{Form: "key", KeyName: g.PostForm("name"), KeyText: g.PostForm("key")}
+	key, err := c.Accounts.AddKey(g.Request.Context(), c.identity(g).User, data.KeyName, data.KeyText)
+	if err != nil {
+		data.KeyText = "" // it may be a private key
+	}
+	return c.accountAgain(g, err, "Key "+key.Name+" added. You can clone over SSH with it now.", data)
+}
+
+func (c *console) removeKey(g *gin.Context) error {
+	err := c.Accounts.RemoveKey(g.Request.Context(), c.identity(g).User, g.Param("key"))
+	return c.orTell(g, err, "The key was removed.", "/account")
+}
+
+// createToken answers with the page itself, not a redirect: the secret would
+// have to wait somewhere for the next request, and it is stored nowhere.
+func (c *console) createToken(g *gin.Context) error {
+	data := accountPage{Form: "token", TokenName: g.PostForm("name")}
+	expires := map[string]time.Duration{"30d": 30 * 24 * time.Hour, "90d": 90 * 24 * time.Hour, "365d": 365 * 24 * time.Hour, "never": 0}
+	life, ok := expires[g.PostForm("expires")]
+	if !ok {
+		life = expires["90d"]
+	}
+	t, secret, err := c.Accounts.CreateToken(g.Request.Context(), c.identity(g).User, data.TokenName, auth.Scope(g.PostForm("scope")), life)
+	if err != nil {
+		return c.accountAgain(g, err, "", data)
+	}
+	return c.renderAccount(g, http.StatusCreated, accountPage{Secret: c.newSecret(c.identity(g).Name, t.Name, secret)})
+}
+
+func (c *console) newSecret(user, name, secret string) *newSecret {
+	return &newSecret{
+		Name: name, Secret: secret, Netrc: netrcLines(c.Site, user, secret),
+		Login: fmt.Sprintf("gitmirror login %s --token-stdin", c.Site.URL),
+	}
+}
+
+func (c *console) removeToken(g *gin.Context) error {
+	err := c.Accounts.RemoveToken(g.Request.Context(), c.identity(g).User, g.Param("token"))
+	return c.orTell(g, err, "The token was revoked. Programs that use it are refused from now on.", "/account")
+}
+
+func (c *console) changePassword(g *gin.Context) error {
+	ctx, who, data := g.Request.Context(), c.identity(g), accountPage{Form: "password"}
+	fresh := g.PostForm("new")
+	_, err := c.Accounts.Password(ctx, who.Name, g.PostForm("current"), g.RemoteIP())
+	if errors.Is(err, mirror.ErrSignIn) {
+		err = &mirror.Problem{Kind: mirror.ErrInvalid, What: "the current password is not right", Do: "type it again"}
+	}
+	if err == nil && fresh != g.PostForm("again") {
+		err = &mirror.Problem{Kind: mirror.ErrInvalid, What: "the two new passwords differ", Do: "type both again"}
+	}
+	if err == nil {
+		err = c.Accounts.SetPassword(ctx, who.User, fresh)
+	}
+	if err == nil { // every session ended with the old password; this one goes on
+		err = c.signIn(g, who.User)
+	}
+	return c.accountAgain(g, err, "Password changed. Other browsers were signed out.", data)
+}

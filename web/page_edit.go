@@ -1,0 +1,138 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+type editPage struct {
+	page
+	options
+	ID       mirror.ID
+	Path     mirror.Path
+	Version  int64
+	Upstream string
+	Wrong    *mirror.Problem
+	// Conflict is set when somebody else saved first.
+	Conflict *conflict
+}
+
+// conflict shows both edits, for a person to choose.
+type conflict struct {
+	At     time.Time // when the other edit was saved
+	Fields []conflictField
+}
+
+type conflictField struct {
+	Name         string
+	Theirs, Ours string
+	Differ       bool
+}
+
+func (c *console) editForm(g *gin.Context) error {
+	repo, err := c.repo(g)
+	if err != nil {
+		return err
+	}
+	p, err := c.page(g, "Edit "+string(repo.Path), "/mirrors")
+	if err != nil {
+		return err
+	}
+	p.Narrow = true
+	data := editPage{page: p, ID: repo.ID, Path: repo.Path, Version: repo.Version, Upstream: repo.Upstream.String(), options: stored(repo)}
+	if data.Credentials, err = c.Store.Credentials(g.Request.Context()); err != nil {
+		return err
+	}
+	return c.render(g, http.StatusOK, "edit", data)
+}
+
+// stored are the options of a mirror as the form shows them.
+func stored(r mirror.Repo) options {
+	return options{Interval: intervalText(r.Interval), Tags: string(r.Tags), Credential: r.Credential, Private: r.Private}
+}
+
+func (c *console) edit(g *gin.Context) error {
+	repo, err := c.repo(g)
+	if err != nil {
+		return err
+	}
+	o, err := c.readOptions(g)
+	if err != nil {
+		return err
+	}
+	upstream := strings.TrimSpace(g.PostForm("upstream"))
+	// A form without a version must not overwrite what nobody has looked at.
+	version, err := strconv.ParseInt(g.PostForm("version"), 10, 64)
+	if err != nil || version < 1 {
+		version = -1
+	}
+	interval, tags, err := o.parse()
+	if err == nil {
+		_, err = c.Catalog.Edit(g.Request.Context(), repo.ID, mirror.Edit{
+			Version: version, Upstream: &upstream, Interval: &interval, Credential: &o.Credential, Private: &o.Private, Tags: &tags,
+		})
+	}
+	if err == nil {
+		return c.then(g, nil, "Saved. A sync begins now, so that the change takes effect.", mirrorURL(repo.ID))
+	}
+	data := editPage{options: o, ID: repo.ID, Path: repo.Path, Version: version, Upstream: upstream}
+	status := newProblem(g.Request.Context(), err).Status
+	if errors.Is(err, mirror.ErrExists) {
+		now, failed := c.Store.RepoByID(g.Request.Context(), repo.ID)
+		if failed != nil {
+			return failed
+		}
+		data.Version, data.Conflict = now.Version, compare(now, o, upstream)
+	} else if data.Wrong, err = told(err); err != nil {
+		return err
+	}
+	if data.page, err = c.page(g, "Edit "+string(repo.Path), "/mirrors"); err != nil {
+		return err
+	}
+	data.Narrow = true
+	return c.render(g, status, "edit", data)
+}
+
+func compare(now mirror.Repo, o options, upstream string) *conflict {
+	theirs := stored(now)
+	c := &conflict{At: now.Updated}
+	for _, f := range []conflictField{
+		{Name: "Fetched from", Theirs: now.Upstream.String(), Ours: upstream},
+		{Name: "Time between syncs", Theirs: or(theirs.Interval, "automatic"), Ours: or(o.Interval, "automatic")},
+		{Name: "Moved tags", Theirs: tagWords(theirs.Tags), Ours: tagWords(o.Tags)},
+		{Name: "Credential", Theirs: or(theirs.Credential, "none"), Ours: or(o.Credential, "none")},
+		{Name: "Private", Theirs: yesNo(theirs.Private), Ours: yesNo(o.Private)},
+	} {
+		f.Differ = f.Theirs != f.Ours
+		c.Fields = append(c.Fields, f)
+	}
+	return c
+}
+
+func or(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func tagWords(policy string) string {
+	if policy == string(mirror.FollowTags) {
+		return "follow the original"
+	}
+	return "keep ours"
+}

@@ -1,0 +1,59 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+type loginPage struct {
+	page
+	Next  string // where to go afterwards, a path on this server
+	Typed string // name
+	Wrong *mirror.Problem
+}
+
+func (c *console) loginForm(g *gin.Context) error {
+	if !c.identity(g).Anonymous() {
+		g.Redirect(http.StatusSeeOther, localPath(g.Query("next")))
+		return nil
+	}
+	p, err := c.page(g, "Sign in", "")
+	if err != nil {
+		return err
+	}
+	return c.render(g, http.StatusOK, "login", loginPage{page: p, Next: localPath(g.Query("next"))})
+}
+
+func (c *console) login(g *gin.Context) error {
+	next, name := localPath(g.PostForm("next")), g.PostForm("name")
+	who, err := c.Accounts.Password(g.Request.Context(), name, g.PostForm("password"), g.RemoteIP())
+	if errors.Is(err, mirror.ErrSignIn) || errors.Is(err, mirror.ErrBusy) || errors.Is(err, mirror.ErrDenied) {
+		p, failed := c.page(g, "Sign in", "")
+		if failed != nil {
+			return failed
+		}
+		p.SignedIn = false
+		return c.render(g, newProblem(g.Request.Context(), err).Status, "login",
+			loginPage{page: p, Next: next, Typed: name, Wrong: mirror.AsProblem(err)})
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.signIn(g, who.User); err != nil {
+		return err
+	}
+	g.Redirect(http.StatusSeeOther, next)
+	return nil
+}
+
+func (c *console) logout(g *gin.Context) error {
+	if err := c.signOut(g); err != nil {
+		return err
+	}
+	g.Redirect(http.StatusSeeOther, "/login")
+	return nil
+}

@@ -1,0 +1,214 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+const (
+	refsShown   = 200
+	runsShown   = 20
+	runsCharted = 40
+	eventsShown = 20
+)
+
+type mirrorPage struct {
+	page
+	ID          mirror.ID
+	Path        mirror.Path
+	Upstream    string
+	Credential  string
+	Private     bool
+	Paused      bool
+	FollowTags  bool
+	Every       time.Duration
+	State       stateView
+	Progress    *progressView
+	Problem     *mirror.Problem
+	Served      bool
+	Stale       bool
+	Age         string
+	LastAttempt time.Time
+	LastSuccess time.Time
+	NextSync    time.Time
+	Due         bool
+	LastChange  time.Time
+	Head        string
+	Heads, Tags int
+	Bytes       int64
+	Created     time.Time
+	Seen        string // version of the state this page shows, for the event stream
+
+	CloneHTTP, CloneSSH, GoImport string
+
+	RefSearch string
+	Refs      []refView
+	RefsTotal int
+
+	Chart *barChart
+	Runs  []runView
+
+	Events []eventView
+}
+
+type refView struct {
+	Name   string
+	Kind   string // "branch", "tag", "kept"
+	Hash   string
+	IsHead bool
+}
+
+func (c *console) repo(g *gin.Context) (mirror.Repo, error) {
+	id, err := mirror.ParseID(g.Param("id"))
+	if err != nil {
+		return mirror.Repo{}, err
+	}
+	repo, err := c.Store.RepoByID(g.Request.Context(), id)
+	if errors.Is(err, mirror.ErrNotFound) {
+		return mirror.Repo{}, &mirror.Problem{
+			Kind: mirror.ErrNotFound, What: "there is no such mirror", Why: "it was removed, or the address is mistyped",
+			Do: "look for it in the list of mirrors",
+		}
+	}
+	return repo, err
+}
+
+func (c *console) mirror(g *gin.Context) error {
+	repo, err := c.repo(g)
+	if err != nil {
+		return err
+	}
+	p, err := c.page(g, string(repo.Path), "/mirrors")
+	if err != nil {
+		return err
+	}
+	ctx, data := g.Request.Context(), c.viewMirror(p, repo)
+	data.RefSearch = strings.TrimSpace(g.Query("ref"))
+	if err := c.readRefs(ctx, repo, &data); err != nil {
+		return err
+	}
+	runs, err := c.Store.Runs(ctx, repo.ID, 0, runsCharted)
+	if err != nil {
+		return err
+	}
+	data.Chart = chartRuns(runs)
+	for _, r := range runs[:min(runsShown, len(runs))] {
+		data.Runs = append(data.Runs, viewRun(r))
+	}
+	events, err := c.Store.Events(ctx, repo.ID, 0, eventsShown)
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		data.Events = append(data.Events, viewEvent(e, ""))
+	}
+	return c.render(g, http.StatusOK, "mirror", data)
+}
+
+func (c *console) viewMirror(p page, r mirror.Repo) mirrorPage {
+	s, now := r.State, time.Now()
+	data := mirrorPage{
+		page: p, ID: r.ID, Path: r.Path, Upstream: r.Upstream.String(), Credential: r.Credential,
+		Private: r.Private, Paused: r.Paused, FollowTags: r.Tags == mirror.FollowTags, Every: r.Interval,
+		State: viewState(r, now), Problem: s.Problem, Served: s.Served(), Stale: stale(r, now),
+		Age: spanText(now.Sub(s.LastSuccess)), LastAttempt: s.LastAttempt, LastSuccess: s.LastSuccess,
+		NextSync: s.NextSync, Due: s.NextSync.Before(now), LastChange: s.LastChange,
+		Head: strings.TrimPrefix(s.Head, "refs/heads/"), Heads: s.Heads, Tags: s.Tags, Bytes: s.Bytes,
+		Created: r.Created, Seen: seen(r),
+		CloneHTTP: "git clone " + c.Site.URL + "/" + string(r.Path) + ".git",
+		GoImport:  importLine(c.Site, r.Path),
+	}
+	if c.Site.SSH != "" {
+		data.CloneSSH = "git clone " + c.Site.SSH + "/" + string(r.Path) + ".git"
+	}
+	if p, ok := c.Syncer.Progress(r.ID); ok {
+		data.Progress = viewProgress(p)
+		data.State = stateView{"Syncing", "busy", ""}
+		if !data.Served {
+			data.State.Word = "Cloning"
+		}
+	}
+	return data
+}
+
+// importLine is how Go code names what this mirror serves. A module path has
+// no port, so the dotted form goes with settings that "gitmirror env" prints.
+func importLine(site mirror.Site, path mirror.Path) string {
+	target := site.Host() + "/" + string(path)
+	if site.Form() == mirror.DotGit {
+		target += ".git"
+	}
+	return "replace " + string(path) + " => " + target
+}
+
+// seen changes whenever a run ends or an edit is made.
+func seen(r mirror.Repo) string {
+	return strings.Join([]string{r.State.LastAttempt.UTC().Format("20060102T150405.000000"), r.Updated.UTC().Format("20060102T150405.000000")}, "-")
+}
+
+func (c *console) readRefs(ctx context.Context, repo mirror.Repo, data *mirrorPage) error {
+	if !data.Served {
+		return nil
+	}
+	listing, err := c.Reader.Refs(ctx, repo.ID)
+	if errors.Is(err, mirror.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	search := strings.ToLower(data.RefSearch)
+	for _, r := range listing.Refs {
+		if !strings.Contains(strings.ToLower(r.Name), search) {
+			continue
+		}
+		data.RefsTotal++
+		if len(data.Refs) == refsShown {
+			continue
+		}
+		v := refView{Name: r.Short(), Hash: r.Commit(), Kind: "branch", IsHead: r.Name == listing.Head}
+		switch {
+		case r.IsTag():
+			v.Kind = "tag"
+		case strings.HasPrefix(r.Name, mirror.HeldPrefix):
+			v.Kind, v.Name = "set aside", strings.TrimPrefix(r.Name, mirror.HeldPrefix)
+		case !r.IsHead():
+			v.Kind, v.Name = "kept", strings.TrimPrefix(r.Name, mirror.KeptPrefix)
+		}
+		data.Refs = append(data.Refs, v)
+	}
+	return nil
+}
+
+func (c *console) syncMirror(g *gin.Context) error {
+	repo, err := c.repo(g)
+	if err != nil {
+		return err
+	}
+	err = c.Syncer.Ask(g.Request.Context(), repo.ID, mirror.ByHand)
+	return c.orTell(g, err, "Sync asked for. It begins as soon as a worker is free.", mirrorURL(repo.ID))
+}
+
+func (c *console) pause(g *gin.Context) error {
+	return c.setPaused(g, true, "Paused. The mirror is still served; it is no longer synced until you resume it.")
+}
+
+func (c *console) resume(g *gin.Context) error {
+	return c.setPaused(g, false, "Resumed. A sync begins now.")
+}
+
+func (c *console) setPaused(g *gin.Context, paused bool, message string) error {
+	repo, err := c.repo(g)
+	if err != nil {
+		return err
+	}
+	_, err = c.Catalog.Edit(g.Request.Context(), repo.ID, mirror.Edit{Paused: &paused})
+	return c.orTell(g, err, message, mirrorURL(repo.ID))
+}

@@ -1,0 +1,189 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/gitmirror/gitmirror/auth"
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// rowsPerPage is small enough to read and to keep live.
+const rowsPerPage = 50
+
+type mirrorsPage struct {
+	page
+	Empty       bool // nothing is mirrored at all
+	FirstClones firstClones
+	Filters     []link
+	Search      string
+	Status      string
+	Rows        []mirrorRow
+	Paged       bool // not the first page
+	First, Next string
+}
+
+// firstClones is the banner while mirrors are cloned for the first time.
+type firstClones struct {
+	Ready, All, Left int
+}
+
+// mirrorRow is a mirror in the list.
+type mirrorRow struct {
+	ID          mirror.ID
+	Path        mirror.Path
+	Private     bool
+	Paused      bool
+	State       stateView
+	Busy        bool
+	Progress    *progressView
+	Problem     *mirror.Problem
+	Served      bool
+	LastSuccess time.Time
+	Age         string
+	Stale       bool
+	NextSync    time.Time
+	Due         bool
+	Bytes       int64
+	Heads, Tags int
+}
+
+func (c *console) row(r mirror.Repo, now time.Time) mirrorRow {
+	s := r.State
+	row := mirrorRow{
+		ID: r.ID, Path: r.Path, Private: r.Private, Paused: r.Paused, State: viewState(r, now), Problem: s.Problem,
+		Served: s.Served(), LastSuccess: s.LastSuccess, Age: spanText(now.Sub(s.LastSuccess)), Stale: stale(r, now),
+		NextSync: s.NextSync, Due: s.NextSync.Before(now), Bytes: s.Bytes, Heads: s.Heads, Tags: s.Tags,
+	}
+	row.Busy = s.Status == mirror.Cloning || s.Status == mirror.Syncing
+	if p, ok := c.Syncer.Progress(r.ID); ok {
+		row.showProgress(p)
+	}
+	return row
+}
+
+// showProgress draws a run that the stored state may not know of yet.
+func (row *mirrorRow) showProgress(p mirror.Progress) {
+	row.Progress, row.Busy, row.Problem = viewProgress(p), true, nil
+	row.State = stateView{"Syncing", "busy", ""}
+	if !row.Served {
+		row.State.Word = "Cloning"
+	}
+}
+
+func (c *console) home(g *gin.Context) error {
+	g.Redirect(http.StatusSeeOther, "/mirrors")
+	return nil
+}
+
+func (c *console) mirrors(g *gin.Context) error {
+	ctx, now := g.Request.Context(), time.Now()
+	q := mirror.RepoQuery{Search: g.Query("q"), Status: mirror.Status(g.Query("status")), Limit: rowsPerPage + 1}
+	if after := g.Query("after"); after != "" {
+		path, err := mirror.ParsePath(after)
+		if err != nil {
+			return err
+		}
+		q.After = path
+	}
+	p, err := c.page(g, "Mirrors", "/mirrors")
+	if err != nil {
+		return err
+	}
+	all, err := c.Store.CountRepos(ctx, mirror.RepoQuery{})
+	if err != nil {
+		return err
+	}
+	matching, err := c.Store.CountRepos(ctx, mirror.RepoQuery{Search: q.Search})
+	if err != nil {
+		return err
+	}
+	repos, err := c.Store.Repos(ctx, q)
+	if err != nil {
+		return err
+	}
+	data := mirrorsPage{
+		page: p, Search: q.Search, Status: string(q.Status), Paged: q.After != "",
+		FirstClones: viewFirstClones(all), Filters: filters(matching, q), First: listURL(q, ""),
+	}
+	data.Empty = data.FirstClones.All == 0
+	if len(repos) > rowsPerPage {
+		repos = repos[:rowsPerPage]
+		data.Next = listURL(q, repos[rowsPerPage-1].Path)
+	}
+	for _, r := range repos {
+		data.Rows = append(data.Rows, c.row(r, now))
+	}
+	return c.render(g, http.StatusOK, "mirrors", data)
+}
+
+func viewFirstClones(counts map[mirror.Status]int) firstClones {
+	f := firstClones{Left: counts[mirror.Queued] + counts[mirror.Cloning]}
+	for _, n := range counts {
+		f.All += n
+	}
+	f.Ready = f.All - f.Left
+	return f
+}
+
+// filters are links to the states that occur, and the one that is chosen.
+func filters(counts map[mirror.Status]int, q mirror.RepoQuery) []link {
+	all := link{Name: "All", Here: q.Status == ""}
+	list := []link{all}
+	for _, f := range []struct {
+		status mirror.Status
+		name   string
+	}{
+		{mirror.Failed, "Needs attention"}, {mirror.Retrying, "Retrying"}, {mirror.Queued, "Waiting"},
+		{mirror.Cloning, "Cloning"}, {mirror.Syncing, "Syncing"}, {mirror.Ready, "Ready"}, {mirror.Paused, "Paused"},
+	} {
+		list[0].Count += counts[f.status]
+		if counts[f.status] > 0 || q.Status == f.status {
+			url := listURL(mirror.RepoQuery{Search: q.Search, Status: f.status}, "")
+			list = append(list, link{Name: f.name, URL: url, Here: q.Status == f.status, Count: counts[f.status]})
+		}
+	}
+	list[0].URL = listURL(mirror.RepoQuery{Search: q.Search}, "")
+	return list
+}
+
+// listURL is the list with the search and filter of q, behind a path.
+func listURL(q mirror.RepoQuery, after mirror.Path) string {
+	v := url.Values{}
+	for key, value := range map[string]string{"q": q.Search, "status": string(q.Status), "after": string(after)} {
+		if value != "" {
+			v.Set(key, value)
+		}
+	}
+	if len(v) == 0 {
+		return "/mirrors"
+	}
+	return "/mirrors?" + v.Encode()
+}
+
+// openMirror leads from a repository path to its page: people paste clone
+// addresses into browsers.
+func (c *console) openMirror(g *gin.Context) error {
+	path, err := mirror.ParsePath(g.Query("path"))
+	if err != nil {
+		return err
+	}
+	repo, err := c.Catalog.Find(g.Request.Context(), path)
+	if errors.Is(err, mirror.ErrNotFound) && c.may(g, auth.Manage, true) == nil {
+		return &mirror.Problem{
+			Code: mirror.CodeNotMirrored, Kind: mirror.ErrNotFound, What: string(path) + " is not mirrored here",
+			Do: "choose \"Add mirrors\" on the list of mirrors and paste the address",
+		}
+	}
+	if err != nil {
+		return err
+	}
+	g.Redirect(http.StatusSeeOther, mirrorURL(repo.ID))
+	return nil
+}
+
+func mirrorURL(id mirror.ID) string { return "/mirrors/" + string(id) }

@@ -1,0 +1,255 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// maxPaste bounds how many repositories one form adds.
+const maxPaste = 500
+
+type newPage struct {
+	page
+	options
+	Text     string // as it was pasted
+	Height   int    // of the field, in lines
+	Upstream string
+	Most     int
+	Options  bool // some option is set, so show them
+	Wrong    *mirror.Problem
+
+	Checked bool
+	Summary string
+	Fresh   int // lines that would add a mirror
+	Lines   []pastedLine
+}
+
+// options are the settings that adding and editing share, as the form has them.
+type options struct {
+	Interval    string
+	Tags        string
+	Credential  string
+	Private     bool
+	Credentials []mirror.SealedCredential
+}
+
+// pastedLine is what would happen, or has happened, to one line of the paste.
+type pastedLine struct {
+	Text    string
+	Path    mirror.Path
+	From    string // upstream
+	ID      mirror.ID
+	Word    string
+	Look    string
+	Problem *mirror.Problem
+}
+
+func (c *console) newForm(g *gin.Context) error {
+	data, err := c.newPage(g)
+	if err != nil {
+		return err
+	}
+	return c.render(g, http.StatusOK, "new", data)
+}
+
+func (c *console) newPage(g *gin.Context) (newPage, error) {
+	p, err := c.page(g, "Add mirrors", "/mirrors")
+	if err != nil {
+		return newPage{}, err
+	}
+	data := newPage{page: p, Text: g.PostForm("urls"), Upstream: strings.TrimSpace(g.PostForm("upstream")), Most: maxPaste}
+	data.Narrow = true
+	data.Height = min(max(5, strings.Count(data.Text, "\n")+2), 16)
+	if data.options, err = c.readOptions(g); err != nil {
+		return newPage{}, err
+	}
+	o := data.options
+	data.Options = o.Interval != "" || o.Tags == string(mirror.FollowTags) || o.Credential != "" || o.Private || data.Upstream != ""
+	return data, nil
+}
+
+func (c *console) readOptions(g *gin.Context) (options, error) {
+	o := options{
+		Interval: strings.TrimSpace(g.PostForm("interval")), Tags: g.PostForm("tags"),
+		Credential: g.PostForm("credential"), Private: g.PostForm("private") == "yes",
+	}
+	var err error
+	o.Credentials, err = c.Store.Credentials(g.Request.Context())
+	return o, err
+}
+
+// parse reads the interval and the tag policy.
+func (o options) parse() (time.Duration, mirror.TagPolicy, error) {
+	tags, err := mirror.ParseTagPolicy(o.Tags)
+	if err != nil || o.Interval == "" {
+		return 0, tags, err
+	}
+	interval, err := time.ParseDuration(o.Interval)
+	if err != nil || interval <= 0 {
+		return 0, "", &mirror.Problem{
+			Kind: mirror.ErrInvalid, What: fmt.Sprintf("%.40q is not a time between syncs", o.Interval),
+			Do: "write for example 10m or 1h30m, or leave it empty",
+		}
+	}
+	return interval, tags, nil
+}
+
+// addMirrors answers both buttons of the form. "check" shows what would
+// happen; it is a POST all the same because a pasted URL may hold a password,
+// which has no business in an address.
+func (c *console) addMirrors(g *gin.Context) error {
+	data, err := c.newPage(g)
+	if err != nil {
+		return err
+	}
+	lines, err := pasted(data.Text, data.Upstream)
+	if err == nil {
+		err = c.previewAll(g, &data, lines)
+	}
+	if data.Wrong, err = told(err); err != nil {
+		return err
+	}
+	if data.Wrong != nil || g.PostForm("do") != "add" || data.Fresh == 0 {
+		data.summarise()
+		return c.render(g, http.StatusOK, "new", data)
+	}
+	return c.addAll(g, data)
+}
+
+// pasted splits a paste into lines, without empty ones and comments.
+func pasted(text, upstream string) ([]string, error) {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			lines = append(lines, line)
+		}
+	}
+	switch {
+	case len(lines) == 0:
+		return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "there is no repository in the field", Do: "paste at least one address, for example https://github.com/spf13/cobra"}
+	case len(lines) > maxPaste:
+		return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: fmt.Sprintf("these are %d lines", len(lines)), Do: fmt.Sprintf("paste at most %d at once", maxPaste)}
+	case upstream != "" && len(lines) > 1:
+		return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "\"Fetch from another place\" fits one repository only", Do: "clear that field, or paste one repository"}
+	}
+	return lines, nil
+}
+
+func (data *newPage) asked(line string, interval time.Duration, tags mirror.TagPolicy) mirror.NewMirror {
+	return mirror.NewMirror{
+		Text: line, Upstream: data.Upstream, Interval: interval, Credential: data.Credential, Private: data.Private, Tags: tags,
+	}
+}
+
+// previewAll fills in what each line would do.
+func (c *console) previewAll(g *gin.Context, data *newPage, lines []string) error {
+	interval, tags, err := data.parse()
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, line := range lines {
+		plan, err := c.Catalog.Preview(g.Request.Context(), data.asked(line, interval, tags))
+		p, err := told(err)
+		if err != nil {
+			return err
+		}
+		l := pastedLine{Text: line, Problem: p, Word: "Wrong", Look: "bad"}
+		if p == nil {
+			l.Path, l.From = plan.Repo.Path, plan.Repo.Upstream.String()
+			switch key := plan.Repo.Path.Key(); {
+			case plan.Existed:
+				l.Word, l.Look, l.ID = "Already here", "off", plan.Repo.ID
+			case seen[key]:
+				l.Word, l.Look = "Twice in the list", "off"
+			default:
+				l.Word, l.Look, seen[key] = "New", "good", true
+				data.Fresh++
+			}
+		} else {
+			l.Text = shown(line)
+		}
+		data.Lines = append(data.Lines, l)
+	}
+	data.Checked = true
+	return nil
+}
+
+// shown is a line that could not be read, without the password it may hold.
+func shown(line string) string {
+	scheme, rest, ok := strings.Cut(line, "://")
+	if at := strings.LastIndexByte(rest, '@'); ok && at >= 0 {
+		line = scheme + "://…" + rest[at:]
+	}
+	if r := []rune(line); len(r) > 200 {
+		line = string(r[:200]) + "…"
+	}
+	return line
+}
+
+func (data *newPage) summarise() {
+	if !data.Checked {
+		return
+	}
+	counts := map[string]int{}
+	for _, l := range data.Lines {
+		counts[l.Word]++
+	}
+	var parts []string
+	for _, word := range []string{"New", "Added", "Already here", "Twice in the list", "Wrong"} {
+		if n := counts[word]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, strings.ToLower(word)))
+		}
+	}
+	data.Summary = strings.Join(parts, " · ")
+}
+
+// addAll adds the new lines. What went wrong stays on the page to be mended;
+// the rest is done.
+func (c *console) addAll(g *gin.Context, data newPage) error {
+	interval, tags, err := data.parse()
+	if err != nil {
+		return err
+	}
+	var added []mirror.Repo
+	wrong := 0
+	var left []string
+	for i := range data.Lines {
+		l := &data.Lines[i]
+		if l.Word == "New" {
+			repo, existed, err := c.Catalog.Add(g.Request.Context(), data.asked(l.Text, interval, tags))
+			if l.Problem, err = told(err); err != nil {
+				return err
+			}
+			switch {
+			case l.Problem != nil:
+				l.Word, l.Look = "Wrong", "bad"
+			case existed:
+				l.Word, l.Look, l.ID = "Already here", "off", repo.ID
+			default:
+				l.Word, l.Look, l.ID = "Added", "good", repo.ID
+				added = append(added, repo)
+			}
+		}
+		if l.Problem != nil {
+			wrong++
+			left = append(left, l.Text)
+		}
+	}
+	if wrong > 0 {
+		data.Fresh, data.Text = 0, strings.Join(left, "\n")
+		data.summarise()
+		return c.render(g, http.StatusOK, "new", data)
+	}
+	to, message := "/mirrors", fmt.Sprintf("%d mirrors added. Their first clones have begun.", len(added))
+	if len(added) == 1 {
+		to, message = mirrorURL(added[0].ID), "Mirror added. Its first clone has begun."
+	}
+	return c.then(g, nil, message, to)
+}

@@ -1,0 +1,103 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+type rulesPage struct {
+	page
+	Rules       []mirror.Rule
+	Aliases     []mirror.Alias
+	Credentials []mirror.SealedCredential
+	// What was typed into the form that failed, and why; the secret is not
+	// sent back.
+	Form          string // "rule", "alias" or "credential"
+	Wrong         *mirror.Problem
+	NewRule       mirror.Rule
+	NewAlias      mirror.Alias
+	NewCredential mirror.Credential
+}
+
+func (c *console) rules(g *gin.Context) error {
+	return c.renderRules(g, http.StatusOK, rulesPage{})
+}
+
+func (c *console) renderRules(g *gin.Context, status int, data rulesPage) error {
+	var err error
+	if data.page, err = c.page(g, "Mapping rules", "/rules"); err != nil {
+		return err
+	}
+	ctx := g.Request.Context()
+	if data.Rules, err = c.Store.Rules(ctx); err != nil {
+		return err
+	}
+	if data.Aliases, err = c.Store.Aliases(ctx); err != nil {
+		return err
+	}
+	if data.Credentials, err = c.Store.Credentials(ctx); err != nil {
+		return err
+	}
+	return c.render(g, status, "rules", data)
+}
+
+// rulesAgain shows the page with what is wrong, or goes back to it when nothing is.
+func (c *console) rulesAgain(g *gin.Context, err error, message string, data rulesPage) error {
+	if data.Wrong, err = told(err); err != nil {
+		return err
+	}
+	if data.Wrong != nil {
+		return c.renderRules(g, newProblem(g.Request.Context(), data.Wrong).Status, data)
+	}
+	return c.then(g, nil, message, "/rules")
+}
+
+func (c *console) addRule(g *gin.Context) error {
+	r := mirror.Rule{
+		Pattern: strings.TrimSpace(g.PostForm("pattern")), Credential: g.PostForm("credential"), Private: g.PostForm("private") == "yes",
+	}
+	err := c.Catalog.AddRule(g.Request.Context(), r)
+	return c.rulesAgain(g, err, "Repositories that match "+r.Pattern+" are now mirrored when somebody first asks for them.", rulesPage{Form: "rule", NewRule: r})
+}
+
+func (c *console) addAlias(g *gin.Context) error {
+	a := mirror.Alias{Prefix: strings.TrimSpace(g.PostForm("prefix")), Dir: strings.TrimSpace(g.PostForm("dir")), Repo: mirror.Path(strings.TrimSpace(g.PostForm("repo")))}
+	data := rulesPage{Form: "alias", NewAlias: a}
+	path, err := mirror.ParsePath(string(a.Repo))
+	if err == nil {
+		a.Repo = path
+		err = c.Catalog.AddAlias(g.Request.Context(), a)
+	}
+	return c.rulesAgain(g, err, "Import paths under "+a.Prefix+" are now served from "+string(a.Repo)+".", data)
+}
+
+func (c *console) addCredential(g *gin.Context) error {
+	cred := mirror.Credential{
+		Name: strings.TrimSpace(g.PostForm("name")), Host: strings.TrimSpace(g.PostForm("host")),
+		User: strings.TrimSpace(g.PostForm("user")), Secret: mirror.Secret(strings.TrimSpace(g.PostForm("secret"))),
+	}
+	err := c.Catalog.AddCredential(g.Request.Context(), cred)
+	return c.rulesAgain(g, err, "Credential "+cred.Name+" is stored, encrypted. It is only ever sent to "+cred.Host+".", rulesPage{Form: "credential", NewCredential: cred})
+}
+
+func (c *console) removeRule(g *gin.Context) error {
+	return c.removeNamed(g, "pattern", c.Catalog.RemoveRule)
+}
+
+func (c *console) removeAlias(g *gin.Context) error {
+	return c.removeNamed(g, "prefix", c.Catalog.RemoveAlias)
+}
+
+func (c *console) removeCredential(g *gin.Context) error {
+	return c.removeNamed(g, "name", c.Catalog.RemoveCredential)
+}
+
+func (c *console) removeNamed(g *gin.Context, field string, remove func(context.Context, string) error) error {
+	name := g.PostForm(field)
+	return c.orTell(g, remove(g.Request.Context(), name), name+" was removed.", "/rules")
+}

@@ -1,0 +1,64 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+type systemPage struct {
+	page
+	Site     mirror.Site
+	Statuses []link
+	LastTick time.Time
+	Alive    bool // the queue was looked at a moment ago
+	Busy     int  // syncs running in this process
+	NextDue  time.Time
+	Settings []Setting
+	Events   []eventView
+}
+
+// tickLate is how long the queue may go unseen before the page says so; the
+// syncer looks every few seconds, unless all its workers are busy.
+const tickLate = time.Minute
+
+func (c *console) system(g *gin.Context) error {
+	p, err := c.page(g, "System", "/system")
+	if err != nil {
+		return err
+	}
+	ctx := g.Request.Context()
+	counts, err := c.Store.CountRepos(ctx, mirror.RepoQuery{})
+	if err != nil {
+		return err
+	}
+	data := systemPage{page: p, Site: c.Site, Statuses: filters(counts, mirror.RepoQuery{}), Busy: c.Syncer.Busy(), Settings: c.Server.Settings}
+	if tick := c.Syncer.LastTick(); tick.Unix() > 0 {
+		data.LastTick = tick
+	}
+	data.Alive = time.Since(data.LastTick) < tickLate || data.Busy > 0
+	if data.NextDue, err = c.Store.NextDue(ctx); err != nil {
+		return err
+	}
+	events, err := c.Store.Events(ctx, "", 0, 50)
+	if err != nil {
+		return err
+	}
+	paths := map[mirror.ID]mirror.Path{}
+	for _, e := range events {
+		path, known := paths[e.Repo]
+		if !known {
+			repo, err := c.Store.RepoByID(ctx, e.Repo)
+			if err != nil && !errors.Is(err, mirror.ErrNotFound) {
+				return err
+			}
+			path, paths[e.Repo] = repo.Path, repo.Path
+		}
+		data.Events = append(data.Events, viewEvent(e, path))
+	}
+	return c.render(g, http.StatusOK, "system", data)
+}

@@ -1,0 +1,131 @@
+package web
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/gitmirror/gitmirror/auth"
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+type usersPage struct {
+	page
+	Users   []userView
+	Roles   []roleChoice
+	Wrong   *mirror.Problem
+	NewName string
+	NewRole auth.Role
+}
+
+type userView struct {
+	ID           string
+	Name         string
+	Role         auth.Role
+	Disabled     bool
+	HasPassword  bool
+	Robot        bool
+	Self         bool
+	Created      time.Time
+	Keys, Tokens int
+}
+
+type roleChoice struct {
+	Role  auth.Role
+	Words string
+}
+
+func roles() []roleChoice {
+	return []roleChoice{
+		{auth.Developer, "developer: reads mirrors, asks for syncs"},
+		{auth.Robot, "robot: a program, with tokens only"},
+		{auth.Admin, "admin: everything"},
+	}
+}
+
+func (c *console) users(g *gin.Context) error {
+	return c.renderUsers(g, http.StatusOK, usersPage{NewRole: auth.Developer})
+}
+
+func (c *console) renderUsers(g *gin.Context, status int, data usersPage) error {
+	var err error
+	if data.page, err = c.page(g, "Users", "/users"); err != nil {
+		return err
+	}
+	ctx := g.Request.Context()
+	list, err := c.Accounts.Users(ctx)
+	if err != nil {
+		return err
+	}
+	keys, err := c.Accounts.Keys(ctx, "")
+	if err != nil {
+		return err
+	}
+	tokens, err := c.Accounts.Tokens(ctx, "")
+	if err != nil {
+		return err
+	}
+	nKeys, nTokens := map[string]int{}, map[string]int{}
+	for _, k := range keys {
+		nKeys[k.User]++
+	}
+	for _, t := range tokens {
+		nTokens[t.User]++
+	}
+	data.Roles = roles()
+	for _, u := range list {
+		data.Users = append(data.Users, userView{
+			ID: u.ID, Name: u.Name, Role: u.Role, Disabled: u.Disabled, HasPassword: u.PasswordHash != "", Robot: u.Role == auth.Robot,
+			Self: u.ID == c.identity(g).User, Created: u.Created, Keys: nKeys[u.ID], Tokens: nTokens[u.ID],
+		})
+	}
+	return c.render(g, status, "users", data)
+}
+
+func (c *console) addUser(g *gin.Context) error {
+	data := usersPage{NewName: g.PostForm("name"), NewRole: auth.Role(g.PostForm("role"))}
+	user, err := c.Accounts.AddUser(g.Request.Context(), data.NewName, data.NewRole, g.PostForm("password"))
+	if data.Wrong, err = told(err); err != nil {
+		return err
+	}
+	if data.Wrong != nil {
+		return c.renderUsers(g, newProblem(g.Request.Context(), data.Wrong).Status, data)
+	}
+	message := user.Name + " was added. Tell them the password; they can change it under their name."
+	if user.PasswordHash == "" {
+		message = user.Name + " was added, without a password."
+	}
+	return c.then(g, nil, message, "/users")
+}
+
+func (c *console) setRole(g *gin.Context) error {
+	role, err := auth.ParseRole(g.PostForm("role"))
+	if err == nil {
+		err = c.Accounts.SetRole(g.Request.Context(), g.Param("user"), role)
+	}
+	return c.orTell(g, err, "The role is now "+string(role)+".", "/users")
+}
+
+func (c *console) resetPassword(g *gin.Context) error {
+	err := c.Accounts.SetPassword(g.Request.Context(), g.Param("user"), g.PostForm("password"))
+	if err == nil && g.Param("user") == c.identity(g).User { // keep the one who did it signed in
+		err = c.signIn(g, g.Param("user"))
+	}
+	return c.orTell(g, err, "The password was set. Sessions with the old one have ended.", "/users")
+}
+
+func (c *console) disableUser(g *gin.Context) error {
+	err := c.Accounts.Disable(g.Request.Context(), g.Param("user"), true)
+	return c.orTell(g, err, "Disabled. Sessions, keys and tokens of this user are refused from now on.", "/users")
+}
+
+func (c *console) enableUser(g *gin.Context) error {
+	err := c.Accounts.Disable(g.Request.Context(), g.Param("user"), false)
+	return c.orTell(g, err, "Enabled again.", "/users")
+}
+
+func (c *console) removeUser(g *gin.Context) error {
+	err := c.Accounts.RemoveUser(g.Request.Context(), g.Param("user"))
+	return c.orTell(g, err, "The user was removed, with all keys and tokens.", "/users")
+}

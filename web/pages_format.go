@@ -1,0 +1,193 @@
+package web
+
+import (
+	"fmt"
+	"html/template"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// functions are what templates may call: wording of numbers and times, nothing
+// that looks anything up.
+func (c *console) functions() template.FuncMap {
+	return template.FuncMap{
+		"asset": c.assets.url,
+		"bytes": bytesText,
+		"count": countText,
+		"every": everyText,
+		"list":  func(words ...string) []string { return words },
+		"short": shortHash,
+		"span":  spanText,
+		"when":  func(t time.Time) whenView { return when(t, time.Now()) },
+	}
+}
+
+// bytesText is a size in the decimal units file managers and git hosts use.
+func bytesText(n int64) string {
+	if n < 1000 {
+		return strconv.FormatInt(n, 10) + " B"
+	}
+	value, units := float64(n), []string{"kB", "MB", "GB", "TB", "PB"}
+	i := -1
+	for value >= 999.5 && i < len(units)-1 {
+		value, i = value/1000, i+1
+	}
+	if value < 9.95 {
+		return fmt.Sprintf("%.1f %s", value, units[i])
+	}
+	return fmt.Sprintf("%.0f %s", value, units[i])
+}
+
+// countText groups the digits of an integer by three, with a narrow space.
+func countText(n any) string {
+	digits := fmt.Sprintf("%d", n)
+	var b strings.Builder
+	for i, d := range digits {
+		if left := len(digits) - i; i > 0 && left%3 == 0 && digits[i-1] != '-' {
+			b.WriteRune('\u202f')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
+
+// spanText is a length of time in its largest unit, as people say it. app.js
+// has the same table, to keep pages that stay open true.
+func spanText(d time.Duration) string {
+	switch d = d.Abs(); {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// everyText is the interval of a mirror: "every 10m", "adaptive".
+func everyText(d time.Duration) string {
+	if d == 0 {
+		return "automatic, by how often it changes"
+	}
+	return "every " + intervalText(d)
+}
+
+// intervalText is a duration without needless zeros: "10m", "1h", "1h30m"; empty for zero.
+func intervalText(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// shortHash is the first ten digits of an object id.
+func shortHash(hash string) string {
+	if len(hash) > 10 {
+		return hash[:10]
+	}
+	return hash
+}
+
+// whenView is a moment as pages show it: in words, with the exact time behind.
+type whenView struct {
+	Never bool
+	ISO   string // RFC 3339, for <time datetime>
+	Exact string // for people, UTC
+	Words string // "4 min ago", "in 2 h"
+}
+
+func when(t, now time.Time) whenView {
+	if t.IsZero() {
+		return whenView{Never: true}
+	}
+	t = t.UTC()
+	v := whenView{ISO: t.Format(time.RFC3339), Exact: t.Format("2 Jan 2006, 15:04:05") + " UTC"}
+	switch d := now.Sub(t); {
+	case d.Abs() < 5*time.Second:
+		v.Words = "just now"
+	case d > 0:
+		v.Words = spanText(d) + " ago"
+	default:
+		v.Words = "in " + spanText(d)
+	}
+	return v
+}
+
+// stateView is a mirror's state in words, and the look that goes with it.
+type stateView struct {
+	Word   string
+	Look   string // class: "good", "busy", "wait", "warn", "bad", "off"
+	Detail string // what the word leaves open: how often it failed, when it is tried again
+}
+
+func viewState(r mirror.Repo, now time.Time) stateView {
+	s := r.State
+	next := ""
+	if !s.NextSync.IsZero() {
+		next = "next try " + when(s.NextSync, now).Words
+		if s.NextSync.Before(now) {
+			next = "next try is due"
+		}
+	}
+	switch s.Status {
+	case mirror.Queued:
+		return stateView{"Waiting", "wait", "first clone has not begun"}
+	case mirror.Cloning:
+		return stateView{"Cloning", "busy", "first clone is running"}
+	case mirror.Ready:
+		return stateView{"Ready", "good", ""}
+	case mirror.Syncing:
+		return stateView{"Syncing", "busy", ""}
+	case mirror.Retrying:
+		return stateView{"Retrying", "warn", join(times(s.Failures, "failure"), next)}
+	case mirror.Failed:
+		return stateView{"Needs attention", "bad", join(times(s.Failures, "failure"), next)}
+	case mirror.Paused:
+		return stateView{"Paused", "off", "served, not synced"}
+	}
+	return stateView{string(s.Status), "wait", ""}
+}
+
+func times(n int, thing string) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
+}
+
+func join(parts ...string) string {
+	kept := parts[:0]
+	for _, p := range parts {
+		if p != "" {
+			kept = append(kept, p)
+		}
+	}
+	return strings.Join(kept, ", ")
+}
+
+// stale tells whether the data is older than anybody would expect: three
+// intervals, or two days where the interval adapts.
+func stale(r mirror.Repo, now time.Time) bool {
+	if r.State.LastSuccess.IsZero() {
+		return false
+	}
+	limit := 48 * time.Hour
+	if r.Interval > 0 {
+		limit = max(3*r.Interval, 10*time.Minute)
+	}
+	return now.Sub(r.State.LastSuccess) > limit
+}
