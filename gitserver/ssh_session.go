@@ -1,0 +1,273 @@
+package gitserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/gitmirror/gitmirror/auth"
+	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gliderlabs/ssh"
+	gossh "golang.org/x/crypto/ssh"
+)
+
+const (
+	// maxRequests a session may make before its command.
+	maxRequests = 64
+	// commandWait is how long a session may exist without a command.
+	commandWait = time.Minute
+)
+
+// session serves one channel: requests until a command comes, the command, its
+// exit status.
+func (h *hall) session(_ *ssh.Server, conn *gossh.ServerConn, opened gossh.NewChannel, ctx ssh.Context) {
+	c := clientOf(ctx)
+	if !h.begin(c) {
+		opened.Reject(gossh.ResourceShortage, "too many sessions on this connection, or the server is shutting down")
+		return
+	}
+	defer h.end(c)
+	channel, requests, err := opened.Accept()
+	if err != nil {
+		return
+	}
+	defer channel.Close()
+	asked, ok := awaitCommand(requests)
+	if !ok {
+		return
+	}
+	run, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // ends when the channel or the connection does
+		for r := range requests {
+			r.Reply(false, nil)
+		}
+		cancel()
+	}()
+	s := &session{hall: h, c: c, channel: channel, asked: asked, cancel: cancel}
+	if conn.Permissions != nil {
+		s.fingerprint = conn.Permissions.Extensions[verifiedKey]
+	}
+	status := s.answer(run)
+	channel.SendRequest("exit-status", false, gossh.Marshal(struct{ Status uint32 }{status}))
+}
+
+// request is what a session asked for.
+type request struct {
+	shell    bool // no command: somebody tries the connection
+	command  string
+	protocol string // checked value of GIT_PROTOCOL
+}
+
+// awaitCommand answers a session's requests until one is for a command. All
+// others are refused, but for GIT_PROTOCOL in the environment.
+func awaitCommand(requests <-chan *gossh.Request) (request, bool) {
+	timer := time.NewTimer(commandWait)
+	defer timer.Stop()
+	var asked request
+	for n := 0; n < maxRequests; n++ {
+		var r *gossh.Request
+		select {
+		case r = <-requests:
+		case <-timer.C:
+		}
+		if r == nil { // too late, or the client is gone
+			go gossh.DiscardRequests(requests) // ends with the channel or the connection
+			return request{}, false
+		}
+		switch r.Type {
+		case "env":
+			var env struct{ Name, Value string }
+			ok := len(r.Payload) <= 256 && gossh.Unmarshal(r.Payload, &env) == nil && env.Name == "GIT_PROTOCOL"
+			if ok {
+				asked.protocol = protocolOf(env.Value)
+			}
+			r.Reply(ok, nil)
+		case "shell":
+			asked.shell = true
+			r.Reply(true, nil)
+			return asked, true
+		case "exec":
+			var exec struct{ Command string }
+			if gossh.Unmarshal(r.Payload, &exec) != nil {
+				r.Reply(false, nil)
+				go gossh.DiscardRequests(requests)
+				return request{}, false
+			}
+			asked.command = exec.Command
+			r.Reply(true, nil)
+			return asked, true
+		default: // pty-req, x11-req, auth-agent-req@openssh.com, subsystem, …
+			r.Reply(false, nil)
+		}
+	}
+	go gossh.DiscardRequests(requests)
+	return request{}, false
+}
+
+// session is a running command.
+type session struct {
+	hall        *hall
+	c           *client
+	channel     gossh.Channel
+	asked       request
+	fingerprint string // of the key that signed the handshake
+	cancel      context.CancelFunc
+	sent        atomic.Int64
+}
+
+// answer runs the command and returns its exit status.
+func (s *session) answer(ctx context.Context) uint32 {
+	began := time.Now()
+	command, err := s.run(ctx)
+	h := s.hall
+	if h.OnRequest != nil {
+		h.OnRequest("ssh", command, statusOf(err), s.sent.Load(), time.Since(began))
+	}
+	if err == nil {
+		return 0
+	}
+	if ctx.Err() != nil {
+		return 1
+	}
+	p := mirror.AsProblem(err)
+	if p.Kind == nil {
+		h.Log.Error("ssh command failed", "addr", s.c.peer, "key", s.fingerprint, "err", err)
+	}
+	if errors.Is(err, mirror.ErrBusy) && command == "upload-pack" {
+		text := "ERR " + oneLine(p.What) + "; " + oneLine(p.Do) // gitprotocol-pack, "error-line"
+		fmt.Fprintf(s.channel, "%04x%s", len(text)+4, text)
+		return 1
+	}
+	io.WriteString(s.channel.Stderr(), terminal(p))
+	return 1
+}
+
+func (s *session) run(ctx context.Context) (command string, err error) {
+	// The key is looked up for every command: it may have been removed, or its
+	// owner disabled, since the connection was made.
+	id, err := s.hall.Accounts.Key(ctx, s.fingerprint)
+	if err != nil {
+		return "sign-in", err
+	}
+	if s.asked.shell {
+		return "greeting", s.greet(ctx, id)
+	}
+	service, text, err := parseCommand(s.asked.command)
+	if err != nil {
+		return "invalid", err
+	}
+	if service == "receive-pack" {
+		return service, errReadOnly()
+	}
+	return service, s.uploadPack(ctx, id, text)
+}
+
+// greet answers ssh git@HOST without a command.
+func (s *session) greet(ctx context.Context, id auth.Identity) error {
+	reads := "You can read the mirrors here."
+	if s.hall.Mirrors != nil {
+		n, err := s.hall.Mirrors(ctx)
+		if err != nil {
+			return err
+		}
+		reads = fmt.Sprintf("You can read %d mirrors.", n)
+		if n == 1 {
+			reads = "You can read 1 mirror."
+		}
+	}
+	_, err := fmt.Fprintf(s.channel, "Hi %s! %s No shell here.\n", id.Name, reads)
+	return err
+}
+
+func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string) error {
+	h := s.hall
+	path, err := repoPath(text)
+	if err != nil {
+		return err
+	}
+	if err := h.Policy.May(id, auth.Read, false); err != nil {
+		return hide(id, string(path), err)
+	}
+	repo, err := serve(auth.With(ctx, id), h.Catalog, path)
+	if err == nil {
+		err = h.Policy.May(id, auth.Read, repo.Private)
+	}
+	if err != nil {
+		return hide(id, string(path), err)
+	}
+	if !repo.State.Served() {
+		return errNotYet(repo)
+	}
+	leave, err := h.Gate.enter(ctx, principal(id, s.c.peer))
+	if err != nil {
+		return err
+	}
+	defer leave()
+	stop := s.guard(ctx)
+	defer stop()
+	said := &tail{}
+	idle := time.AfterFunc(h.Idle, s.cancel)
+	defer idle.Stop()
+	alive := func(n int) { idle.Reset(h.Idle) }
+	in := &beat{rw: s.channel, alive: alive}
+	out := &beat{rw: s.channel, alive: func(n int) { alive(n); s.sent.Add(int64(n)) }}
+	err = h.Packs.UploadPack(ctx, repo.ID, s.asked.protocol, false, false, in, out, said)
+	if err != nil && ctx.Err() == nil {
+		h.Log.Debug("upload-pack ended with an error", "repo", repo.Path, "addr", s.c.peer, "err", err, "said", said.String())
+		return &mirror.Problem{
+			Code: mirror.CodeGitRequest, Kind: mirror.ErrInvalid, What: "git upload-pack stopped early",
+			Why: "it could not answer what the client asked for", Do: "try again; if it stays, an administrator finds the cause in the log",
+		}
+	}
+	return err
+}
+
+// guard ends the command when its key is removed or its owner disabled while it runs.
+func (s *session) guard(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(recheck)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if err := s.hall.Accounts.OfferedKey(ctx, s.fingerprint); errors.Is(err, mirror.ErrSignIn) {
+					s.cancel()
+					return
+				}
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
+}
+
+// beat tells that bytes move. A client that neither sends nor takes any is cut
+// off even if it keeps its connection alive by other messages.
+type beat struct {
+	rw    io.ReadWriter
+	alive func(n int)
+}
+
+func (b *beat) Read(p []byte) (int, error) {
+	n, err := b.rw.Read(p)
+	if n > 0 {
+		b.alive(n)
+	}
+	return n, err
+}
+
+func (b *beat) Write(p []byte) (int, error) {
+	n, err := b.rw.Write(p)
+	if n > 0 {
+		b.alive(n)
+	}
+	return n, err
+}
