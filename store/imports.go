@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+type aliasRow struct {
+	Prefix  string `gorm:"primaryKey"`
+	Repo    string
+	RepoKey string
+	Dir     string
+	Found   string
+}
+
+// TableName is where gorm finds the rows.
+func (aliasRow) TableName() string { return "aliases" }
+
+func newAliasRow(a mirror.Alias) aliasRow {
+	return aliasRow{Prefix: a.Prefix, Repo: string(a.Repo), RepoKey: a.Repo.Key(), Dir: a.Dir, Found: a.Found}
+}
+
+func (row aliasRow) alias() mirror.Alias {
+	return mirror.Alias{Prefix: row.Prefix, Repo: mirror.Path(row.Repo), Dir: row.Dir, Found: row.Found}
+}
+
+type ruleRow struct {
+	Pattern    string
+	PatternKey string `gorm:"primaryKey"`
+	Credential string
+	Private    bool
+}
+
+// TableName is where gorm finds the rows.
+func (ruleRow) TableName() string { return "rules" }
+
+func newRuleRow(r mirror.Rule) ruleRow {
+	return ruleRow{Pattern: r.Pattern, PatternKey: strings.ToLower(r.Pattern), Credential: r.Credential, Private: r.Private}
+}
+
+func (row ruleRow) rule() mirror.Rule {
+	return mirror.Rule{Pattern: row.Pattern, Credential: row.Credential, Private: row.Private}
+}
+
+// AddAlias implements mirror.ImportStore.
+func (db *DB) AddAlias(ctx context.Context, a mirror.Alias) error {
+	row := newAliasRow(a)
+	return about("alias", a.Prefix, gorm.G[aliasRow](db.write, clause.OnConflict{
+		Columns:   []clause.Column{{Name: "prefix"}},
+		DoUpdates: clause.AssignmentColumns([]string{"repo", "repo_key", "dir", "found"}),
+	}).Create(ctx, &row))
+}
+
+// RemoveAlias implements mirror.ImportStore.
+func (db *DB) RemoveAlias(ctx context.Context, prefix string) error {
+	return about("alias", prefix, remove[aliasRow](ctx, db, "prefix = ?", prefix))
+}
+
+// Aliases implements mirror.ImportStore.
+func (db *DB) Aliases(ctx context.Context) ([]mirror.Alias, error) {
+	rows, err := gorm.G[aliasRow](db.read).Order("prefix").Find(ctx)
+	if err != nil {
+		return nil, known(err)
+	}
+	aliases := make([]mirror.Alias, len(rows))
+	for i, row := range rows {
+		aliases[i] = row.alias()
+	}
+	return aliases, nil
+}
+
+// AddRule implements mirror.ImportStore.
+func (db *DB) AddRule(ctx context.Context, r mirror.Rule) error {
+	row := newRuleRow(r)
+	return about("rule", r.Pattern, gorm.G[ruleRow](db.write).Create(ctx, &row))
+}
+
+// RemoveRule implements mirror.ImportStore.
+func (db *DB) RemoveRule(ctx context.Context, pattern string) error {
+	return about("rule", pattern, remove[ruleRow](ctx, db, "pattern_key = ?", strings.ToLower(pattern)))
+}
+
+// Rules implements mirror.ImportStore.
+func (db *DB) Rules(ctx context.Context) ([]mirror.Rule, error) {
+	rows, err := gorm.G[ruleRow](db.read).Order("pattern_key").Find(ctx)
+	if err != nil {
+		return nil, known(err)
+	}
+	rules := make([]mirror.Rule, len(rows))
+	for i, row := range rows {
+		rules[i] = row.rule()
+	}
+	return rules, nil
+}
+
+// remove deletes the row that a condition selects; ErrNotFound when there is none.
+func remove[T any](ctx context.Context, db *DB, where string, values ...any) error {
+	for _, v := range values {
+		if s, ok := v.(string); ok && !storable(s) {
+			return mirror.ErrNotFound
+		}
+	}
+	n, err := gorm.G[T](db.write).Where(where, values...).Delete(ctx)
+	if err == nil && n == 0 {
+		return mirror.ErrNotFound
+	}
+	return err
+}

@@ -1,0 +1,292 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// repoRow is a row of repos. Zero Go values are written as they are; every
+// update names its columns.
+type repoRow struct {
+	ID         string `gorm:"primaryKey"`
+	Path       string
+	PathKey    string
+	Upstream   string
+	Credential string
+	Private    bool
+	IntervalUs int64
+	Tags       string
+	Paused     bool
+	Created    int64
+	Updated    int64
+	Version    int64
+
+	Settled     string
+	Digest      string
+	Generation  int64
+	Head        string
+	HeadCount   int64
+	TagCount    int64
+	Bytes       int64
+	LastAttempt *int64
+	LastSuccess *int64
+	LastChange  *int64
+	Failures    int64
+	Problem     *string
+
+	NextSync     *int64
+	AskedTrigger string
+	AskedAt      *int64
+	Urgent       bool
+	LeaseOwner   string
+	LeaseRun     int64
+	LeaseUntil   *int64
+	Status       string `gorm:"->"` // the database makes it of the other columns
+}
+
+// TableName is where gorm finds the rows.
+func (repoRow) TableName() string { return "repos" }
+
+// stateColumns are those a run writes when it ends.
+func stateColumns() []any {
+	return []any{
+		"digest", "generation", "head", "head_count", "tag_count", "bytes",
+		"last_attempt", "last_success", "last_change", "failures", "problem", "next_sync",
+	}
+}
+
+func newRepoRow(r mirror.Repo) (repoRow, error) {
+	row := repoRow{
+		ID: string(r.ID), Path: string(r.Path), PathKey: r.Path.Key(), Upstream: r.Upstream.String(),
+		Credential: r.Credential, Private: r.Private, IntervalUs: r.Interval.Microseconds(), Tags: string(r.Tags),
+		Paused: r.Paused, Created: r.Created.UnixMicro(), Updated: r.Updated.UnixMicro(), Version: r.Version,
+	}
+	return row, row.setState(r.State)
+}
+
+func (row *repoRow) setState(s mirror.State) (err error) {
+	row.Settled = string(settled(s))
+	row.Digest, row.Generation, row.Head = s.Digest, s.Generation, clean(s.Head)
+	row.HeadCount, row.TagCount, row.Bytes = int64(s.Heads), int64(s.Tags), s.Bytes
+	row.LastAttempt, row.LastSuccess, row.LastChange = micros(s.LastAttempt), micros(s.LastSuccess), micros(s.LastChange)
+	row.Failures, row.NextSync = int64(s.Failures), micros(s.NextSync)
+	row.Problem, err = problemText(s.Problem)
+	return err
+}
+
+// settled is the status without what other columns say: that a sync runs, or a pause.
+func settled(s mirror.State) mirror.Status {
+	switch s.Status {
+	case mirror.Queued, mirror.Ready, mirror.Retrying, mirror.Failed:
+		return s.Status
+	}
+	switch {
+	case s.Failures > 0:
+		return mirror.Retrying
+	case s.Served():
+		return mirror.Ready
+	}
+	return mirror.Queued
+}
+
+func (row repoRow) repo() (mirror.Repo, error) {
+	upstream := mirror.Upstream{}
+	if row.Upstream != "" {
+		var err error
+		if upstream, _, err = mirror.ParseUpstream(row.Upstream); err != nil {
+			return mirror.Repo{}, fmt.Errorf("stored repository %s: %s", row.ID, err) // not the user's fault: no kind
+		}
+	}
+	problem, err := parseProblem(row.Problem)
+	if err != nil {
+		return mirror.Repo{}, fmt.Errorf("stored repository %s: %w", row.ID, err)
+	}
+	return mirror.Repo{
+		ID: mirror.ID(row.ID), Path: mirror.Path(row.Path), Upstream: upstream, Credential: row.Credential,
+		Private: row.Private, Interval: time.Duration(row.IntervalUs) * time.Microsecond, Tags: mirror.TagPolicy(row.Tags),
+		Paused: row.Paused, Created: moment(&row.Created), Updated: moment(&row.Updated), Version: row.Version,
+		State: mirror.State{
+			Status: mirror.Status(row.Status), Digest: row.Digest, Generation: row.Generation, Head: row.Head,
+			Heads: int(row.HeadCount), Tags: int(row.TagCount), Bytes: row.Bytes,
+			LastAttempt: moment(row.LastAttempt), LastSuccess: moment(row.LastSuccess), LastChange: moment(row.LastChange),
+			NextSync: moment(row.NextSync), Failures: int(row.Failures), Problem: problem,
+		},
+	}, nil
+}
+
+// AddRepo implements mirror.RepoStore.
+func (db *DB) AddRepo(ctx context.Context, r mirror.Repo) error {
+	row, err := newRepoRow(r)
+	if err != nil {
+		return err
+	}
+	row.Version = max(row.Version, 1)
+	row.AskedTrigger = string(mirror.ByAdd)
+	if row.NextSync == nil {
+		row.NextSync = &row.Created
+	}
+	if row.Paused {
+		row.NextSync = nil
+	}
+	return about("repository", string(r.Path), gorm.G[repoRow](db.write).Create(ctx, &row))
+}
+
+// Repo implements mirror.RepoStore.
+func (db *DB) Repo(ctx context.Context, path mirror.Path) (mirror.Repo, error) {
+	return db.repoWhere(ctx, string(path), "path_key = ?", path.Key())
+}
+
+// RepoByID implements mirror.RepoStore.
+func (db *DB) RepoByID(ctx context.Context, id mirror.ID) (mirror.Repo, error) {
+	return db.repoWhere(ctx, string(id), "id = ?", string(id))
+}
+
+func (db *DB) repoWhere(ctx context.Context, name, where, value string) (mirror.Repo, error) {
+	row, err := one[repoRow](ctx, db, where, value)
+	if err != nil {
+		return mirror.Repo{}, about("repository", name, err)
+	}
+	return row.repo()
+}
+
+// Repos implements mirror.RepoStore. The order is that of paths in lower case.
+func (db *DB) Repos(ctx context.Context, q mirror.RepoQuery) ([]mirror.Repo, error) {
+	rows, err := gorm.G[repoRow](db.read).Where("path_key > ?", q.After.Key()).Scopes(selected(q)).
+		Order("path_key").Limit(bounded(q.Limit)).Find(ctx)
+	if err != nil {
+		return nil, known(err)
+	}
+	repos := make([]mirror.Repo, 0, len(rows))
+	for _, row := range rows {
+		r, err := row.repo()
+		if err != nil {
+			return nil, err
+		}
+		repos = append(repos, r)
+	}
+	return repos, nil
+}
+
+// CountRepos implements mirror.RepoStore.
+func (db *DB) CountRepos(ctx context.Context, q mirror.RepoQuery) (map[mirror.Status]int, error) {
+	var rows []struct {
+		Status string
+		N      int
+	}
+	err := gorm.G[repoRow](db.read).Scopes(selected(q)).Select("status, count(*) AS n").Group("status").Scan(ctx, &rows)
+	if err != nil {
+		return nil, known(err)
+	}
+	counts := make(map[mirror.Status]int, len(rows))
+	for _, row := range rows {
+		counts[mirror.Status(row.Status)] = row.N
+	}
+	return counts, nil
+}
+
+// selected is the WHERE that a listing and its counts share.
+func selected(q mirror.RepoQuery) func(*gorm.Statement) {
+	return func(stmt *gorm.Statement) {
+		if q.Status != "" {
+			where(stmt, "status = ?", string(q.Status))
+		}
+		if q.Search != "" {
+			pattern := strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(clean(q.Search)))
+			where(stmt, `path_key LIKE ? ESCAPE '\'`, "%"+pattern+"%")
+		}
+	}
+}
+
+func where(stmt *gorm.Statement, sql string, value any) {
+	stmt.AddClause(clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: sql, Vars: []any{value}}}})
+}
+
+// EditRepo implements mirror.RepoStore.
+func (db *DB) EditRepo(ctx context.Context, r mirror.Repo) error {
+	edited, err := newRepoRow(r)
+	if err != nil {
+		return err
+	}
+	return about("repository", string(r.Path), db.in(ctx, func(tx *gorm.DB) error {
+		row, err := db.locked(ctx, tx, r.ID)
+		if err != nil {
+			return err
+		}
+		if row.Version != r.Version {
+			return fmt.Errorf("it was changed meanwhile: %w", mirror.ErrExists)
+		}
+		edited.Version, edited.Digest = row.Version+1, ""
+		if edited.Paused {
+			edited.NextSync = nil
+		} else if edited.NextSync == nil {
+			edited.NextSync = &edited.Updated
+		}
+		return update(ctx, tx, r.ID, edited, "upstream", "credential", "private", "interval_us", "tags", "paused",
+			"updated", "version", "digest", "next_sync")
+	}))
+}
+
+// RemoveRepo implements mirror.RepoStore. Runs and events go with the row.
+func (db *DB) RemoveRepo(ctx context.Context, id mirror.ID) error {
+	return about("repository", string(id), db.in(ctx, func(tx *gorm.DB) error {
+		row, err := db.locked(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if _, err := gorm.G[aliasRow](tx).Where("repo_key = ?", row.PathKey).Delete(ctx); err != nil {
+			return err
+		}
+		_, err = gorm.G[repoRow](tx).Where("id = ?", row.ID).Delete(ctx)
+		return err
+	}))
+}
+
+// locked reads a row that the transaction is going to write. In SQLite the
+// transaction is alone in any case.
+func (db *DB) locked(ctx context.Context, tx *gorm.DB, id mirror.ID) (repoRow, error) {
+	if !storable(string(id)) {
+		return repoRow{}, mirror.ErrNotFound
+	}
+	return gorm.G[repoRow](tx, db.forUpdate("")...).Where("id = ?", string(id)).Take(ctx)
+}
+
+// forUpdate is the clause that locks the rows a SELECT returns; options may be "SKIP LOCKED".
+func (db *DB) forUpdate(options string) []clause.Expression {
+	if !db.rowLocks {
+		return nil
+	}
+	return []clause.Expression{clause.Locking{Strength: "UPDATE", Options: options}}
+}
+
+// update writes the named columns of a repository, zero values too.
+func update(ctx context.Context, tx *gorm.DB, id mirror.ID, row repoRow, column string, more ...any) error {
+	n, err := gorm.G[repoRow](tx).Where("id = ?", string(id)).Select(column, more...).Updates(ctx, row)
+	if err == nil && n == 0 {
+		return mirror.ErrNotFound
+	}
+	return err
+}
+
+// one reads the row a condition on text selects; gorm.ErrRecordNotFound when there is none.
+func one[T any](ctx context.Context, db *DB, where, value string) (T, error) {
+	if !storable(value) {
+		var none T
+		return none, mirror.ErrNotFound
+	}
+	return gorm.G[T](db.read).Where(where, value).Take(ctx)
+}
+
+// bounded is the limit of a list: 100 unless said, at most 1,000.
+func bounded(limit int) int {
+	if limit <= 0 {
+		return 100
+	}
+	return min(limit, 1000)
+}
