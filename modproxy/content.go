@@ -1,0 +1,187 @@
+package modproxy
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	modzip "golang.org/x/mod/zip"
+)
+
+// Bounds of what is read from one archive before a module is refused. Only
+// what is in the module counts for the limits of x/mod/zip; these are for the
+// rest of the directory, which must be read to be left out.
+const (
+	maxArchiveFiles = 1 << 20
+	maxArchiveBytes = 4 << 30
+)
+
+// entry is a file of a module's directory.
+type entry struct {
+	name string
+	size int64
+	mode fs.FileMode
+	sum  [sha256.Size]byte // of the content, when it is a regular file
+	// content opens it; nil unless contents are kept.
+	content func() io.ReadCloser
+}
+
+// contents are the files that make up a module.
+type contents []entry
+
+// read goes once over the archive of a module: each file is hashed, and its
+// content appended to spool if that is not nil. What comes back is what belongs
+// in the zip; a *versionError says why there can be none.
+func (v *view) read(ctx context.Context, p place, spool *spool) (contents, error) {
+	archive, err := v.reader.Archive(ctx, v.repo.ID, p.Hash, p.dir)
+	if err != nil {
+		return nil, err
+	}
+	all, err := readTar(archive, spool)
+	if err = errors.Join(err, archive.Close()); err != nil {
+		return nil, err
+	}
+	if p.dir != "" && !slices.ContainsFunc(all, func(e entry) bool { return e.name == "LICENSE" }) {
+		license, err := v.file(ctx, p.Hash, "LICENSE")
+		var big *versionError
+		switch {
+		case err == nil:
+			e, err := newEntry("LICENSE", bytes.NewReader(license), spool)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, e)
+		case !errors.Is(err, fs.ErrNotExist) && !errors.As(err, &big):
+			return nil, err
+		}
+	}
+	return check(all, p.gomod)
+}
+
+func readTar(archive io.Reader, spool *spool) (contents, error) {
+	var all contents
+	var total int64
+	for tr := tar.NewReader(archive); ; {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("archive: %w", err)
+		}
+		total += h.Size
+		if len(all) == maxArchiveFiles || total > maxArchiveBytes {
+			return nil, unfit("the directory holds more than %d files or %d GiB", maxArchiveFiles, maxArchiveBytes>>30)
+		}
+		switch h.Typeflag {
+		case tar.TypeReg:
+			e, err := newEntry(h.Name, tr, spool)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, e)
+		case tar.TypeSymlink:
+			all = append(all, entry{name: h.Name, mode: fs.ModeSymlink, size: int64(len(h.Linkname))})
+		}
+	}
+}
+
+func newEntry(name string, r io.Reader, spool *spool) (entry, error) {
+	e := entry{name: name}
+	h := sha256.New()
+	var w io.Writer = h
+	if spool != nil {
+		w = io.MultiWriter(h, spool)
+	}
+	size, err := io.Copy(w, r)
+	if err != nil {
+		return e, err
+	}
+	e.size = size
+	h.Sum(e.sum[:0])
+	if spool != nil {
+		e.content = spool.last(size)
+	}
+	return e, nil
+}
+
+// check drops what does not belong in a module zip and refuses what cannot be
+// in one, by the rules of x/mod/zip. Those of vendor directories depend on the
+// go line of gomod.
+func check(all contents, gomod []byte) (contents, error) {
+	files := make([]modzip.File, len(all))
+	byName := make(map[string]*entry, len(all))
+	for i := range all {
+		files[i] = zipEntry{&all[i], gomod}
+		byName[all[i].name] = &all[i]
+	}
+	checked, err := modzip.CheckFiles(files)
+	if err != nil {
+		return nil, unfit("%s", show(strings.ReplaceAll(err.Error(), "\n", "; ")))
+	}
+	kept := make(contents, len(checked.Valid))
+	for i, name := range checked.Valid {
+		kept[i] = *byName[name]
+	}
+	return kept, nil
+}
+
+// hash is the h1 hash of the zip of the contents under path@version
+// (dirhash.Hash1 of the same names).
+func (c contents) hash(modPath, version string) string {
+	prefix := modPath + "@" + version + "/"
+	order := make([]int, len(c))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return strings.Compare(c[a].name, c[b].name) })
+	h := sha256.New()
+	for _, i := range order {
+		fmt.Fprintf(h, "%x  %s%s\n", c[i].sum, prefix, c[i].name)
+	}
+	return "h1:" + base64.StdEncoding.EncodeToString(h.Sum(nil))
+}
+
+// hashGoMod is the h1 hash of a go.mod, as go.sum has it.
+func hashGoMod(gomod []byte) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%x  go.mod\n", sha256.Sum256(gomod))
+	return "h1:" + base64.StdEncoding.EncodeToString(h.Sum(nil))
+}
+
+// zipEntry is an entry as x/mod/zip wants it.
+type zipEntry struct {
+	*entry
+	gomod []byte // content of the root's go.mod
+}
+
+func (z zipEntry) Path() string                { return z.name }
+func (z zipEntry) Lstat() (fs.FileInfo, error) { return z, nil }
+func (z zipEntry) Name() string                { return path.Base(z.name) }
+func (z zipEntry) Size() int64                 { return z.size }
+func (z zipEntry) Mode() fs.FileMode           { return z.mode }
+func (z zipEntry) ModTime() time.Time          { return time.Time{} }
+func (z zipEntry) IsDir() bool                 { return false }
+func (z zipEntry) Sys() any                    { return nil }
+
+// Open gives the content. While names are being checked only the root's go.mod
+// is read, for its go line.
+func (z zipEntry) Open() (io.ReadCloser, error) {
+	switch {
+	case z.content != nil:
+		return z.content(), nil
+	case z.name == "go.mod":
+		return io.NopCloser(bytes.NewReader(z.gomod)), nil
+	}
+	return nil, fs.ErrNotExist
+}

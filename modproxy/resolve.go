@@ -1,0 +1,165 @@
+package modproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"runtime"
+	"strings"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// Resolve says for each module version by which path and version the mirror
+// has it, and its hashes under both names, computed from one reading of one git
+// tree. There is one answer per query, in the same order; what is wrong with a
+// single module is in its Problem. The error is not nil only when ctx ends.
+func (r *Repos) Resolve(ctx context.Context, queries []mirror.ModuleQuery) ([]mirror.ModuleAnswer, error) {
+	answers := make([]mirror.ModuleAnswer, len(queries))
+	var g errgroup.Group
+	g.SetLimit(2 * runtime.GOMAXPROCS(0))
+	for i, q := range queries {
+		g.Go(func() error {
+			answers[i] = r.resolve(ctx, q)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return answers, ctx.Err()
+}
+
+func (r *Repos) resolve(ctx context.Context, q mirror.ModuleQuery) mirror.ModuleAnswer {
+	answer := mirror.ModuleAnswer{Path: q.Path, Version: q.Version}
+	fail := func(err error) mirror.ModuleAnswer {
+		p := mirror.AsProblem(err)
+		if p.Kind == nil && r.Log != nil && !canceled(err) {
+			r.Log.ErrorContext(ctx, "resolve module", "module", q.Path+"@"+q.Version, "err", err)
+		}
+		return mirror.ModuleAnswer{Path: q.Path, Version: q.Version, Repo: answer.Repo, Problem: p}
+	}
+	h, err := r.locate(ctx, q.Path)
+	if err != nil {
+		return fail(err)
+	}
+	answer.Repo = h.repo.Path
+	v, err := r.view(ctx, h)
+	if err != nil {
+		return fail(err)
+	}
+	f, err := v.version(ctx, q.Version)
+	if err != nil {
+		return fail(err)
+	}
+	form := q.Form
+	if form == "" {
+		form = r.Site.Form()
+	}
+	if answer.Replacement, err = r.replacement(h, f, form); err != nil {
+		return fail(err)
+	}
+	to := answer.Replacement
+	text := goMod(f.gomod, q.Path)
+	answer.Commit, answer.GoMod = f.Hash, string(text)
+	answer.Original.Mod = hashGoMod(text)
+	answer.Replaced.Mod = hashGoMod(goMod(f.gomod, to.Path))
+	if q.ModOnly {
+		return answer
+	}
+	zips, err := r.zipSums(ctx, v, f, []mirror.ModuleVersion{{Path: q.Path, Version: q.Version}, to})
+	if err != nil {
+		return fail(v.zipProblem(q.Version, err))
+	}
+	answer.Original.Zip, answer.Replaced.Zip = zips[0], zips[1]
+	return answer
+}
+
+// replacement is what to write behind => (LAWS §1).
+func (r *Repos) replacement(h *home, f found, form mirror.Form) (mirror.ModuleVersion, error) {
+	base := r.Site.Host() + "/" + string(h.repo.Path)
+	// A repository that is itself named v2 would be taken for a major version.
+	if _, major, ok := module.SplitPathVersion(base); form == mirror.DotGit || !ok || major != "" {
+		base += ".git"
+	}
+	to := mirror.ModuleVersion{Path: path.Join(base, h.dir) + h.major, Version: f.version}
+	if h.gopkg() {
+		to.Path = base
+		switch major := module.PathMajorPrefix(h.major); {
+		case major == "v0" || major == "v1":
+			// Nothing precedes v1.0.0-DATE-HASH; without .v1 in the path that is v0.
+			if rest, ok := strings.CutPrefix(to.Version, "v1.0.0-"); ok && module.IsPseudoVersion(to.Version) {
+				if base, err := module.PseudoVersionBase(to.Version); err == nil && base == "" {
+					to.Version = "v0.0.0-" + rest
+				}
+			}
+		case f.gomod != nil:
+			to.Path += "/" + major
+		default:
+			to.Version += "+incompatible"
+		}
+	}
+	if err := module.Check(to.Path, to.Version); err != nil {
+		return mirror.ModuleVersion{}, &mirror.Problem{
+			Code: mirror.CodeBadPath, Kind: mirror.ErrInvalid,
+			What: fmt.Sprintf("%s cannot be replaced by %s", h.path, to), Why: err.Error(),
+			Do: "set public_url to an address whose host is a lower-case name with a dot",
+		}
+	}
+	return to, nil
+}
+
+// sumKey names something immutable: a commit's directory as a module version.
+type sumKey struct {
+	repo        mirror.ID
+	commit, dir string
+	mod         mirror.ModuleVersion
+}
+
+// zipSums returns the h1 of the zip under each name, from one reading of the
+// archive. Who asks for the same commit meanwhile waits for that reading.
+func (r *Repos) zipSums(ctx context.Context, v *view, f found, names []mirror.ModuleVersion) ([]string, error) {
+	r.init()
+	sums := make([]string, len(names))
+	known := true
+	key := sumKey{repo: v.repo.ID, commit: f.Hash, dir: f.place.dir}
+	for i, name := range names {
+		key.mod = name
+		sum, ok := r.sums.get(key)
+		sums[i], known = sum, known && ok
+	}
+	if known {
+		return sums, nil
+	}
+	done := r.flight.DoChan(string(key.repo)+" "+key.commit+" "+key.dir, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+		defer cancel()
+		free, err := r.slot(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer free()
+		return v.read(ctx, f.place, nil)
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case result := <-done:
+		if result.Err != nil {
+			return nil, result.Err
+		}
+		for i, name := range names {
+			sums[i] = result.Val.(contents).hash(name.Path, name.Version)
+			key.mod = name
+			r.sums.put(key, sums[i])
+		}
+		return sums, nil
+	}
+}
+
+// canceled tells whether an error is only that nobody waits any more.
+func canceled(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
