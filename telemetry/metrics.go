@@ -1,0 +1,116 @@
+package telemetry
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics are the counts of one process, in a registry of their own. No label
+// holds a repository's path: their number must not grow with the mirrors.
+type Metrics struct {
+	registry *prometheus.Registry
+	syncs    *prometheus.CounterVec   // outcome, trigger
+	syncTime *prometheus.HistogramVec // outcome
+	received prometheus.Counter
+	requests *prometheus.CounterVec   // proto, command, status
+	reqTime  *prometheus.HistogramVec // proto, command
+	sent     *prometheus.CounterVec   // proto
+}
+
+// New makes the metrics, with those of the Go runtime and of the process.
+func New() *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "gitmirror", Name: name, Help: help}, labels)
+	}
+	seconds := func(name, help string, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "gitmirror", Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.005, 4, 10),
+		}, labels)
+	}
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		syncs:    counter("syncs_total", "Syncs that ended.", "outcome", "trigger"),
+		syncTime: seconds("sync_duration_seconds", "How long syncs took.", "outcome"),
+		received: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "gitmirror", Name: "sync_received_bytes_total", Help: "Bytes received from upstreams as packs.",
+		}),
+		requests: counter("git_requests_total", "Requests of git and go clients that ended.", "proto", "command", "status"),
+		reqTime:  seconds("git_request_duration_seconds", "How long requests of git and go clients took.", "proto", "command"),
+		sent:     counter("git_sent_bytes_total", "Bytes sent to git and go clients.", "proto"),
+	}
+	m.registry.MustRegister(m.syncs, m.syncTime, m.received, m.requests, m.reqTime, m.sent,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// SyncEnded counts a sync: how it ended, why it ran, how much came in and how
+// long it took.
+func (m *Metrics) SyncEnded(outcome, trigger string, bytes int64, d time.Duration) {
+	m.syncs.WithLabelValues(outcome, trigger).Inc()
+	m.syncTime.WithLabelValues(outcome).Observe(d.Seconds())
+	m.received.Add(float64(max(0, bytes)))
+}
+
+// GitServed counts a request (gitserver.Observer).
+func (m *Metrics) GitServed(proto, command, status string, bytes int64, d time.Duration) {
+	m.requests.WithLabelValues(proto, command, status).Inc()
+	m.reqTime.WithLabelValues(proto, command).Observe(d.Seconds())
+	m.sent.WithLabelValues(proto).Add(float64(max(0, bytes)))
+}
+
+// Sources are asked whenever the metrics are read.
+type Sources struct {
+	Mirrors  func(context.Context) (map[string]int, error) // by state, every state present
+	Busy     func() int                                    // syncs that run
+	LastTick func() time.Time                              // when the queue was last looked at
+}
+
+// Watch adds what is asked for when the metrics are read. Call it once.
+func (m *Metrics) Watch(s Sources) { m.registry.MustRegister(&watched{s}) }
+
+var (
+	mirrorsDesc = prometheus.NewDesc("gitmirror_mirrors", "Mirrors by state.", []string{"state"}, nil)
+	busyDesc    = prometheus.NewDesc("gitmirror_syncs_running", "Syncs that run in this process.", nil, nil)
+	tickDesc    = prometheus.NewDesc("gitmirror_queue_seen_timestamp_seconds", "When the queue of syncs was last looked at.", nil, nil)
+)
+
+// watched is a prometheus.Collector over Sources.
+type watched struct{ Sources }
+
+// Describe sends the descriptions.
+func (w *watched) Describe(to chan<- *prometheus.Desc) {
+	to <- mirrorsDesc
+	to <- busyDesc
+	to <- tickDesc
+}
+
+// countWithin bounds the question to the database.
+const countWithin = 5 * time.Second
+
+// Collect asks the sources. A database in trouble leaves its metric out.
+func (w *watched) Collect(to chan<- prometheus.Metric) {
+	to <- prometheus.MustNewConstMetric(busyDesc, prometheus.GaugeValue, float64(w.Busy()))
+	if tick := w.LastTick(); tick.Unix() > 0 {
+		to <- prometheus.MustNewConstMetric(tickDesc, prometheus.GaugeValue, float64(tick.UnixMilli())/1000)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), countWithin)
+	defer cancel()
+	counts, err := w.Mirrors(ctx)
+	if err != nil {
+		to <- prometheus.NewInvalidMetric(mirrorsDesc, err)
+		return
+	}
+	for state, n := range counts {
+		to <- prometheus.MustNewConstMetric(mirrorsDesc, prometheus.GaugeValue, float64(n), state)
+	}
+}
+
+// Handler serves the metrics as text. What cannot be asked for is left out.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, Timeout: 10 * time.Second})
+}
