@@ -1,0 +1,111 @@
+package rewrite
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// Plan is what a rewrite would change, and what it found out. Its JSON form is
+// stable; fields may be added.
+type Plan struct {
+	Mode Mode        `json:"mode"`
+	Form mirror.Form `json:"form"`
+	Host string      `json:"host"`
+	// Edits are the files whose bytes change, by name. Empty = nothing to do.
+	Edits []Edit `json:"edits"`
+	// Modules are all module versions the go command may read for the project,
+	// without the main modules, by path and version.
+	Modules  []Module `json:"modules"`
+	Coverage Coverage `json:"coverage"`
+	// Warnings are said and do not stop the rewrite.
+	Warnings []string `json:"warnings,omitempty"`
+
+	past    *record      // of an earlier rewrite, nil without one
+	inPlace []recordEdit // replaces of the user whose right side is edited
+	sums    []recordSum  // go.sum lines exchanged
+}
+
+// Edit is one file before and after. Name is relative to the project, with "/".
+type Edit struct {
+	Name    string `json:"name"`
+	Before  []byte `json:"-"`
+	After   []byte `json:"-"`
+	Created bool   `json:"created,omitempty"` // there is no such file yet
+	Removed bool   `json:"removed,omitempty"` // there was none before the rewrite (revert only)
+}
+
+// Proof tells why the hashes of a replacement may be believed.
+type Proof string
+
+const (
+	// BySum: the mirror's content has the checksum go.sum promised.
+	BySum Proof = "go.sum"
+	// ByTrust: go.sum said nothing and TrustMirror was set.
+	ByTrust Proof = "trusted"
+	// Unused: no hash is written, so the go command will not use any content.
+	Unused Proof = "unused"
+)
+
+// Module is one module version of the project.
+type Module struct {
+	Path    string `json:"path"`
+	Version string `json:"version"`
+	// Direct: required by a go.mod of the project without "// indirect".
+	Direct bool        `json:"direct,omitempty"`
+	Repo   mirror.Path `json:"repo,omitempty"`
+	// Replacement is where it comes from now; empty = as before.
+	Replacement mirror.ModuleVersion `json:"replacement,omitzero"`
+	Proof       Proof                `json:"proof,omitempty"`
+	// Problem says why the mirror does not serve it.
+	Problem *mirror.Problem `json:"problem,omitempty"`
+}
+
+// Empty tells whether the project is already as the plan wants it.
+func (p *Plan) Empty() bool { return len(p.Edits) == 0 }
+
+// Coverage counts modules (paths, not versions).
+type Coverage struct {
+	Modules  int `json:"modules"`
+	Mirrored int `json:"mirrored"`
+	// Missing are the module versions the mirror does not serve.
+	Missing []mirror.ModuleVersion `json:"missing,omitempty"`
+	// Patterns are the mirrored repositories as path prefixes, where git alone
+	// leads to them (mode insteadof); see Unreachable for the others.
+	Patterns []string `json:"patterns,omitempty"`
+	// Unreachable are module paths that are mirrored, but whose discovery stays
+	// on their own host in mode insteadof (vanity paths, gopkg.in).
+	Unreachable []string `json:"unreachable,omitempty"`
+}
+
+// Complete tells whether the mirror serves everything the project needs.
+func (c Coverage) Complete() bool { return len(c.Missing) == 0 }
+
+// String is the report for people.
+func (c Coverage) String() string {
+	if c.Modules == 0 {
+		return "no modules"
+	}
+	if c.Complete() {
+		return fmt.Sprintf("%d of %d modules", c.Mirrored, c.Modules)
+	}
+	const most = 10
+	var names []string
+	for _, m := range c.Missing {
+		if len(names) > 0 && strings.HasPrefix(names[len(names)-1], m.Path+"@") {
+			continue
+		}
+		names = append(names, m.String())
+	}
+	n, dots := len(names), ""
+	if n > most {
+		names, dots = names[:most], ", …"
+	}
+	these := fmt.Sprintf("these %d are", n)
+	if n == 1 {
+		these = "this one is"
+	}
+	return fmt.Sprintf("%d of %d modules; %s not mirrored: %s%s\nadd them with `gitmirror mirror add --from go.mod`",
+		c.Mirrored, c.Modules, these, strings.Join(names, ", "), dots)
+}

@@ -1,0 +1,168 @@
+package rewrite
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"golang.org/x/mod/module"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// The record of a rewrite lies in its own directory, which ignores itself: it
+// is for revert on this checkout, and nobody has to commit it.
+const (
+	recordDir    = ".gitmirror"
+	recordName   = recordDir + "/rewrite.json"
+	ignoreName   = recordDir + "/.gitignore"
+	lockName     = recordDir + "/rewrite.lock"
+	recordFormat = 1
+	maxRecord    = 256 << 20
+)
+
+// record is what revert needs.
+type record struct {
+	Format int          `json:"format"`
+	Host   string       `json:"host"`
+	Files  []recordFile `json:"files"`
+	// InPlace are right sides of the user's replaces that were exchanged.
+	InPlace []recordEdit `json:"in_place,omitempty"`
+	// Sums are go.sum lines that were exchanged.
+	Sums []recordSum `json:"sums,omitempty"`
+}
+
+// recordFile is a file before the first rewrite, and the hash of what was written.
+type recordFile struct {
+	Name      string `json:"name"`
+	Before    []byte `json:"before"`
+	BeforeSum string `json:"before_sum"`
+	AfterSum  string `json:"after_sum"`
+	Missing   bool   `json:"missing,omitempty"` // there was no such file
+}
+
+type recordEdit struct {
+	File string               `json:"file"`
+	Old  mirror.ModuleVersion `json:"old"`
+	Was  mirror.ModuleVersion `json:"was"`
+	Now  mirror.ModuleVersion `json:"now"`
+}
+
+type recordSum struct {
+	Was string `json:"was"`
+	Now string `json:"now"`
+}
+
+func sumOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// readRecord returns nil when there is none.
+func readRecord(fsys fs.FS) (*record, error) {
+	data, ok, err := readFile(fsys, recordName, maxRecord)
+	if err != nil || !ok {
+		return nil, err
+	}
+	bad := func(why string) error {
+		return &mirror.Problem{
+			Code: CodeRecord, Kind: mirror.ErrInvalid, What: recordName + " cannot be used", Why: why,
+			Do: "delete it; revert then takes out what it finds by the marker comments, and `git checkout` gives back the rest",
+		}
+	}
+	r := &record{}
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, bad("it is not the JSON gitmirror wrote")
+	}
+	if r.Format != recordFormat {
+		return nil, bad(fmt.Sprintf("it has format %d, this gitmirror knows %d", r.Format, recordFormat))
+	}
+	seen := map[string]bool{}
+	for _, f := range r.Files {
+		switch {
+		case !recordable(f.Name):
+			return nil, bad(fmt.Sprintf("it names %q, which no rewrite writes", printable(f.Name)))
+		case seen[f.Name]:
+			return nil, bad("it names " + f.Name + " twice")
+		case sumOf(f.Before) != f.BeforeSum || f.Missing && len(f.Before) > 0:
+			return nil, bad("the content it holds of " + f.Name + " does not have the hash it was written with")
+		}
+		seen[f.Name] = true
+	}
+	for _, s := range r.Sums {
+		if _, ok := parseSumLine(s.Was); !ok {
+			return nil, bad("it holds a malformed go.sum line")
+		}
+	}
+	return r, nil
+}
+
+// recordable tells whether a rewrite may have written the file: revert touches
+// nothing else, whatever a record says.
+func recordable(name string) bool {
+	if !fs.ValidPath(name) {
+		return false
+	}
+	switch path.Base(name) {
+	case "go.mod", "go.sum":
+		return true
+	case "modules.txt":
+		return path.Base(path.Dir(name)) == "vendor"
+	}
+	return name == "go.work" || name == "go.work.sum"
+}
+
+func (r *record) file(name string) (recordFile, bool) {
+	if r != nil {
+		for _, f := range r.Files {
+			if f.Name == name {
+				return f, true
+			}
+		}
+	}
+	return recordFile{}, false
+}
+
+// before is the right side a replace had before it was edited in place.
+func (r *record) before(file string, old, now module.Version) (module.Version, bool) {
+	if r != nil {
+		for _, e := range r.InPlace {
+			if e.File == file && module.Version(e.Old) == old && module.Version(e.Now) == now {
+				return module.Version(e.Was), true
+			}
+		}
+	}
+	return module.Version{}, false
+}
+
+// undoSum takes earlier exchanges of lines back.
+func (r *record) undoSum(s *gosum) *gosum {
+	if r == nil {
+		return s
+	}
+	return restoreSum(s, r.Sums)
+}
+
+func restoreSum(s *gosum, sums []recordSum) *gosum {
+	was := map[string]sumLine{}
+	for _, e := range sums {
+		if line, ok := parseSumLine(e.Was); ok && e.Was != e.Now {
+			was[e.Now] = line
+		}
+	}
+	return s.exchange(func(l sumLine) ([]sumLine, bool) {
+		line, ok := was[l.text()]
+		return []sumLine{line}, ok
+	}, nil)
+}
+
+func parseSumLine(text string) (sumLine, bool) {
+	s, err := parseGoSum("", []byte(text))
+	if err != nil || len(s.lines) != 1 || s.lines[0].mod.Path == "" {
+		return sumLine{}, false
+	}
+	return s.lines[0], true
+}
