@@ -1,0 +1,170 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/web"
+)
+
+const api = "/api/v1"
+
+// mirrorQuery selects mirrors; the zero value selects all.
+type mirrorQuery struct {
+	Search string
+	State  string
+	Limit  int // of one page; zero = 500
+}
+
+// mirrors returns the first page of what q selects.
+func (c *client) mirrors(ctx context.Context, q mirrorQuery, cursor string) (web.Mirrors, error) {
+	values := url.Values{"limit": {strconv.Itoa(or(q.Limit, 500))}}
+	for name, v := range map[string]string{"search": q.Search, "state": q.State, "cursor": cursor} {
+		if v != "" {
+			values.Set(name, v)
+		}
+	}
+	var page web.Mirrors
+	err := c.call(ctx, http.MethodGet, api+"/mirrors?"+values.Encode(), nil, &page)
+	return page, err
+}
+
+// allMirrors returns every page.
+func (c *client) allMirrors(ctx context.Context, q mirrorQuery) ([]web.Mirror, error) {
+	all := []web.Mirror{}
+	for cursor := ""; ; {
+		page, err := c.mirrors(ctx, q, cursor)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.Items...)
+		if cursor = page.NextCursor; cursor == "" {
+			return all, nil
+		}
+	}
+}
+
+// mirror returns the one at a path, however the path is written.
+func (c *client) mirror(ctx context.Context, text string) (web.Mirror, error) {
+	path, err := pathOf(text)
+	if err != nil {
+		return web.Mirror{}, err
+	}
+	var m web.Mirror
+	err = c.call(ctx, http.MethodGet, api+"/mirrors/"+segment(string(path)), nil, &m)
+	return m, err
+}
+
+// pathOf reads a path or a URL a person gives to name a mirror.
+func pathOf(text string) (mirror.Path, error) {
+	if strings.Contains(text, "://") || strings.Contains(text, "@") {
+		path, _, _, err := mirror.ParseMapping(text)
+		return path, err
+	}
+	return mirror.ParsePath(text)
+}
+
+func (c *client) addMirrors(ctx context.Context, in web.AddMirrors) ([]web.AddedMirror, error) {
+	var out web.AddedMirrors
+	err := c.call(ctx, http.MethodPost, api+"/mirrors", in, &out)
+	return out.Items, err
+}
+
+func (c *client) editMirror(ctx context.Context, id mirror.ID, in web.EditMirror) (web.Mirror, error) {
+	var m web.Mirror
+	err := c.call(ctx, http.MethodPatch, api+"/mirrors/"+segment(string(id)), in, &m)
+	return m, err
+}
+
+func (c *client) removeMirror(ctx context.Context, id mirror.ID) error {
+	return c.call(ctx, http.MethodDelete, api+"/mirrors/"+segment(string(id)), nil, nil)
+}
+
+// syncMirror asks for a sync and returns at once.
+func (c *client) syncMirror(ctx context.Context, id mirror.ID) (web.Synced, error) {
+	var s web.Synced
+	err := c.call(ctx, http.MethodPost, api+"/mirrors/"+segment(string(id))+"/sync", nil, &s)
+	return s, err
+}
+
+func (c *client) runs(ctx context.Context, id mirror.ID, limit int) ([]web.Run, error) {
+	var page web.Runs
+	err := c.call(ctx, http.MethodGet, api+"/mirrors/"+segment(string(id))+"/runs?limit="+strconv.Itoa(limit), nil, &page)
+	return page.Items, err
+}
+
+// ended returns the oldest run behind after that has ended, if there is one.
+func (c *client) ended(ctx context.Context, id mirror.ID, after int64) (web.Run, bool, error) {
+	var page web.Runs
+	path := fmt.Sprintf("%s/mirrors/%s/runs?after=%d", api, segment(string(id)), after)
+	if err := c.call(ctx, http.MethodGet, path, nil, &page); err != nil {
+		return web.Run{}, false, err
+	}
+	for _, run := range slices.Backward(page.Items) {
+		if !run.EndedAt.IsZero() {
+			return run, true, nil
+		}
+	}
+	return web.Run{}, false, nil
+}
+
+func (c *client) mirrorEvents(ctx context.Context, id mirror.ID, limit int) ([]web.Event, error) {
+	var page web.Events
+	err := c.call(ctx, http.MethodGet, api+"/mirrors/"+segment(string(id))+"/log?limit="+strconv.Itoa(limit), nil, &page)
+	return page.Items, err
+}
+
+// problemOf is a problem inside an answer as an error. Its kind does not travel
+// in JSON; it follows from the code.
+func problemOf(p *mirror.Problem) error {
+	if p == nil {
+		return nil
+	}
+	out := *p
+	if out.Kind == nil {
+		out.Kind = kindOf(out.Code)
+	}
+	return &out
+}
+
+// kindOf is the kind of failure behind a code of the catalogue, as the exit
+// code wants it.
+func kindOf(code mirror.Code) error {
+	switch code {
+	case mirror.CodeCorrupt, mirror.CodeFsck, mirror.CodeModuleSum:
+		return mirror.ErrIntegrity
+	case mirror.CodeBlocked:
+		return mirror.ErrDenied
+	case mirror.CodeSelf:
+		return mirror.ErrInvalid
+	case mirror.CodeGone, mirror.CodeNotMirrored, mirror.CodeNoVersion:
+		return mirror.ErrNotFound
+	case mirror.CodeTagMoved:
+		return mirror.ErrHeld
+	}
+	switch {
+	case strings.HasPrefix(string(code), "E11"), strings.HasPrefix(string(code), "E12"):
+		return mirror.ErrUpstream
+	case strings.HasPrefix(string(code), "E4"):
+		return mirror.ErrInvalid
+	}
+	return errors.New("failed")
+}
+
+// or is the first of its arguments that is not zero.
+func or[T comparable](values ...T) T {
+	var zero T
+	for _, v := range values {
+		if v != zero {
+			return v
+		}
+	}
+	return zero
+}

@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// maxList bounds what --from reads.
+const maxList = 20 << 20
+
+// readFrom reads what --from names: a go.mod, a go.sum, a list with one path or
+// URL a line, or any of them on standard input ("-").
+func (p *program) readFrom(name string) ([]string, error) {
+	in := p.stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, wrongUsage("--from: "+err.Error(), "name a go.mod, a go.sum, a list, or - for standard input")
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxList+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxList {
+		return nil, wrongUsage(fmt.Sprintf("--from: %s is larger than %d MB", name, maxList>>20), "split it")
+	}
+	switch listKind(name, text) {
+	case "go.mod":
+		return fromGoMod(name, text)
+	case "go.sum":
+		return fromGoSum(name, text)
+	}
+	return fromList(text), nil
+}
+
+// listKind tells by the name what a file is, and where the name says nothing by
+// what it begins with.
+func listKind(name string, text []byte) string {
+	switch base := filepath.Base(name); {
+	case base == "go.mod" || strings.HasSuffix(base, ".mod"):
+		return "go.mod"
+	case base == "go.sum" || strings.HasSuffix(base, ".sum"):
+		return "go.sum"
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 0 || strings.HasPrefix(fields[0], "//") || strings.HasPrefix(fields[0], "#"):
+			continue
+		case fields[0] == "module":
+			return "go.mod"
+		case len(fields) == 3 && strings.HasPrefix(fields[2], "h1:"):
+			return "go.sum"
+		}
+		break
+	}
+	return "list"
+}
+
+// fromGoMod returns the modules a go.mod requires, but those that it replaces
+// by a directory.
+func fromGoMod(name string, text []byte) ([]string, error) {
+	f, err := modfile.ParseLax(name, text, nil)
+	if err != nil {
+		return nil, wrongUsage("--from: "+err.Error(), "mend go.mod; \"go mod tidy\" tells more")
+	}
+	local := map[string]bool{}
+	for _, r := range f.Replace {
+		if r.New.Version == "" {
+			local[r.Old.Path] = true
+		}
+	}
+	var paths []string
+	for _, r := range f.Require {
+		if !local[r.Mod.Path] {
+			paths = append(paths, r.Mod.Path)
+		}
+	}
+	return repositories(paths), nil
+}
+
+func fromGoSum(name string, text []byte) ([]string, error) {
+	var paths []string
+	number := 0
+	for line := range strings.Lines(string(text)) {
+		number++
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		if len(fields) != 3 {
+			return nil, wrongUsage(fmt.Sprintf("--from: %s:%d: not a line of go.sum", name, number), "")
+		}
+		paths = append(paths, fields[0])
+	}
+	return repositories(paths), nil
+}
+
+func fromList(text []byte) []string {
+	var items []string
+	for line := range strings.Lines(string(text)) {
+		item, _, _ := strings.Cut(line, " #")
+		item = strings.TrimSpace(item)
+		if item != "" && !strings.HasPrefix(item, "#") {
+			items = append(items, item)
+		}
+	}
+	return unique(items)
+}
+
+// repositories turns module paths into what is to be mirrored: the major
+// version is no part of a repository's path, and on hosts whose repositories
+// are host/owner/name neither is a directory.
+func repositories(paths []string) []string {
+	var out []string
+	for _, path := range paths {
+		prefix, _, ok := module.SplitPathVersion(path)
+		if !ok || strings.HasPrefix(path, "gopkg.in/") {
+			prefix = path
+		}
+		if p, err := mirror.ParsePath(prefix); err == nil {
+			prefix = string(mirror.RepositoryRoot(p))
+		}
+		out = append(out, prefix)
+	}
+	return unique(out)
+}
+
+// unique sorts and drops repetitions.
+func unique(items []string) []string {
+	slices.Sort(items)
+	return slices.Compact(items)
+}

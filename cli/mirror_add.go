@@ -1,0 +1,252 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/web"
+)
+
+// asked is one line of what "mirror add" or "mirror sync" was asked for, and
+// what became of it.
+type asked struct {
+	What    string          `json:"asked"`
+	Mirror  *web.Mirror     `json:"mirror,omitempty"`
+	Rule    *web.Rule       `json:"rule,omitempty"`
+	Existed bool            `json:"existed"`
+	Result  string          `json:"result"`        // in words
+	Run     *web.Run        `json:"run,omitempty"` // with --wait
+	Error   *mirror.Problem `json:"error,omitempty"`
+
+	after   int64 // runs with a higher id answer the request
+	settled bool  // there is nothing to wait for
+	err     error // Error with its kind
+}
+
+// askedDoc is the JSON of "mirror add" and "mirror sync".
+type askedDoc struct {
+	Items  []*asked `json:"items"`
+	Exit   int      `json:"exit_code"`
+	Reason string   `json:"exit_reason"`
+}
+
+func (p *program) mirrorAdd() *cobra.Command {
+	var options web.NewMirror
+	var from, interval string
+	var wait bool
+	cmd := p.withJSON(&cobra.Command{
+		Use: "add PATH|URL|PATTERN…", Short: "Mirror repositories",
+		Long: "Mirror repositories. Each is a path (github.com/spf13/cobra), an import path\n" +
+			"(golang.org/x/mod), a URL, user@host:path, or a pattern (github.com/acme/*) whose\n" +
+			"repositories are mirrored when somebody first asks for them.",
+		Example: "  gitmirror mirror add https://github.com/spf13/cobra --wait\n" +
+			"  gitmirror mirror add --from go.mod\n" +
+			"  gitmirror mirror add github.com/acme/* --credential ci-read --private",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if options.IntervalS, err = intervalOf(interval); err != nil {
+				return err
+			}
+			if from != "" {
+				more, err := p.readFrom(from)
+				if err != nil {
+					return err
+				}
+				args = append(slices.Clone(args), more...)
+			}
+			switch {
+			case len(args) == 0 && from != "":
+				p.say("%s names no repository", from)
+			case len(args) == 0:
+				return wrongUsage("\"gitmirror mirror add\" needs PATH|URL|PATTERN", "name a repository, or read a list with --from")
+			case options.Upstream != "" && (len(args) > 1 || strings.Contains(args[0], "*")):
+				return wrongUsage("--upstream says where one repository comes from, and several were named", "add them one by one")
+			}
+			c, err := p.client()
+			if err != nil {
+				return err
+			}
+			items, err := c.add(cmd.Context(), args, options)
+			if err != nil {
+				return err
+			}
+			if wait {
+				if err := c.askAgain(cmd.Context(), items); err != nil {
+					return err
+				}
+				if err := p.follow(cmd.Context(), c, items); err != nil {
+					return err
+				}
+			}
+			return p.report(items)
+		},
+	})
+	f := cmd.Flags()
+	f.StringVar(&options.Upstream, "upstream", "", "where it comes from, when that does not follow from the path")
+	f.StringVar(&from, "from", "", "read more from a go.mod, a go.sum, a list (one a line), or - for standard input")
+	f.StringVar(&interval, "interval", "", "time between syncs (10m, 2h, 1d); default: adapts to the upstream")
+	f.StringVar(&options.Credential, "credential", "", "name of the stored credential the upstream wants")
+	f.BoolVar(&options.Private, "private", false, "never read without signing in")
+	f.StringVar(&options.Tags, "tags", "", "what happens to a tag that upstream moves: freeze (default) or follow")
+	f.BoolVar(&wait, "wait", false, "return when the first clone has ended; fail if it failed")
+	return cmd
+}
+
+// addAtOnce is how many mirrors one request asks for: each may need a look at
+// a vanity host, and the answer comes when all are done.
+const addAtOnce = 20
+
+// add asks for everything in texts. A failure of one is kept with it; the error
+// is trouble with the server or, when only one was asked for, that one's.
+func (c *client) add(ctx context.Context, texts []string, options web.NewMirror) ([]*asked, error) {
+	items := make([]*asked, len(texts))
+	var mirrors []*asked
+	for i, text := range texts {
+		items[i] = &asked{What: hidden(text)}
+		if !strings.Contains(text, "*") {
+			mirrors = append(mirrors, items[i])
+			continue
+		}
+		rule := web.Rule{Pattern: text, Credential: options.Credential, Private: options.Private}
+		if err := c.call(ctx, http.MethodPost, api+"/rules", rule, &rule); err != nil {
+			if err := items[i].fail(err, len(texts)); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		items[i].Rule, items[i].Result = &rule, "mirrored on first use"
+	}
+	texts = slices.DeleteFunc(slices.Clone(texts), func(t string) bool { return strings.Contains(t, "*") })
+	for start := 0; start < len(mirrors); start += addAtOnce {
+		end := min(start+addAtOnce, len(mirrors))
+		in := web.AddMirrors{}
+		for _, text := range texts[start:end] {
+			one := options
+			one.PathOrURL = text
+			in.Mirrors = append(in.Mirrors, one)
+		}
+		if len(items) == 1 {
+			one := in.Mirrors[0]
+			in = web.AddMirrors{PathOrURL: one.PathOrURL, Upstream: one.Upstream, IntervalS: one.IntervalS,
+				Credential: one.Credential, Private: one.Private, Tags: one.Tags}
+		}
+		added, err := c.addMirrors(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		for i := range min(len(added), end-start) {
+			item := mirrors[start+i]
+			item.Mirror, item.Existed, item.Error = added[i].Mirror, added[i].Existed, added[i].Error
+			item.err, item.Result = problemOf(added[i].Error), "queued"
+			if item.Existed {
+				item.Result = "already mirrored"
+			}
+		}
+	}
+	return items, nil
+}
+
+// askAgain asks for a sync of those that were mapped before and never cloned
+// with success; the others of them need no waiting.
+func (c *client) askAgain(ctx context.Context, items []*asked) error {
+	for _, item := range items {
+		switch {
+		case item.Mirror == nil || !item.Existed:
+			continue
+		case !item.Mirror.LastSuccessAt.IsZero():
+			item.settled = true
+			continue
+		}
+		s, err := c.syncMirror(ctx, item.Mirror.ID)
+		if err != nil {
+			if err := item.fail(err, len(items)); err != nil {
+				return err
+			}
+			continue
+		}
+		item.after = s.LastRun
+	}
+	return nil
+}
+
+// fail keeps err with the item, unless it was the only one.
+func (a *asked) fail(err error, of int) error {
+	if of == 1 {
+		return err
+	}
+	a.err, a.Error = err, explain(err)
+	return nil
+}
+
+// hidden is a URL as it may be shown: without user information.
+func hidden(text string) string {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return text
+	}
+	authority, path, slash := strings.Cut(rest, "/")
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 && scheme != "ssh" {
+		authority = authority[i+1:]
+	}
+	if slash {
+		path = "/" + path
+	}
+	return scheme + "://" + authority + path
+}
+
+// report prints what became of the items; the error is the first of theirs.
+func (p *program) report(items []*asked) error {
+	var first error
+	rows := make([]row, len(items))
+	for i, item := range items {
+		if item.err != nil && first == nil {
+			first = item.err
+		}
+		item.Result = item.outcome()
+		rows[i] = row{item.name(), item.Result}
+	}
+	code, reason := exitCode(first)
+	if p.json {
+		if err := p.emit(askedDoc{Items: items, Exit: code, Reason: reason}); err != nil {
+			return err
+		}
+	} else {
+		p.table("nothing to do", row{"MIRROR", "RESULT"}, rows)
+		for _, item := range items {
+			if item.err != nil {
+				p.tell(explain(item.err))
+			}
+		}
+	}
+	if first != nil {
+		return silent{first}
+	}
+	return nil
+}
+
+func (a *asked) name() string {
+	switch {
+	case a.Mirror != nil:
+		return string(a.Mirror.Path)
+	case a.Rule != nil:
+		return a.Rule.Pattern
+	}
+	return a.What
+}
+
+// outcome is Result, once it is known how the sync went.
+func (a *asked) outcome() string {
+	switch {
+	case a.err != nil:
+		return "failed"
+	case a.Run != nil:
+		return fmt.Sprintf("%s, %s received in %s", a.Run.Outcome, size(a.Run.Bytes), took(*a.Run))
+	}
+	return a.Result
+}

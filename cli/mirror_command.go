@@ -1,0 +1,294 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/web"
+)
+
+func (p *program) mirrorCommand() *cobra.Command {
+	g := p.group("mirror", "Add, look at and sync mirrors",
+		p.mirrorAdd(), p.mirrorList(), p.mirrorShow(), p.mirrorSync(), p.mirrorLog(), p.mirrorEdit(),
+		p.mirrorPause("pause", "Stop syncing a mirror; it is still served", true),
+		p.mirrorPause("resume", "Sync a paused mirror again", false),
+		p.mirrorRemove())
+	p.withServer(g)
+	return g
+}
+
+// withServer adds --server to a command and those below it.
+func (p *program) withServer(cmd *cobra.Command) {
+	cmd.PersistentFlags().StringVar(&p.server, "server", "", "URL or host of the server (default: GITMIRROR_SERVER, else the one signed in to last)")
+}
+
+func (p *program) mirrorList() *cobra.Command {
+	var state string
+	cmd := p.withJSON(&cobra.Command{
+		Use: "list [SEARCH]", Aliases: []string{"ls"}, Short: "List mirrors", Args: args(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := p.client()
+			if err != nil {
+				return err
+			}
+			q := mirrorQuery{State: state}
+			if len(args) == 1 {
+				q.Search = args[0]
+			}
+			all, err := c.allMirrors(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			if p.json {
+				return p.emit(all)
+			}
+			rows := make([]row, len(all))
+			for i, m := range all {
+				rows[i] = row{string(m.Path), string(m.State), ago(m.LastSuccessAt), next(m), size(m.Bytes)}
+			}
+			p.table("no mirrors; add one with: gitmirror mirror add URL", row{"PATH", "STATE", "IN STEP", "NEXT SYNC", "SIZE"}, rows)
+			return nil
+		},
+	})
+	cmd.Flags().StringVar(&state, "state", "", "only those in this state: queued, cloning, ready, syncing, retrying, failed, paused")
+	return cmd
+}
+
+func next(m web.Mirror) string {
+	switch {
+	case m.Paused, m.NextAttemptAt.IsZero():
+		return "-"
+	case time.Until(m.NextAttemptAt) <= 0:
+		return "now"
+	}
+	return "in " + time.Until(m.NextAttemptAt).Round(time.Second).String()
+}
+
+func (p *program) mirrorShow() *cobra.Command {
+	return p.withJSON(&cobra.Command{
+		Use: "show PATH", Short: "Show a mirror", Args: args(1, 1), ValidArgsFunction: p.completeMirrors,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, m, err := p.clientAndMirror(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if p.json {
+				return p.emit(m)
+			}
+			p.showMirror(m)
+			events, err := c.mirrorEvents(cmd.Context(), m.ID, 5)
+			if err != nil {
+				return err
+			}
+			for _, e := range events {
+				fmt.Fprintf(p.stdout, "event  %s  %s  %s %s\n", e.At.Local().Format(time.DateTime), e.Kind, printable(e.Ref), printable(e.Text))
+			}
+			return nil
+		},
+	})
+}
+
+func (p *program) showMirror(m web.Mirror) {
+	interval := "adapts to the upstream"
+	if m.IntervalS > 0 {
+		interval = (time.Duration(m.IntervalS) * time.Second).String()
+	}
+	access := "public"
+	if m.Private {
+		access = "private"
+	}
+	p.facts(
+		[2]string{"path", string(m.Path)},
+		[2]string{"state", string(m.State)},
+		[2]string{"upstream", m.Upstream},
+		[2]string{"credential", m.Credential},
+		[2]string{"access", access},
+		[2]string{"interval", interval},
+		[2]string{"moved tags", string(m.Tags)},
+		[2]string{"in step", ago(m.LastSuccessAt)},
+		[2]string{"changed", ago(m.LastChangeAt)},
+		[2]string{"next sync", next(m)},
+		[2]string{"default", m.DefaultBranch},
+		[2]string{"refs", fmt.Sprintf("%d branches, %d tags", m.Branches, m.TagCount)},
+		[2]string{"size", size(m.Bytes)},
+		[2]string{"clone", "git clone " + m.CloneHTTP},
+		[2]string{"", or(m.CloneSSH, "")},
+		[2]string{"id", string(m.ID)},
+	)
+	if m.Error != nil {
+		p.facts([2]string{"problem", m.Error.Error()}, [2]string{"  do", m.Error.Do},
+			[2]string{"  failures", strconv.Itoa(m.Failures) + " in a row"})
+	}
+}
+
+// clientAndMirror is how commands about one mirror begin.
+func (p *program) clientAndMirror(ctx context.Context, text string) (*client, web.Mirror, error) {
+	c, err := p.client()
+	if err != nil {
+		return nil, web.Mirror{}, err
+	}
+	m, err := c.mirror(ctx, text)
+	if errors.Is(err, mirror.ErrNotFound) {
+		if problem := explain(err); problem.Do == "" {
+			problem.Do = "\"gitmirror mirror list\" lists the mirrors; add it with: gitmirror mirror add " + text
+		}
+	}
+	return c, m, err
+}
+
+func (p *program) mirrorLog() *cobra.Command {
+	limit := 20
+	cmd := p.withJSON(&cobra.Command{
+		Use: "log PATH", Short: "List the syncs of a mirror, newest first", Args: args(1, 1), ValidArgsFunction: p.completeMirrors,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if limit < 1 || limit > 1000 {
+				return wrongUsage("--limit is not from 1 to 1000", "")
+			}
+			c, m, err := p.clientAndMirror(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			runs, err := c.runs(cmd.Context(), m.ID, limit)
+			if err != nil {
+				return err
+			}
+			if p.json {
+				return p.emit(runs)
+			}
+			rows := make([]row, len(runs))
+			for i, r := range runs {
+				text := fmt.Sprintf("+%d ~%d -%d refs", r.Created, r.Updated, r.Deleted)
+				if r.Error != nil {
+					text = r.Error.Error()
+				}
+				rows[i] = row{r.StartedAt.Local().Format(time.DateTime), string(r.Trigger), or(string(r.Outcome), "running"),
+					took(r), size(r.Bytes), text}
+			}
+			p.table("it was never synced", row{"STARTED", "WHY", "OUTCOME", "TOOK", "RECEIVED", "RESULT"}, rows)
+			return nil
+		},
+	})
+	cmd.Flags().IntVar(&limit, "limit", limit, "how many")
+	return cmd
+}
+
+func took(r web.Run) string {
+	return time.Duration(r.DurationS * float64(time.Second)).Round(10 * time.Millisecond).String()
+}
+
+func (p *program) mirrorEdit() *cobra.Command {
+	var upstream, credential, tags, interval string
+	var private bool
+	cmd := p.withJSON(&cobra.Command{
+		Use: "edit PATH", Short: "Change a mirror", Args: args(1, 1), ValidArgsFunction: p.completeMirrors,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var edit web.EditMirror
+			changed := cmd.Flags().Changed
+			if changed("upstream") {
+				edit.Upstream = &upstream
+			}
+			if changed("credential") {
+				edit.Credential = &credential
+			}
+			if changed("private") {
+				edit.Private = &private
+			}
+			if changed("tags") {
+				edit.Tags = &tags
+			}
+			if changed("interval") {
+				seconds, err := intervalOf(interval)
+				if err != nil {
+					return err
+				}
+				edit.IntervalS = &seconds
+			}
+			if edit == (web.EditMirror{}) {
+				return wrongUsage("nothing is to be changed", "give --upstream, --interval, --credential, --private or --tags")
+			}
+			c, m, err := p.clientAndMirror(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if m, err = c.editMirror(cmd.Context(), m.ID, edit); err != nil {
+				return err
+			}
+			if p.json {
+				return p.emit(m)
+			}
+			p.say("changed %s", m.Path)
+			return nil
+		},
+	})
+	cmd.Flags().StringVar(&upstream, "upstream", "", "where it comes from")
+	cmd.Flags().StringVar(&interval, "interval", "", "time between syncs, or \"auto\"")
+	cmd.Flags().StringVar(&credential, "credential", "", "name of a stored credential; empty = none")
+	cmd.Flags().BoolVar(&private, "private", false, "never read without signing in")
+	cmd.Flags().StringVar(&tags, "tags", "", "what happens to a tag that upstream moves: freeze or follow")
+	return cmd
+}
+
+// intervalOf reads --interval as seconds; 0 = adaptive.
+func intervalOf(text string) (int64, error) {
+	if text == "" || text == "auto" || text == "0" {
+		return 0, nil
+	}
+	d, err := duration(text)
+	if err != nil || d < time.Second {
+		return 0, wrongUsage(fmt.Sprintf("--interval: %q is not a length of time", text), "write 10m, 2h, 1d or auto")
+	}
+	return int64(d / time.Second), nil
+}
+
+func (p *program) mirrorPause(verb, short string, paused bool) *cobra.Command {
+	return p.withJSON(&cobra.Command{
+		Use: verb + " PATH", Short: short, Args: args(1, 1), ValidArgsFunction: p.completeMirrors,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, m, err := p.clientAndMirror(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if m, err = c.editMirror(cmd.Context(), m.ID, web.EditMirror{Paused: &paused}); err != nil {
+				return err
+			}
+			if p.json {
+				return p.emit(m)
+			}
+			p.say("%s is %s", m.Path, m.State)
+			return nil
+		},
+	})
+}
+
+func (p *program) mirrorRemove() *cobra.Command {
+	var yes bool
+	cmd := p.withJSON(&cobra.Command{
+		Use: "remove PATH", Aliases: []string{"rm"}, Short: "Remove a mirror and what it has on disk", Args: args(1, 1), ValidArgsFunction: p.completeMirrors,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, m, err := p.clientAndMirror(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			question := fmt.Sprintf("Remove %s (%s)? Builds that need it will fail.", m.Path, size(m.Bytes))
+			if err := p.confirm(yes, question); err != nil {
+				return err
+			}
+			if err := c.removeMirror(cmd.Context(), m.ID); err != nil {
+				return err
+			}
+			if p.json {
+				return p.emit(m)
+			}
+			p.say("removed %s", m.Path)
+			return nil
+		},
+	})
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}

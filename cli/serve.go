@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gitmirror/gitmirror/auth"
+	"github.com/gitmirror/gitmirror/git"
+	"github.com/gitmirror/gitmirror/gitserver"
+	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/modproxy"
+	"github.com/gitmirror/gitmirror/store"
+	"github.com/gitmirror/gitmirror/telemetry"
+	"github.com/gitmirror/gitmirror/web"
+)
+
+func (p *program) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run the server", Args: args(0, 0),
+		Long: "Run the server: console, API, git over HTTP and SSH, and the syncs. Everything it keeps\n" +
+			"is in one data directory. The first SIGINT or SIGTERM stops it cleanly within 30 seconds,\n" +
+			"a second one at once.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := p.readConfig()
+			if err != nil {
+				return err
+			}
+			return p.serve(cmd.Context(), c)
+		},
+	}
+	p.addConfigFlags(cmd.Flags())
+	return cmd
+}
+
+// serve is the running program: everything is made and tied together here, and
+// nowhere else. It returns nil when ctx ended and everything has stopped.
+func (p *program) serve(ctx context.Context, c Config) error {
+	metrics := telemetry.New()
+	log := telemetry.Log(p.stderr, p.logFormat(c), c.text("log.level"))
+
+	// What is kept: the data directory, locked; the database; the repositories.
+	data, err := openData(c.data())
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	db, err := store.Open(ctx, c.database(), log)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	disk, err := git.Open(ctx, git.Disk{Root: data.Path, AllowPrivate: c.bool("security.allow_private_upstreams"), Log: log})
+	if err != nil {
+		return err
+	}
+	vault, err := auth.OpenVault(filepath.Join(data.Path, "secrets.key"))
+	if err != nil {
+		return startProblem("the key of stored credentials cannot be used", err, "")
+	}
+
+	// Where we are: real ports, so that port 0 works.
+	httpAt, sshAt, err := listenBoth(ctx, c)
+	if err != nil {
+		return err
+	}
+	site := siteOf(c, httpAt, sshAt)
+	secure, err := tlsConfig(c, data, log)
+	if err != nil {
+		return err
+	}
+
+	// Who may come in.
+	accounts := &auth.Accounts{Store: changedPasswords{db, data}, Log: log}
+	policy := auth.Policy{AnonymousRead: c.bool("auth.anonymous_read")}
+	first, err := p.firstAdmin(ctx, accounts, data)
+	if err != nil {
+		return err
+	}
+
+	// What is mirrored, and keeping it so.
+	syncer := &mirror.Syncer{
+		Store: db, Disk: disk, Owner: data.Node, Log: log,
+		Schedule: mirror.Schedule{Min: c.duration("sync.interval_min"), Max: c.duration("sync.interval_max")},
+		Workers:  c.count("sync.workers"), Timeout: c.duration("sync.timeout"),
+		OnRun: func(_ mirror.Repo, run mirror.Run) {
+			metrics.SyncEnded(string(run.Outcome), string(run.Trigger), run.Bytes, run.Ended.Sub(run.Started))
+		},
+	}
+	catalog := &mirror.Catalog{
+		Store: db, Disk: disk, Syncer: syncer, Vault: vault, Site: site,
+		MayAdmit: func(ctx context.Context, rule mirror.Rule) error {
+			return policy.May(auth.From(ctx), auth.Sync, rule.Private)
+		},
+	}
+	syncer.Credential = catalog.OpenCredential
+
+	// What clients see.
+	gate := &gitserver.Gate{}
+	gitHTTP := &gitserver.HTTP{
+		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate,
+		OnRequest: metrics.GitServed,
+	}
+	gitSSH := &gitserver.SSH{
+		Listener: sshAt, HostKeyFile: filepath.Join(data.Path, "ssh_host_ed25519_key"),
+		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate,
+		OnRequest: metrics.GitServed,
+	}
+	modules := &modproxy.Repos{Catalog: catalog, Reader: disk, Site: site}
+	console := &web.Server{
+		Catalog: catalog, Syncer: syncer, Store: db, Reader: disk, Accounts: accounts, Policy: policy,
+		Sessions: db.Sessions(), Modules: modules, Site: site, Version: p.version().Version,
+		Settings: c.shown(), Done: ctx.Done(), Log: log,
+	}
+	pages, err := console.Handler()
+	if err != nil {
+		return err
+	}
+	health := &health{Database: db, Data: data, Syncer: syncer, Workers: c.count("sync.workers"), Accounts: accounts, Policy: policy}
+	metrics.Watch(telemetry.Sources{Mirrors: byState(db), Busy: syncer.Busy, LastTick: syncer.LastTick})
+
+	all := http.NewServeMux()
+	all.HandleFunc("GET /healthz", health.live)
+	all.HandleFunc("GET /readyz", health.ready)
+	all.Handle("GET /metrics", health.metrics(metrics.Handler()))
+	all.Handle("/", pages)
+
+	// Run until told to stop.
+	run, ctx := errgroup.WithContext(ctx)
+	run.Go(func() error { return syncer.Run(ctx) })
+	run.Go(func() error { return prune(ctx, db.Sessions(), log) })
+	if sshAt != nil {
+		run.Go(func() error { return gitSSH.Run(ctx) })
+	}
+	if httpAt != nil {
+		server := &http.Server{
+			Handler:           byPath(gitHTTP, all),
+			TLSConfig:         secure,
+			ReadHeaderTimeout: 10 * time.Second,
+			IdleTimeout:       2 * time.Minute,
+			MaxHeaderBytes:    64 << 10,
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		}
+		run.Go(func() error { return serveHTTP(ctx, server, httpAt) })
+	}
+	p.greet(site, data, first)
+	err = run.Wait()
+	if ctx.Err() != nil && err == nil {
+		p.say("stopped")
+	}
+	return err
+}

@@ -1,0 +1,262 @@
+package cli
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// setting declares one key: flags, environment names, help and "config show"
+// are all made from this table.
+type setting struct {
+	Key     string
+	Kind    kind
+	Default string // in text; empty = see Help
+	Help    string
+	Secret  bool // masked wherever it is shown
+}
+
+// kind is the type of a setting's value: it checks a text and says in words
+// what is wrong with it.
+type kind struct {
+	Name  string
+	check func(text string) (why string)
+}
+
+var settings = []setting{
+	{Key: "data", Kind: textKind, Default: "./gitmirror-data", Help: "directory of everything the server keeps"},
+	{Key: "public_url", Kind: urlKind, Help: "how clients reach the server (default: http://<http.addr>); its host begins replacement module paths"},
+	{Key: "http.addr", Kind: addrKind, Default: "127.0.0.1:8080", Help: "host:port of console, API, git over HTTP and module proxy; \"off\" disables them"},
+	{Key: "ssh.addr", Kind: addrKind, Default: "127.0.0.1:2222", Help: "host:port of git over SSH; \"off\" disables it"},
+	{Key: "tls.mode", Kind: oneOf("off", "files", "acme"), Default: "off", Help: "off, files (tls.cert and tls.key, read again when they change) or acme"},
+	{Key: "tls.cert", Kind: textKind, Help: "file with the certificate chain in PEM, for tls.mode files"},
+	{Key: "tls.key", Kind: textKind, Help: "file with the private key in PEM, for tls.mode files"},
+	{Key: "tls.acme_directory", Kind: urlKind, Help: "directory URL of the ACME server, for tls.mode acme (default: the public one)"},
+	{Key: "tls.acme_email", Kind: textKind, Help: "address the ACME server may write to"},
+	{Key: "database.url", Kind: textKind, Help: "postgres://… (default: SQLite at <data>/gitmirror.db)", Secret: true},
+	{Key: "auth.anonymous_read", Kind: boolKind, Default: "true", Help: "let anybody read the mirrors of public upstreams"},
+	{Key: "sync.interval_min", Kind: durationKind, Default: "1m", Help: "shortest time between two syncs of a mirror"},
+	{Key: "sync.interval_max", Kind: durationKind, Default: "8h", Help: "longest time between two syncs of a mirror"},
+	{Key: "sync.workers", Kind: countKind, Default: "8", Help: "syncs that run at the same time"},
+	{Key: "sync.timeout", Kind: durationKind, Default: "30m", Help: "longest time one sync may take"},
+	{Key: "security.allow_private_upstreams", Kind: boolKind, Default: "false", Help: "let upstreams be on loopback and private addresses"},
+	{Key: "log.format", Kind: oneOf("text", "json"), Help: "text or json (default: text on a terminal, else json)"},
+	{Key: "log.level", Kind: oneOf("debug", "info", "warn", "error"), Default: "info", Help: "debug, info, warn or error"},
+}
+
+// flag is the name of a setting on the command line: http.addr → http-addr.
+func (s setting) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.Key) }
+
+// env is the name of a setting in the environment: http.addr → GITMIRROR_HTTP_ADDR.
+func (s setting) env() string {
+	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.Key))
+}
+
+// mask hides a value that must not be shown. Of a URL only the password goes.
+func (s setting) mask(value string) string {
+	if !s.Secret || value == "" {
+		return value
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || len(u.Query()) > 0 {
+		return "********"
+	}
+	if _, has := u.User.Password(); !has {
+		return value
+	}
+	user := u.User.Username()
+	u.User = nil
+	return strings.Replace(u.String(), "://", "://"+url.PathEscape(user)+":********@", 1)
+}
+
+func settingOf(key string) (setting, bool) {
+	for _, s := range settings {
+		if s.Key == key {
+			return s, true
+		}
+	}
+	return setting{}, false
+}
+
+// nearest is the known key most like key, in letters.
+func nearest(key string, known []string) string {
+	best, distance := "", len(key)/2+2
+	for _, k := range known {
+		if d := edits(key, k); d < distance {
+			best, distance = k, d
+		}
+	}
+	return best
+}
+
+// edits is the Levenshtein distance.
+func edits(a, b string) int {
+	previous := make([]int, len(b)+1)
+	for j := range previous {
+		previous[j] = j
+	}
+	for i := range len(a) {
+		diagonal := previous[0]
+		previous[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = previous[j+1]
+			previous[j+1] = min(cost, previous[j]+1, previous[j+1]+1)
+		}
+	}
+	return previous[len(b)]
+}
+
+var (
+	textKind = kind{"text", func(string) string { return "" }}
+
+	boolKind = kind{"true or false", func(text string) string {
+		if _, ok := parseBool(text); !ok {
+			return "write true or false"
+		}
+		return ""
+	}}
+
+	durationKind = kind{"duration", func(text string) string {
+		d, err := time.ParseDuration(text)
+		switch {
+		case err != nil:
+			return "write a number with its unit, such as 30s, 10m or 8h"
+		case d <= 0:
+			return "it must be longer than nothing"
+		}
+		return ""
+	}}
+
+	countKind = kind{"number", func(text string) string {
+		if n, err := strconv.Atoi(text); err != nil || n < 1 || n > 1000 {
+			return "write a whole number from 1 to 1000"
+		}
+		return ""
+	}}
+
+	addrKind = kind{"address", func(text string) string {
+		if text == "off" {
+			return ""
+		}
+		_, port, err := net.SplitHostPort(text)
+		if err != nil {
+			return "write host:port, such as 127.0.0.1:8080, or off"
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return "its port must be a number from 0 to 65535"
+		}
+		return ""
+	}}
+
+	urlKind = kind{"URL", func(text string) string {
+		if text == "" {
+			return ""
+		}
+		u, err := url.Parse(text)
+		switch {
+		case err != nil, u.Host == "", u.Scheme != "http" && u.Scheme != "https":
+			return "write a URL that begins with https:// or http://"
+		case u.User != nil, u.RawQuery != "", u.Fragment != "":
+			return "leave out user, query and fragment"
+		}
+		return ""
+	}}
+)
+
+func oneOf(values ...string) kind {
+	return kind{strings.Join(values, ", "), func(text string) string {
+		for _, v := range values {
+			if v == text {
+				return ""
+			}
+		}
+		return "write one of " + strings.Join(values, ", ")
+	}}
+}
+
+func parseBool(text string) (value, ok bool) {
+	switch strings.ToLower(text) {
+	case "true", "yes", "on", "1":
+		return true, true
+	case "false", "no", "off", "0":
+		return false, true
+	}
+	return false, false
+}
+
+// Config is the effective settings, typed.
+type Config struct {
+	values map[string]value
+}
+
+// value is the text of a setting and where it is from.
+type value struct {
+	Text   string
+	Origin string // "default", "file PATH", "environment NAME" or "flag --name"
+}
+
+func (c Config) text(key string) string {
+	v, ok := c.values[key]
+	if !ok {
+		panic("setting " + key + " is not declared")
+	}
+	return v.Text
+}
+
+func (c Config) bool(key string) bool {
+	b, _ := parseBool(c.text(key))
+	return b
+}
+
+func (c Config) duration(key string) time.Duration {
+	d, _ := time.ParseDuration(c.text(key))
+	return d
+}
+
+func (c Config) count(key string) int {
+	n, _ := strconv.Atoi(c.text(key))
+	return n
+}
+
+// data is the absolute path of the data directory.
+func (c Config) data() string {
+	dir, err := filepath.Abs(c.text("data"))
+	if err != nil {
+		return c.text("data")
+	}
+	return dir
+}
+
+// database is the URL the store opens.
+func (c Config) database() string {
+	if u := c.text("database.url"); u != "" {
+		return u
+	}
+	return "sqlite://" + filepath.ToSlash(filepath.Join(c.data(), "gitmirror.db"))
+}
+
+// check tells what settings contradict each other.
+func (c Config) check() error {
+	switch {
+	case c.text("http.addr") == "off" && c.text("ssh.addr") == "off":
+		return configProblem("http.addr and ssh.addr are both off", "the server would serve nobody", "turn one of them on")
+	case c.duration("sync.interval_min") > c.duration("sync.interval_max"):
+		return configProblem(fmt.Sprintf("sync.interval_min (%s) is longer than sync.interval_max (%s)",
+			c.text("sync.interval_min"), c.text("sync.interval_max")), "", "swap them")
+	case c.text("tls.mode") == "files" && (c.text("tls.cert") == "" || c.text("tls.key") == ""):
+		return configProblem("tls.mode is files, and tls.cert or tls.key is not set", "", "set both to the paths of PEM files")
+	case c.text("tls.mode") == "acme" && c.text("public_url") == "":
+		return configProblem("tls.mode is acme, and public_url is not set", "a certificate is for a host name", "set public_url to https://NAME")
+	case c.text("tls.mode") != "off" && strings.HasPrefix(c.text("public_url"), "http://"):
+		return configProblem("tls.mode is "+c.text("tls.mode")+", and public_url begins with http://", "", "let public_url begin with https://")
+	}
+	return nil
+}
