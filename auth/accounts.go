@@ -81,7 +81,7 @@ func (a *Accounts) Basic(ctx context.Context, user, password, peer string) (Iden
 
 func (a *Accounts) password(ctx context.Context, name, password, peer string, remember bool) (Identity, error) {
 	a.init()
-	name = strings.ToLower(name)
+	name = fold(name)
 	user, err := a.Store.UserByName(ctx, name)
 	if err != nil && !errors.Is(err, mirror.ErrNotFound) {
 		return Identity{}, err

@@ -65,7 +65,7 @@ func (a *Accounts) AddUser(ctx context.Context, name string, role Role, password
 
 // parseName folds a user name to lower case and checks it.
 func parseName(text string) (string, error) {
-	name := strings.ToLower(strings.TrimSpace(text))
+	name := fold(strings.TrimSpace(text))
 	ok := len(name) >= 1 && len(name) <= 39
 	for i, c := range []byte(name) {
 		letter := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
@@ -78,6 +78,17 @@ func parseName(text string) (string, error) {
 		}
 	}
 	return name, nil
+}
+
+// fold lower-cases ASCII letters and nothing else: "K" (the Kelvin sign) is
+// not a way to write k.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, name)
 }
 
 // newHash hashes a password the user wants to have, in turn with the sign-ins.
@@ -105,7 +116,7 @@ func (a *Accounts) User(ctx context.Context, id string) (User, error) { return a
 
 // UserByName returns the account with the name, in any case of letters.
 func (a *Accounts) UserByName(ctx context.Context, name string) (User, error) {
-	return a.Store.UserByName(ctx, strings.ToLower(name))
+	return a.Store.UserByName(ctx, fold(name))
 }
 
 // Users lists all accounts by name.
