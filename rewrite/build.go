@@ -80,14 +80,15 @@ type unit struct {
 	versions map[module.Version]bool           // the set to replace (before asking what is mirrored)
 	loaded   map[module.Version]bool
 	selected map[string]string
-	targets  map[*replaceLine]module.Version // right sides of the user's replaces, as they were
-	absent   []module.Version                // required, and go.sum says nothing
+	targets  map[*replaceLine]module.Version   // right sides of the user's replaces, as they were
+	edited   map[module.Version]module.Version // those edited by an earlier run: right side now → as it was
+	absent   []module.Version                  // required, and go.sum says nothing
 }
 
 func newUnit(mod *gomod, base *gosum) *unit {
 	u := &unit{
 		mod: mod, base: base, ours: map[module.Version]module.Version{}, versions: map[module.Version]bool{},
-		loaded: map[module.Version]bool{}, targets: map[*replaceLine]module.Version{},
+		loaded: map[module.Version]bool{}, targets: map[*replaceLine]module.Version{}, edited: map[module.Version]module.Version{},
 	}
 	for _, r := range mod.replaces {
 		if r.ours {
@@ -181,6 +182,9 @@ func (b *builder) question(m module.Version) question {
 		for now, old := range u.ours {
 			q.zip = q.zip || old == m && u.base.sums(now).Zip != ""
 		}
+		for line, to := range u.targets {
+			q.zip = q.zip || to == m && u.base.sums(line.new).Zip != ""
+		}
 	}
 	q.zip = q.zip && b.p.mode() == Replace
 	return q
@@ -216,6 +220,9 @@ func (b *builder) loadUnits(ctx context.Context) error {
 		if err := g.load(ctx, main.require, main.pruning); err != nil {
 			return err
 		}
+		if err := g.also(ctx, b.inSum(u)); err != nil {
+			return err
+		}
 		b.take(u, g)
 		for _, r := range main.require {
 			none := mirror.Sums{}
@@ -225,6 +232,20 @@ func (b *builder) loadUnits(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// inSum are the modules whose go.mod go.sum has a line for.
+func (b *builder) inSum(u *unit) (ms []module.Version) {
+	for _, m := range u.base.modules() {
+		has := u.base.sums(m).Mod != ""
+		if old, ok := b.original(u, m); ok {
+			m = old
+		}
+		if has && !b.skip(m) && !b.userReplaced(u, m) {
+			ms = append(ms, m)
+		}
+	}
+	return ms
 }
 
 // ourSums are the go.sum hashes of what m is replaced by in the marked statement.

@@ -36,6 +36,7 @@ func (b *builder) choose(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.explain(answers, set, targets)
 	taken := map[mirror.ModuleVersion]string{}
 	var again []module.Version
 	for _, m := range append(sorted(targets), sorted(set)...) {
@@ -52,6 +53,29 @@ func (b *builder) choose(ctx context.Context) error {
 		b.chosen[m] = b.best(m, a)
 	}
 	return b.chooseOther(ctx, again, taken)
+}
+
+// explain finds out what a user's replace that names the mirror stood for: the
+// record tells, or the mirror's answer for the repository it names. One that is
+// not explained is the user's own and stays.
+func (b *builder) explain(answers map[module.Version]*mirror.ModuleAnswer, set, targets map[module.Version]bool) {
+	for _, u := range b.all() {
+		for line, to := range u.targets {
+			if !b.ownPath(line.new.Path) {
+				continue
+			}
+			_, recorded := b.past.before(u.name(), line.old, line.new)
+			a := answers[to]
+			if recorded || a != nil && a.Problem == nil && module.Version(a.Replacement) == line.new {
+				u.edited[line.new] = to
+				continue
+			}
+			delete(u.targets, line)
+			if !set[to] {
+				delete(targets, to)
+			}
+		}
+	}
 }
 
 // best prefers the answer with zip hashes.
@@ -241,6 +265,7 @@ func (b *builder) replacements(u *unit) map[module.Version]module.Version {
 	all := map[module.Version]module.Version{}
 	for _, other := range b.ruling(u) {
 		maps.Copy(all, other.ours)
+		maps.Copy(all, other.edited)
 	}
 	return all
 }

@@ -75,10 +75,6 @@ func (b *builder) editMod(u *unit) (*gomod, error) {
 			continue
 		}
 		now := module.Version(a.Replacement)
-		_, recorded := b.past.before(u.name(), line.old, line.new)
-		if b.ownPath(line.new.Path) && !recorded {
-			continue // the user's own, or an earlier run's without a record
-		}
 		b.plan.inPlace = append(b.plan.inPlace, recordEdit{File: u.name(), Old: mirror.ModuleVersion(line.old), Was: mirror.ModuleVersion(to), Now: a.Replacement})
 		if now != line.new {
 			inPlace[line] = now

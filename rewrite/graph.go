@@ -3,6 +3,7 @@ package rewrite
 import (
 	"context"
 	"go/version"
+	"maps"
 	"slices"
 
 	"golang.org/x/mod/modfile"
@@ -56,6 +57,7 @@ type graph struct {
 	required  map[module.Version][]module.Version
 	loaded    map[module.Version]bool // their go.mod is read
 	selected  map[string]string       // the highest version required
+	named     map[string]string       // the same, with what also read
 	seen      map[step]bool
 }
 
@@ -182,6 +184,24 @@ func (g *graph) follow(ctx context.Context, steps []step) error {
 	return nil
 }
 
+// also notes what other go.mod files require, without following that: go.sum
+// names them because some go command (tidy, for the tests of dependencies)
+// reads them, and then their requirements take part in the selection.
+func (g *graph) also(ctx context.Context, ms []module.Version) error {
+	ms = slices.DeleteFunc(slices.Clone(ms), func(m module.Version) bool { return g.loaded[m] })
+	read, err := g.read(ctx, ms)
+	if err != nil {
+		return err
+	}
+	g.named = maps.Clone(g.selected)
+	for _, sum := range read {
+		if sum != nil {
+			raise(g.named, g.wanted(sum.require))
+		}
+	}
+	return nil
+}
+
 // wanted leaves out excluded versions and, because they are never replaced,
 // other versions of the main modules.
 func (g *graph) wanted(ms []module.Version) []module.Version {
@@ -192,9 +212,14 @@ func (g *graph) wanted(ms []module.Version) []module.Version {
 
 func (g *graph) require(m module.Version, requires []module.Version) {
 	g.required[m] = requires
+	raise(g.selected, requires)
+}
+
+// raise does minimal version selection: the highest required version wins.
+func raise(selected map[string]string, requires []module.Version) {
 	for _, r := range requires {
-		if v, ok := g.selected[r.Path]; !ok || semver.Compare(r.Version, v) > 0 {
-			g.selected[r.Path] = r.Version
+		if v, ok := selected[r.Path]; !ok || semver.Compare(r.Version, v) > 0 {
+			selected[r.Path] = r.Version
 		}
 	}
 }
@@ -206,8 +231,10 @@ func (g *graph) versions() map[module.Version]bool {
 	for m := range g.loaded {
 		all[m] = true
 	}
-	for path, v := range g.selected {
-		all[module.Version{Path: path, Version: v}] = true
+	for _, selected := range []map[string]string{g.selected, g.named} {
+		for path, v := range selected {
+			all[module.Version{Path: path, Version: v}] = true
+		}
 	}
 	return all
 }

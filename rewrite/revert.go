@@ -73,12 +73,20 @@ func (r Reverter) plan(fsys fs.FS, dirs []string) (*Reverted, error) {
 	}
 	if r.Known != nil {
 		w.sums = append(slices.Clone(w.sums), r.Known.sums...)
+		w.inPlace = append(slices.Clone(w.inPlace), r.Known.inPlace...)
 	}
 	names, err := r.names(fsys, past, dirs, w)
 	if err != nil {
 		return nil, err
 	}
 	done := &Reverted{Edits: []Edit{}}
+	sums := func(name string) int { // after the go.mod files, which explain them
+		if strings.HasSuffix(name, ".sum") {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return sums(a) - sums(b) })
 	for _, name := range names {
 		if err := r.one(fsys, past, w, name, done); err != nil {
 			return nil, err

@@ -78,6 +78,7 @@ func (w *unwinder) was(name string, r *replaceLine) (module.Version, bool) {
 			was := module.Version{Path: withoutDotGit(rest), Version: r.new.Version}
 			if module.Check(was.Path, was.Version) == nil {
 				w.guessed = append(w.guessed, r.old.Path+" => "+was.String())
+				w.ours[r.new] = was
 				return was, true
 			}
 		}
