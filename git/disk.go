@@ -1,0 +1,248 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/bits"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/xid"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// Disk is the repositories of one data directory, and the road to their
+// upstreams. Use Open. It implements mirror.Fetcher, mirror.Reader and
+// mirror.Remover and may be used by many goroutines.
+type Disk struct {
+	// Root is the data directory; repos/, staging/ and trash/ are below it.
+	Root string
+	// AllowPrivate lets upstreams be on loopback and private addresses.
+	AllowPrivate bool
+	// SSHDir holds id_ed25519 and known_hosts for ssh upstreams; empty = Root/ssh.
+	SSHDir string
+	// CAFile is a PEM bundle to trust instead of the system's; empty = the system's.
+	CAFile string
+	// StallAfter ends a fetch that brings no byte and no progress for so long, a
+	// first clone after three times that; zero = 5 minutes. There is no limit on
+	// the whole: a slow upstream converges.
+	StallAfter time.Duration
+	// IdleTimeout ends an upload-pack whose client neither sends nor takes
+	// anything; zero = 10 minutes.
+	IdleTimeout time.Duration
+	// Log may be nil.
+	Log *slog.Logger
+
+	state *state
+}
+
+var (
+	_ mirror.Fetcher = (*Disk)(nil)
+	_ mirror.Reader  = (*Disk)(nil)
+	_ mirror.Remover = (*Disk)(nil)
+)
+
+// state is what an open Disk knows beyond its settings.
+type state struct {
+	binary  string // git
+	ssh     string // empty when there is none
+	path    string
+	version version
+	threads int
+	client  *http.Client
+
+	mu          sync.Mutex
+	fetching    map[mirror.ID]bool // an Incoming is open
+	maintaining map[mirror.ID]bool
+}
+
+// oldest is the first git whose behaviour we rely on: core.fsync (2.36),
+// http.curloptResolve (2.37), tested from Debian 12's on.
+var oldest = version{2, 39}
+
+type version struct{ major, minor int }
+
+func (v version) before(w version) bool {
+	return v.major < w.major || v.major == w.major && v.minor < w.minor
+}
+
+// Open finds git, checks its version, makes the directories and clears away
+// what a killed process left. Nothing else may use d.Root meanwhile. It needs no
+// network.
+func Open(ctx context.Context, d Disk) (*Disk, error) {
+	root, err := filepath.Abs(d.Root)
+	if err != nil || d.Root == "" {
+		return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "the data directory " + strconv.Quote(d.Root) + " cannot be used"}
+	}
+	d.Root = root
+	if d.SSHDir == "" {
+		d.SSHDir = filepath.Join(d.Root, "ssh")
+	}
+	if d.StallAfter <= 0 {
+		d.StallAfter = 5 * time.Minute
+	}
+	if d.IdleTimeout <= 0 {
+		d.IdleTimeout = 10 * time.Minute
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	binary, err := exec.LookPath("git")
+	if err != nil {
+		return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "git was not found",
+			Why: "no program called git is in PATH", Do: "install git 2.39 or newer"}
+	}
+	if binary, err = filepath.Abs(binary); err != nil {
+		return nil, fmt.Errorf("find git: %w", err)
+	}
+	d.state = &state{
+		binary: binary, path: searchPath(binary), threads: max(1, bits.Len(uint(runtime.NumCPU()))-1),
+		fetching: map[mirror.ID]bool{}, maintaining: map[mirror.ID]bool{},
+	}
+	if ssh, err := exec.LookPath("ssh"); err == nil {
+		d.state.ssh, _ = filepath.Abs(ssh)
+	}
+	for _, dir := range []string{"", "repos", "staging", "trash"} {
+		if err := os.MkdirAll(filepath.Join(d.Root, dir), 0o755); err != nil {
+			return nil, d.local("make the data directory", err)
+		}
+	}
+	if err := d.checkVersion(ctx); err != nil {
+		return nil, err
+	}
+	if d.state.client, err = d.httpClient(); err != nil {
+		return nil, err
+	}
+	if err := d.sweep(); err != nil {
+		return nil, err
+	}
+	return &d, nil
+}
+
+func (d *Disk) checkVersion(ctx context.Context) error {
+	out, err := d.output(ctx, 1<<10, command{args: []string{"version"}})
+	if err != nil {
+		return &mirror.Problem{Kind: mirror.ErrInvalid, What: d.state.binary + " does not run", Why: err.Error(), Do: "install git 2.39 or newer"}
+	}
+	text := strings.TrimPrefix(strings.TrimSpace(string(out)), "git version ")
+	if n, _ := fmt.Sscanf(text, "%d.%d", &d.state.version.major, &d.state.version.minor); n != 2 || d.state.version.before(oldest) {
+		return &mirror.Problem{Kind: mirror.ErrInvalid, What: "git " + clean(text, nil) + " is too old",
+			Why: d.state.binary + " is that version; 2.39 or newer is needed", Do: "install a newer git"}
+	}
+	return nil
+}
+
+// GitVersion is the version of the git in use, "2.39".
+func (d *Disk) GitVersion() string {
+	return fmt.Sprintf("%d.%d", d.state.version.major, d.state.version.minor)
+}
+
+// repo is the directory of a repository. Only an id leads to a path.
+func (d *Disk) repo(id mirror.ID) (string, error) {
+	if _, err := mirror.ParseID(string(id)); err != nil {
+		return "", err
+	}
+	return filepath.Join(d.Root, "repos", string(id)+".git"), nil
+}
+
+// existing is repo for one that was cloned.
+func (d *Disk) existing(id mirror.ID) (string, error) {
+	dir, err := d.repo(id)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(dir); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("repository %s is not on disk: %w", id, mirror.ErrNotFound)
+		}
+		return "", d.local("open the repository", err)
+	}
+	return dir, nil
+}
+
+// Bytes is the size of all files of the repository.
+func (d *Disk) Bytes(ctx context.Context, id mirror.ID) (int64, error) {
+	dir, err := d.existing(id)
+	if err != nil {
+		return 0, err
+	}
+	var sum int64
+	err = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			if info, err := e.Info(); err == nil {
+				sum += info.Size()
+			}
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // git tidies up while we look
+			return err
+		}
+		return ctx.Err()
+	})
+	return sum, err
+}
+
+// Remove makes the repository invisible by one rename, then frees its space.
+func (d *Disk) Remove(_ context.Context, id mirror.ID) error {
+	dir, err := d.repo(id)
+	if err != nil {
+		return err
+	}
+	return d.discard(dir)
+}
+
+// discard moves a directory to the trash and deletes it there. Nothing outside
+// of trash/ is ever deleted as a tree.
+func (d *Disk) discard(dir string) error {
+	trash := filepath.Join(d.Root, "trash")
+	name := filepath.Base(dir) + "-" + xid.New().String()
+	if filepath.Dir(dir) != trash {
+		err := os.Rename(dir, filepath.Join(trash, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return d.local("move to the trash", err)
+		}
+		if err := syncDir(filepath.Dir(dir)); err != nil {
+			return d.local("move to the trash", err)
+		}
+	} else {
+		name = filepath.Base(dir)
+	}
+	root, err := os.OpenRoot(trash)
+	if err != nil {
+		return d.local("open the trash", err)
+	}
+	defer root.Close()
+	if err := root.RemoveAll(name); err != nil {
+		return d.local("empty the trash", err)
+	}
+	return nil
+}
+
+// syncDir makes the names in a directory survive a power cut.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" { // directories cannot be flushed there
+		return nil
+	}
+	return syncFile(dir)
+}
+
+func syncFile(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

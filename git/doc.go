@@ -1,0 +1,23 @@
+// Package git keeps bare repositories on disk, brings them in from upstream and
+// hands them out. It is the only package that starts processes and the only one
+// that knows go-git.
+//
+// The heavy work (fetch, index, serve, repack, archive) is done by the git
+// binary, always through one function with an environment built from scratch.
+// Listing an upstream over http is done in-process, because a child process
+// hides status codes and addresses. go-git only reads trees; it writes refs in
+// place, so it never writes here.
+//
+// Layout below [Disk].Root, where a name always is an id or random and never
+// text of a stranger:
+//
+//	repos/<id>.git                     served; appears by rename, leaves by rename
+//	repos/<id>.git/objects/gm-incoming-*   quarantine of a running fetch
+//	staging/                           first clones, scratch directories
+//	trash/                             the only place where trees are deleted
+//
+// All refs of a repository live in its packed-refs file, which is replaced
+// whole under git's own lock: readers see all of a sync or nothing of it.
+//
+// One process owns a Root.
+package git

@@ -1,0 +1,224 @@
+package git
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// packedHeader is what git writes and reads when every tag's target is noted
+// (Documentation/gitrepository-layout, packed-refs).
+const packedHeader = "# pack-refs with: peeled fully-peeled sorted \n"
+
+// lockMark begins the text of a packed-refs.lock of ours; git's own is empty.
+const lockMark = "gitmirror "
+
+const lockWait = 10 * time.Second
+
+// packed is the content of a packed-refs file, by name.
+type packed map[string]mirror.Ref
+
+// readPacked reads packed-refs; a missing file has no refs. complete is false
+// when the peeled values cannot be relied on.
+func readPacked(repo string) (refs packed, complete bool, err error) {
+	refs = packed{}
+	f, err := os.Open(filepath.Join(repo, "packed-refs"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return refs, true, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close()
+	var last string
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		line := lines.Text()
+		switch {
+		case strings.HasPrefix(line, "#"):
+			complete = strings.Contains(line, " fully-peeled ")
+		case strings.HasPrefix(line, "^"):
+			r := refs[last]
+			r.Peeled = line[1:]
+			refs[last] = r
+		default:
+			hash, name, ok := strings.Cut(line, " ")
+			if !ok || !isHash(hash) {
+				return nil, false, fmt.Errorf("packed-refs: line %q", line)
+			}
+			refs[name] = mirror.Ref{Name: name, Hash: hash}
+			last = name
+		}
+	}
+	return refs, complete, lines.Err()
+}
+
+// apply changes refs by a transaction. It fails, changing nothing that counts,
+// when an old value is not the present one or two names cannot both exist.
+func (refs packed) apply(updates []mirror.RefUpdate) error {
+	refuse := func(name, why string) error {
+		return &mirror.Problem{Kind: mirror.ErrExists, What: "the ref " + quote(name) + " cannot be updated", Why: why, Do: "list again and retry"}
+	}
+	seen := map[string]bool{}
+	for _, u := range updates {
+		switch {
+		case !ours(u.Name) || u.New != "" && !isHash(u.New) || u.Old == "" && u.New == "":
+			return &mirror.Problem{Kind: mirror.ErrInvalid, What: "the ref " + quote(u.Name) + " cannot be updated", Why: "its name or its new value is not well-formed"}
+		case seen[u.Name]:
+			return refuse(u.Name, "it is named twice")
+		case refs[u.Name].Hash != u.Old:
+			return refuse(u.Name, "it has changed meanwhile")
+		}
+		seen[u.Name] = true
+	}
+	for _, u := range updates {
+		if u.New == "" {
+			delete(refs, u.Name)
+		} else if refs[u.Name].Hash != u.New {
+			refs[u.Name] = mirror.Ref{Name: u.Name, Hash: u.New}
+		}
+	}
+	names := map[string]bool{}
+	for name := range refs {
+		names[name] = true
+	}
+	for name := range refs {
+		if under(name, names) {
+			return refuse(name, "a ref has the name of one of its directories")
+		}
+	}
+	return nil
+}
+
+// check looks at the objects of new values: they must exist, and be commits
+// under refs/heads/. It fills in what tags lead to.
+func (in *incoming) check(ctx context.Context, refs packed, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	var ask strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&ask, "%s\n%s^{}\n", refs[name].Hash, refs[name].Hash)
+	}
+	out, err := in.disk.output(ctx, len(names)*512+1024, in.command(command{
+		args: []string{"cat-file", "--batch-check=%(objectname) %(objecttype)", "--buffer"}, stdin: strings.NewReader(ask.String()),
+	}))
+	if err != nil {
+		return in.disk.localGit(ctx, "look at the new objects", err)
+	}
+	answers := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+	if len(answers) != 2*len(names) {
+		return in.disk.local("look at the new objects", fmt.Errorf("%d answers to %d questions", len(answers), 2*len(names)))
+	}
+	for i, name := range names {
+		ref := refs[name]
+		_, kind, _ := strings.Cut(answers[2*i], " ")
+		peeled, peeledKind, _ := strings.Cut(answers[2*i+1], " ")
+		switch {
+		case kind == "missing" || peeledKind == "missing":
+			return &mirror.Problem{Code: mirror.CodeCorrupt, Kind: mirror.ErrIntegrity, What: "the ref " + quote(name) + " leads to an object that is not there", Why: ref.Hash + " is missing"}
+		case strings.HasPrefix(name, "refs/heads/") && kind != "commit":
+			return &mirror.Problem{Code: mirror.CodeFsck, Kind: mirror.ErrIntegrity, What: "the branch " + quote(name) + " is not a commit", Why: ref.Hash + " is a " + kind}
+		case kind == "tag":
+			ref.Peeled = peeled
+			refs[name] = ref
+		}
+	}
+	return nil
+}
+
+// write replaces packed-refs by way of packed-refs.new, as git does while it
+// holds the lock.
+func (refs packed) write(repo string) error {
+	names := make([]string, 0, len(refs))
+	for name := range refs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	b.WriteString(packedHeader)
+	for _, name := range names {
+		fmt.Fprintf(&b, "%s %s\n", refs[name].Hash, name)
+		if refs[name].Peeled != "" {
+			fmt.Fprintf(&b, "^%s\n", refs[name].Peeled)
+		}
+	}
+	return replaceFile(filepath.Join(repo, "packed-refs"), "packed-refs.new", b.String())
+}
+
+// replaceFile writes name whole or not at all, through a file beside it, and
+// makes it durable.
+func replaceFile(name, beside, text string) error {
+	temp := filepath.Join(filepath.Dir(name), beside)
+	err := func() error {
+		f, err := os.Create(temp)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteString(text)
+		return errors.Join(err, f.Sync(), f.Close())
+	}()
+	if err == nil {
+		err = os.Rename(temp, name)
+	}
+	if err != nil {
+		_ = os.Remove(temp)
+		return err
+	}
+	return syncDir(filepath.Dir(name))
+}
+
+// lockPacked takes git's lock on packed-refs, waiting a little for a git that
+// holds it. It holds our process id, so that a lock we left can be told.
+func lockPacked(ctx context.Context, repo string) (unlock func(), err error) {
+	name := filepath.Join(repo, "packed-refs.lock")
+	for start := time.Now(); ; {
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if err == nil {
+			_, err = f.WriteString(lockMark + strconv.Itoa(os.Getpid()) + "\n")
+			if err = errors.Join(err, f.Close()); err != nil {
+				_ = os.Remove(name)
+				return nil, err
+			}
+			return func() { _ = os.Remove(name) }, nil
+		}
+		if !errors.Is(err, fs.ErrExist) || time.Since(start) > lockWait {
+			return nil, err
+		}
+		if breakLock(repo) {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// breakLock removes a lock on packed-refs that a process of ours left when it
+// was killed. Only one Incoming of a repository is open in this process, so a
+// lock with our own id is a leftover too (ids come back after a restart).
+func breakLock(repo string) bool {
+	name := filepath.Join(repo, "packed-refs.lock")
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return false
+	}
+	id, ok := strings.CutPrefix(strings.TrimSpace(string(text)), strings.TrimSpace(lockMark)+" ")
+	pid, err := strconv.Atoi(id)
+	if !ok || err != nil || pid != os.Getpid() && alive(pid) {
+		return false
+	}
+	return os.Remove(name) == nil
+}

@@ -1,0 +1,247 @@
+package git
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// errStalled is why we end a git that makes no progress.
+var errStalled = errors.New("stalled")
+
+// answer is an HTTP answer that is not what git promised.
+type answer struct {
+	status                       int
+	contentType, location, retry string
+	limit, body                  string
+	authorized                   bool
+}
+
+func (a *answer) Error() string { return fmt.Sprintf("HTTP status %d (%s)", a.status, a.contentType) }
+
+// interrupted is a call whose caller has gone away or run out of time.
+func interrupted(ctx context.Context) error {
+	return &mirror.Problem{Code: mirror.CodeInterrupted, Kind: ctx.Err(),
+		What: "the sync was interrupted", Why: clean(context.Cause(ctx).Error(), nil),
+		Do: "it begins again by itself; what is served did not change"}
+}
+
+// local is trouble of this machine: its disk above all.
+func (d *Disk) local(doing string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
+		return diskFull(err.Error())
+	}
+	return &mirror.Problem{Code: mirror.CodeLocal, What: "this server could not " + doing,
+		Why: "its disk refused", Do: "look at the server's log and at the permissions of its data directory",
+		Raw: clean(strings.ReplaceAll(err.Error(), d.Root, "…"), nil)}
+}
+
+func diskFull(raw string) *mirror.Problem {
+	return &mirror.Problem{Code: mirror.CodeDisk, Kind: mirror.ErrBusy, What: "the server's disk is full",
+		Why: "there was no room for the objects of this repository; what came was deleted again, the mirror is as before",
+		Do:  "make room on the disk that holds the data directory", Raw: clean(raw, nil)}
+}
+
+// explain turns what went wrong with an upstream into words.
+func (d *Disk) explain(ctx context.Context, err error, from mirror.Remote) error {
+	var (
+		problem *mirror.Problem
+		http    *answer
+		git     *failure
+		peer    *peerError
+	)
+	switch {
+	case errors.As(err, &problem):
+		return problem
+	case errors.Is(context.Cause(ctx), errStalled):
+		p := &mirror.Problem{Code: mirror.CodeStalled, Kind: mirror.ErrUpstream,
+			What: from.Upstream.Host + " stopped answering", Why: "nothing came for too long",
+			Do: "it is tried again by itself; if it stays so, look at the network between this server and " + from.Upstream.Host}
+		if errors.As(err, &git) {
+			p.Raw = git.stderr
+		}
+		return p
+	case ctx.Err() != nil:
+		return interrupted(ctx)
+	case errors.As(err, &http):
+		return http.problem(from)
+	case errors.As(err, &git):
+		return git.problem(from)
+	case errors.As(err, &peer):
+		f := failure{stderr: peer.Error()}
+		return f.problem(from)
+	case errors.Is(err, errListing):
+		return corrupt(from, "its list of refs is cut off or garbled", err.Error())
+	}
+	return overTheWire(err, from)
+}
+
+// overTheWire explains what Go's network packages say.
+func overTheWire(err error, from mirror.Remote) error {
+	raw := err
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		raw = u.Err
+	}
+	var (
+		certificate *tls.CertificateVerificationError
+		authority   x509.UnknownAuthorityError
+		record      tls.RecordHeaderError
+		alert       tls.AlertError
+		op          *net.OpError
+	)
+	switch {
+	case errors.As(err, &certificate), errors.As(err, &authority), errors.As(err, &record), errors.As(err, &alert):
+		return untrusted(from, raw.Error())
+	case errors.As(err, &op) && op.Op == "dial":
+		return unreachable(from, raw.Error())
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &op):
+		return unreachable(from, raw.Error())
+	}
+	if strings.Contains(raw.Error(), "tls:") || strings.Contains(raw.Error(), "TLS handshake") {
+		return untrusted(from, raw.Error())
+	}
+	return &mirror.Problem{Code: mirror.CodeConnect, Kind: mirror.ErrUpstream,
+		What: "talking to " + from.Upstream.Host + " failed", Why: "the connection broke or did not speak HTTP",
+		Do: "it is tried again by itself", Raw: clean(raw.Error(), nil)}
+}
+
+func unreachable(from mirror.Remote, raw string) *mirror.Problem {
+	return &mirror.Problem{Code: mirror.CodeConnect, Kind: mirror.ErrUpstream,
+		What: "no connection to " + from.Upstream.Host + " port " + from.Upstream.DialPort(),
+		Why:  "it refused, did not answer or hung up",
+		Do:   "check that a firewall lets this server reach it; it is tried again by itself", Raw: clean(raw, nil)}
+}
+
+func untrusted(from mirror.Remote, raw string) *mirror.Problem {
+	return &mirror.Problem{Code: mirror.CodeTLS, Kind: mirror.ErrUpstream,
+		What: "no trusted TLS connection to " + from.Upstream.Host,
+		Why:  "its certificate is not valid here, or something in between answers in its place",
+		Do:   "if a company certificate authority signs it, add that authority to this server's trusted certificates; verification is never turned off", Raw: clean(raw, nil)}
+}
+
+func corrupt(from mirror.Remote, why, raw string) *mirror.Problem {
+	return &mirror.Problem{Code: mirror.CodeCorrupt, Kind: mirror.ErrIntegrity,
+		What: "what " + from.Upstream.Host + " sent is incomplete or damaged", Why: why,
+		Do: "it was discarded and is tried again by itself; what is served did not change", Raw: clean(raw, nil)}
+}
+
+func notSHA1(from mirror.Remote, format string) *mirror.Problem {
+	return &mirror.Problem{Code: mirror.CodeNotGit, Kind: mirror.ErrUpstream,
+		What: from.Upstream.String() + " cannot be mirrored",
+		Why:  "it uses " + clean(format, nil) + " object names; only sha1 repositories are supported"}
+}
+
+// problem explains an HTTP answer by its status, headers and first bytes.
+func (a *answer) problem(from mirror.Remote) *mirror.Problem {
+	host := from.Upstream.Host
+	raw := clean(a.Error(), nil)
+	if text, ok := strings.CutPrefix(a.contentType, "text/"); ok && text == "plain" && a.body != "" {
+		line, _, _ := strings.Cut(a.body, "\n")
+		raw += ": " + clean(line, nil)
+	}
+	if a.throttled() {
+		p := throttled(from, raw)
+		if a.retry != "" {
+			p.Why += " (it asks to wait: " + clean(a.retry, nil) + ")"
+		}
+		return p
+	}
+	switch {
+	case a.status == http.StatusOK:
+		why := "it answered with " + quote(a.contentType) + " where git was expected; "
+		if a.contentType == "text/html" {
+			why += "that is a web page, perhaps a sign-in page or a proxy's message"
+			if t := title(a.body); t != "" {
+				why += " (" + quote(t) + ")"
+			}
+		} else {
+			why += "it may not be a git repository"
+		}
+		return &mirror.Problem{Code: mirror.CodeNotGit, Kind: mirror.ErrUpstream, What: from.Upstream.String() + " is not a git repository",
+			Why: why, Do: "open the URL in a browser and check it", Raw: raw}
+	case a.status >= 300 && a.status < 400:
+		return redirected(from, a.location, raw)
+	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
+		return refused(from, a.authorized, raw)
+	case a.status == http.StatusNotFound, a.status == http.StatusGone:
+		return gone(from, raw)
+	case a.status >= 500:
+		return &mirror.Problem{Code: mirror.CodeServer, Kind: mirror.ErrUpstream, What: host + " has trouble of its own",
+			Why: fmt.Sprintf("it answered with status %d", a.status), Do: "it is tried again by itself", Raw: raw}
+	}
+	return &mirror.Problem{Code: mirror.CodeNotGit, Kind: mirror.ErrUpstream, What: from.Upstream.String() + " does not answer as a git server",
+		Why: fmt.Sprintf("it answered with status %d", a.status), Do: "check the URL", Raw: raw}
+}
+
+func (a *answer) throttled() bool {
+	if a.status == http.StatusTooManyRequests {
+		return true
+	}
+	return a.status == http.StatusForbidden && (a.retry != "" || a.limit == "0" || strings.Contains(strings.ToLower(a.body), "rate limit"))
+}
+
+func throttled(from mirror.Remote, raw string) *mirror.Problem {
+	return &mirror.Problem{Code: mirror.CodeThrottled, Kind: mirror.ErrUpstream, What: from.Upstream.Host + " limits our requests",
+		Why: "too many came from this address or account", Do: "it is tried again later by itself; a credential usually raises the limit", Raw: raw}
+}
+
+func redirected(from mirror.Remote, to, raw string) *mirror.Problem {
+	p := &mirror.Problem{Code: mirror.CodeRedirect, Kind: mirror.ErrUpstream, What: from.Upstream.String() + " redirects elsewhere",
+		Why: "redirects are not followed: they could lead anywhere", Do: "if the new place is right, make it the mirror's upstream", Raw: raw}
+	if u, err := url.Parse(to); err == nil && to != "" {
+		u.User, u.RawQuery, u.Fragment = nil, "", ""
+		p.Why = "it leads to " + quote(strings.TrimSuffix(u.String(), "/info/refs")) + "; " + p.Why
+	}
+	return p
+}
+
+func refused(from mirror.Remote, authorized bool, raw string) *mirror.Problem {
+	if authorized || from.Upstream.Scheme == "ssh" {
+		with := "this server's key"
+		if from.Credential != nil {
+			with = "the credential " + from.Credential.Name
+		}
+		return &mirror.Problem{Code: mirror.CodeAuth, Kind: mirror.ErrSignIn, What: from.Upstream.Host + " did not accept " + with,
+			Why: "it is wrong, expired, or has no right to read this repository", Do: "renew it or give it the right to read " + from.Upstream.String(), Raw: raw}
+	}
+	return &mirror.Problem{Code: mirror.CodeAuth, Kind: mirror.ErrSignIn, What: from.Upstream.String() + " does not exist, or is private",
+		Why: from.Upstream.Host + " asks for a sign-in and gives both the same answer", Do: "check the spelling; if it is private, add a credential", Raw: raw}
+}
+
+func gone(from mirror.Remote, raw string) *mirror.Problem {
+	do := "check the spelling; if it is private, add a credential"
+	if from.Credential != nil {
+		do = "check the spelling and that the credential " + from.Credential.Name + " may read it"
+	}
+	return &mirror.Problem{Code: mirror.CodeGone, Kind: mirror.ErrNotFound, What: from.Upstream.String() + " does not exist",
+		Why: "it was never there, was deleted or renamed, or is private", Do: do, Raw: raw}
+}
+
+var titleTag = regexp.MustCompile(`(?i)<title[^>]*>([^<]*)`)
+
+// title is what a web page calls itself.
+func title(body string) string {
+	found := titleTag.FindStringSubmatch(body)
+	if found == nil {
+		return ""
+	}
+	return clean(strings.Join(strings.Fields(found[1]), " "), nil)
+}
+
+func quote(s string) string {
+	if len(s) > 160 {
+		s = s[:160] + "…"
+	}
+	return fmt.Sprintf("%q", s)
+}

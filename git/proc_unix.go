@@ -1,0 +1,28 @@
+//go:build unix
+
+package git
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// signalGroup ends the process group of a child: politely, so that git removes
+// its locks, or by force.
+func signalGroup(p *os.Process, force bool) {
+	sig := syscall.SIGTERM
+	if force {
+		sig = syscall.SIGKILL
+	}
+	_ = syscall.Kill(-p.Pid, sig) // ESRCH: it is gone already
+}
+
+// overFileSize tells whether a child was killed for writing too large a file.
+func overFileSize(err *exec.ExitError) bool {
+	status, ok := err.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGXFSZ
+}
+
+// alive tells whether there is a process with this id.
+func alive(pid int) bool { return syscall.Kill(pid, 0) == nil || pid <= 0 }

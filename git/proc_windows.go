@@ -1,0 +1,24 @@
+package git
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
+}
+
+func signalGroup(p *os.Process, _ bool) { _ = p.Kill() }
+
+func overFileSize(*exec.ExitError) bool { return false }
+
+func alive(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	_ = p.Release()
+	return true
+}

@@ -1,0 +1,254 @@
+package git
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+const (
+	maxRefsBytes     = 512 << 20
+	maxCommitHeaders = 1 << 20
+)
+
+// Refs lists branches, tags and our own refs. See mirror.Reader.
+func (d *Disk) Refs(ctx context.Context, id mirror.ID) (mirror.Listing, error) {
+	repo, err := d.existing(id)
+	if err != nil {
+		return mirror.Listing{}, err
+	}
+	out, err := d.output(ctx, maxRefsBytes, command{args: []string{"show-ref", "--dereference"}, repo: repo})
+	var f *failure
+	if errors.As(err, &f) && f.code == 1 && f.stderr == "" && len(out) == 0 {
+		err = nil // there are none
+	}
+	if err != nil {
+		return mirror.Listing{}, d.gone(ctx, id, "list the refs", err)
+	}
+	var l mirror.Listing
+	for line := range strings.Lines(string(out)) {
+		hash, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if base, ok := strings.CutSuffix(name, "^{}"); ok {
+			if n := len(l.Refs); n > 0 && l.Refs[n-1].Name == base {
+				l.Refs[n-1].Peeled = hash
+			}
+			continue
+		}
+		if ours(name) {
+			l.Refs = append(l.Refs, mirror.Ref{Name: name, Hash: hash})
+		}
+	}
+	l.Sort()
+	head, err := os.ReadFile(filepath.Join(repo, "HEAD"))
+	if err != nil {
+		return mirror.Listing{}, d.gone(ctx, id, "read HEAD", err)
+	}
+	if target, ok := strings.CutPrefix(strings.TrimSpace(string(head)), "ref: "); ok {
+		if _, there := l.Ref(target); there {
+			l.Head = target
+		}
+	}
+	return l, nil
+}
+
+// gone explains a failed read; a repository that was removed meanwhile is not found.
+func (d *Disk) gone(ctx context.Context, id mirror.ID, doing string, err error) error {
+	if ctx.Err() != nil {
+		return interrupted(ctx)
+	}
+	if _, missing := d.existing(id); errors.Is(missing, mirror.ErrNotFound) {
+		return missing
+	}
+	return d.localGit(ctx, doing, err)
+}
+
+// Commit resolves a revision. See mirror.Reader.
+func (d *Disk) Commit(ctx context.Context, id mirror.ID, rev string) (mirror.Commit, error) {
+	repo, err := d.existing(id)
+	if err != nil {
+		return mirror.Commit{}, err
+	}
+	unknown := func(why string) error {
+		return &mirror.Problem{Kind: mirror.ErrNotFound, What: "there is no commit " + quote(rev), Why: why}
+	}
+	digits := isHex(rev) && len(rev) >= 7 && len(rev) <= 64
+	switch {
+	case ours(rev), isHash(rev):
+	case digits:
+		// Not left to git as it is: a branch may be called like an abbreviation.
+		candidates, err := d.abbreviated(ctx, repo, rev)
+		if err != nil {
+			return mirror.Commit{}, d.gone(ctx, id, "resolve a revision", err)
+		}
+		if len(candidates) != 1 {
+			return mirror.Commit{}, unknown(fmt.Sprintf("%d commits begin with these digits", len(candidates)))
+		}
+		rev = candidates[0]
+	default:
+		return mirror.Commit{}, unknown("it is neither a full ref name nor 7 to 64 hex digits")
+	}
+	c, err := d.readCommit(ctx, repo, rev)
+	if errors.Is(err, mirror.ErrNotFound) {
+		return mirror.Commit{}, unknown("no such object, or not a commit")
+	}
+	if err != nil {
+		return mirror.Commit{}, d.gone(ctx, id, "read a commit", err)
+	}
+	return c, nil
+}
+
+// abbreviated returns the commits that objects with this prefix are or lead to.
+func (d *Disk) abbreviated(ctx context.Context, repo, prefix string) ([]string, error) {
+	out, err := d.output(ctx, 1<<20, command{args: []string{"rev-parse", "--disambiguate=" + prefix}, repo: repo})
+	if err != nil || len(out) == 0 {
+		return nil, err
+	}
+	ask := strings.ReplaceAll(string(out), "\n", "^{commit}\n")
+	out, err = d.output(ctx, 4<<20, command{
+		args: []string{"cat-file", "--batch-check=%(objectname)"}, repo: repo, stdin: strings.NewReader(ask)})
+	if err != nil {
+		return nil, err
+	}
+	var commits []string
+	seen := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		if id := strings.TrimSpace(line); isHash(id) && !seen[id] {
+			seen[id] = true
+			commits = append(commits, id)
+		}
+	}
+	return commits, nil
+}
+
+// readCommit reads the headers of a commit, however long its message is.
+func (d *Disk) readCommit(ctx context.Context, repo, rev string) (mirror.Commit, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p, err := d.start(ctx, command{args: []string{"cat-file", "--batch"}, repo: repo, piped: true})
+	if err != nil {
+		return mirror.Commit{}, err
+	}
+	_, err = io.WriteString(p.stdin, rev+"^{commit}\n")
+	err = errors.Join(err, p.stdin.Close())
+	var c mirror.Commit
+	var found bool
+	if err == nil {
+		c, found, err = commitHeaders(bufio.NewReader(io.LimitReader(p.stdout, maxCommitHeaders)))
+	}
+	if found { // the message does not matter
+		cancel()
+		_ = p.wait()
+		return c, nil
+	}
+	_, _ = io.Copy(io.Discard, p.stdout)
+	if waited := p.wait(); waited != nil {
+		return mirror.Commit{}, waited
+	}
+	if err != nil {
+		return mirror.Commit{}, err
+	}
+	return mirror.Commit{}, mirror.ErrNotFound
+}
+
+func commitHeaders(in *bufio.Reader) (c mirror.Commit, found bool, err error) {
+	first, err := in.ReadString('\n')
+	if err != nil {
+		return c, false, err
+	}
+	fields := strings.Fields(first)
+	if len(fields) != 3 || fields[1] != "commit" {
+		return c, false, nil
+	}
+	c.Hash = fields[0]
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return c, false, fmt.Errorf("commit %s has no committer", c.Hash)
+		}
+		if line == "\n" {
+			return c, true, nil // git shows the epoch too
+		}
+		if who, ok := strings.CutPrefix(line, "committer "); ok {
+			c.Time = time.Unix(committed(who), 0).UTC()
+			return c, true, nil
+		}
+	}
+}
+
+// committed is the time behind the last ">", zero when it is nonsense, as git
+// has it.
+func committed(who string) int64 {
+	fields := strings.Fields(who[strings.LastIndexByte(who, '>')+1:])
+	if len(fields) == 0 {
+		return 0
+	}
+	seconds, err := strconv.ParseInt(fields[0], 10, 64)
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return seconds
+}
+
+// Advertised tells whether a branch or a tag leads to the commit.
+func (d *Disk) Advertised(ctx context.Context, id mirror.ID, commit string) (bool, error) {
+	repo, err := d.existing(id)
+	if err != nil {
+		return false, err
+	}
+	if !isHash(commit) {
+		return false, &mirror.Problem{Kind: mirror.ErrInvalid, What: quote(commit) + " is not the id of a commit"}
+	}
+	out, err := d.output(ctx, 1<<10, command{
+		args: []string{"rev-list", "--max-count=1", "--ignore-missing", "--end-of-options", commit, "--not", "--branches", "--tags"}, repo: repo})
+	if err != nil {
+		return false, d.gone(ctx, id, "search the history", err)
+	}
+	if len(out) > 0 {
+		return false, nil
+	}
+	// A missing commit gives no output either.
+	_, err = d.Commit(ctx, id, commit)
+	return err == nil, err
+}
+
+// Ancestor tells whether old can be reached from new.
+func (d *Disk) Ancestor(ctx context.Context, id mirror.ID, old, new string) (bool, error) {
+	repo, err := d.existing(id)
+	if err != nil {
+		return false, err
+	}
+	if !isHash(old) || !isHash(new) {
+		return false, &mirror.Problem{Kind: mirror.ErrInvalid, What: quote(old) + " or " + quote(new) + " is not an object id"}
+	}
+	yes, err := d.ancestor(ctx, command{repo: repo}, old, new)
+	if err != nil {
+		return false, d.gone(ctx, id, "search the history", err)
+	}
+	return yes, nil
+}
+
+// ancestor asks in the repository, or quarantine, of where. Objects that are
+// not commits are nobody's ancestors.
+func (d *Disk) ancestor(ctx context.Context, where command, old, new string) (bool, error) {
+	where.args = []string{"merge-base", "--is-ancestor", "--end-of-options", old, new}
+	err := d.run(ctx, where)
+	var f *failure
+	switch {
+	case err == nil:
+		return true, nil
+	case ctx.Err() != nil:
+		return false, interrupted(ctx)
+	case errors.As(err, &f) && f.cause == nil && (f.code == 1 || strings.Contains(f.stderr, "Not a valid commit name") || strings.Contains(f.stderr, "is a ")):
+		return false, nil
+	}
+	return false, err
+}

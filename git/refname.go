@@ -1,0 +1,148 @@
+package git
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+const (
+	maxRefName    = 1000
+	maxRefElement = 240
+	maxSkipped    = 1000
+)
+
+// wellFormed tells whether a full ref name keeps the rules of git
+// check-ref-format, is UTF-8, and fits into file names and terminals. Names
+// that look like options are refused too.
+func wellFormed(name string) bool {
+	if len(name) > maxRefName || !utf8.ValidString(name) || strings.Contains(name, "..") ||
+		strings.Contains(name, "@{") || strings.HasSuffix(name, ".") {
+		return false
+	}
+	for _, r := range name {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || strings.ContainsRune(" ~^:?*[\\", r) {
+			return false
+		}
+	}
+	elements := strings.Split(name, "/")
+	if len(elements) < 3 || elements[0] != "refs" {
+		return false
+	}
+	for i, e := range elements {
+		if e == "" || e[0] == '.' || i == 2 && e[0] == '-' || strings.HasSuffix(e, ".lock") || len(e) > maxRefElement {
+			return false
+		}
+	}
+	return true
+}
+
+// ours tells whether a ref may be written: a branch, a tag or one of our own.
+func ours(name string) bool {
+	return wellFormed(name) && (upstreams(name) || strings.HasPrefix(name, "refs/gitmirror/"))
+}
+
+// upstreams tells whether a ref is one that is mirrored.
+func upstreams(name string) bool {
+	return strings.HasPrefix(name, "refs/heads/") || strings.HasPrefix(name, "refs/tags/")
+}
+
+func isHash(s string) bool {
+	if len(s) != 40 {
+		return false
+	}
+	return isHex(s)
+}
+
+func isHex(s string) bool {
+	for _, c := range []byte(s) {
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// advertised collects what an upstream says it has, in any order.
+type advertised struct {
+	head   string
+	refs   map[string]mirror.Ref
+	bad    []string
+	peeled map[string]string
+}
+
+func newAdvertised() *advertised {
+	return &advertised{refs: map[string]mirror.Ref{}, peeled: map[string]string{}}
+}
+
+// add takes one line of an advertisement. Only branches and tags count; a line
+// with a broken id is skipped like a broken name.
+func (a *advertised) add(name, hash string) {
+	if base, ok := strings.CutSuffix(name, "^{}"); ok {
+		a.peeled[base] = hash
+		return
+	}
+	if !upstreams(name) {
+		return
+	}
+	if !isHash(hash) || !wellFormed(name) {
+		a.skip(name)
+		return
+	}
+	a.refs[name] = mirror.Ref{Name: name, Hash: hash}
+}
+
+func (a *advertised) skip(name string) {
+	if len(a.bad) >= maxSkipped {
+		return
+	}
+	if len(name) > 200 {
+		name = name[:200] + "…"
+	}
+	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }) {
+		name = strconv.QuoteToASCII(name)
+	}
+	a.bad = append(a.bad, name)
+}
+
+// listing is what remains: sorted, every name compatible with every other. Of
+// a branch "a" and a branch "a/b", which no repository can hold both, "a" stays.
+func (a *advertised) listing() mirror.Listing {
+	var l mirror.Listing
+	all := mirror.Listing{}
+	for name, ref := range a.refs {
+		if p := a.peeled[name]; isHash(p) {
+			ref.Peeled = p
+		}
+		all.Refs = append(all.Refs, ref)
+	}
+	all.Sort()
+	taken := map[string]bool{}
+	for _, ref := range all.Refs {
+		// A branch is a commit; git refuses anything else there.
+		if under(ref.Name, taken) || ref.IsHead() && ref.Peeled != "" {
+			a.skip(ref.Name)
+			continue
+		}
+		taken[ref.Name] = true
+		l.Refs = append(l.Refs, ref)
+	}
+	if taken[a.head] && strings.HasPrefix(a.head, "refs/heads/") {
+		l.Head = a.head
+	}
+	l.Skipped = a.bad
+	return l
+}
+
+// under tells whether a directory of name is itself a name that is taken.
+func under(name string, taken map[string]bool) bool {
+	for i := len("refs/x"); i < len(name); i++ {
+		if name[i] == '/' && taken[name[:i]] {
+			return true
+		}
+	}
+	return false
+}

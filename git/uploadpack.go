@@ -1,0 +1,98 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// UploadPack is one conversation with a git client that clones or fetches.
+type UploadPack struct {
+	Repo mirror.ID
+	// Protocol is the client's GIT_PROTOCOL ("version=2"), validated by the
+	// caller; empty = version 0.
+	Protocol string
+	// Stateless is the http way: one request in, one answer out. Otherwise the
+	// conversation goes on in both directions until the client has enough.
+	Stateless bool
+	// Advertise answers info/refs; only with Stateless. The "# service=" line of
+	// smart HTTP is the caller's to write.
+	Advertise bool
+	// In is the client; nil with Advertise. It is read until its end or until
+	// UploadPack returns; a Read that blocks then must be ended by the caller,
+	// who closes the connection.
+	In io.Reader
+	// Out is the client. A Write that fails ends git.
+	Out io.Writer
+	// Err gets what git says to a person, cleaned; nil = nobody. It is for ssh.
+	Err io.Writer
+}
+
+// UploadPack serves one conversation. It returns when git has ended, and holds
+// no lock. ErrNotFound when the repository was never cloned, ErrBusy never.
+// When ctx ends, git and everything it started are ended.
+func (d *Disk) UploadPack(ctx context.Context, u UploadPack) error {
+	repo, err := d.existing(u.Repo)
+	if err != nil {
+		return err
+	}
+	args := []string{"upload-pack", "--strict", "--timeout=" + strconv.Itoa(max(1, int(d.IdleTimeout.Seconds())))}
+	if u.Stateless {
+		args = append(args, "--stateless-rpc")
+	}
+	if u.Advertise {
+		args = append(args, "--http-backend-info-refs")
+	}
+	c := command{args: append(args, repo), repo: repo, piped: true, config: [][2]string{
+		{"uploadpack.allowFilter", "true"},
+		{"uploadpack.allowAnySHA1InWant", "true"}, // v0 then has what v2 gives anyway
+		{"uploadpack.advertiseBundleURIs", "false"},
+		{"transfer.hideRefs", "refs/gitmirror"},
+		{"core.packedGitWindowSize", "64m"},
+	}}
+	if u.Protocol != "" {
+		c.env = append(c.env, "GIT_PROTOCOL="+u.Protocol)
+	}
+	if u.Err != nil {
+		c.line = func(line string) bool {
+			_, _ = io.WriteString(u.Err, line+"\n")
+			return false
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p, err := d.start(ctx, c)
+	if err != nil {
+		return d.gone(ctx, u.Repo, "start git", err)
+	}
+	go func() { // ends with In or with git, whose pipe then refuses
+		if u.In != nil && !u.Advertise {
+			_, _ = io.Copy(p.stdin, u.In)
+		}
+		_ = p.stdin.Close()
+	}()
+	_, sent := io.Copy(u.Out, p.stdout)
+	if sent != nil { // the client has gone
+		cancel()
+		_, _ = io.Copy(io.Discard, p.stdout)
+	}
+	err = p.wait()
+	if sent != nil {
+		return sent
+	}
+	return served(err)
+}
+
+// served passes a failure on for the log. A client that hangs up in the middle,
+// or that asks for what is not there, makes git exit with 128; it has been told
+// why in the protocol.
+func served(err error) error {
+	var f *failure
+	if errors.As(err, &f) && f.cause != nil {
+		return f.cause
+	}
+	return err
+}
