@@ -5,12 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -101,11 +103,23 @@ func openFile(ctx context.Context, name string, log *slog.Logger) (*DB, error) {
 
 // makeFile makes the database, if it is missing, for its owner's eyes only: it
 // holds hashes of passwords. SQLite gives its -wal and -shm files the same mode.
+// A file that exists is not opened here: closing it would drop the locks that
+// other connections of this process have on it (sqlite.org/howtocorrupt.html, 2.2).
 func makeFile(name string) error {
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.IsDir():
+		return &os.PathError{Op: "open", Path: name, Err: syscall.EISDIR}
+	case err == nil || !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil // another process was faster
+	}
 	if err != nil {
 		return err
 	}
