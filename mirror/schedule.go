@@ -11,9 +11,14 @@ type Schedule struct {
 	Min, Max time.Duration // bounds of the adaptive interval
 }
 
-// maxBackoff bounds how far failures lengthen the interval: a mirror that fails
-// is late, never forgotten.
-const maxBackoff = 8 * time.Hour
+const (
+	// retryBase is how soon a mirror with a long interval is tried again after
+	// its first failure: most failures are a bad minute of the network.
+	retryBase = 5 * time.Minute
+	// maxBackoff bounds how far failures lengthen the wait: a mirror that fails
+	// is late, never forgotten.
+	maxBackoff = 8 * time.Hour
+)
 
 // Next returns when to sync again. Upstreams that have been quiet for long are
 // asked rarely: half the time since the last change, within the bounds. Every
@@ -25,11 +30,10 @@ func (s Schedule) Next(r Repo, now time.Time) time.Time {
 		interval = min(max(now.Sub(r.State.LastChange)/2, s.Min), s.Max)
 	}
 	if n := r.State.Failures; n > 0 {
-		interval = max(interval, time.Minute)
+		interval = min(min(interval, retryBase)<<min(n, 20), maxBackoff)
 		if needsPerson(r.State.Problem) {
 			interval = max(interval, time.Hour)
 		}
-		interval = min(interval<<min(n-1, 10), max(maxBackoff, interval))
 	}
 	jitter := 0.9 + 0.2*rand.Float64()
 	return now.Add(time.Duration(float64(interval) * jitter))
