@@ -1,0 +1,226 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gitmirror/gitmirror/telemetry"
+)
+
+func TestLogFormatsAndLevels(t *testing.T) {
+	for _, c := range []struct{ format, level, want string }{
+		{"text", "debug", "debug info warn error"},
+		{"text", "info", "info warn error"},
+		{"json", "warn", "warn error"},
+		{"json", "error", "error"},
+	} {
+		var out bytes.Buffer
+		log, err := telemetry.Log(&out, c.format, c.level)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Debug("debug", "repo", "x")
+		log.Info("info", "repo", "x")
+		log.Warn("warn", "repo", "x")
+		log.Error("error", "repo", "x")
+		var got []string
+		for line := range strings.Lines(out.String()) {
+			if c.format == "json" {
+				var record struct{ Msg, Repo string }
+				if err := json.Unmarshal([]byte(line), &record); err != nil || record.Repo != "x" {
+					t.Errorf("line %q is not JSON with the attribute: %v", line, err)
+				}
+				got = append(got, record.Msg)
+				continue
+			}
+			_, msg, _ := strings.Cut(line, "msg=")
+			got = append(got, strings.Fields(msg)[0])
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("Log(%s, %s) wrote %v, want %s", c.format, c.level, got, c.want)
+		}
+	}
+}
+
+func TestLogRefuses(t *testing.T) {
+	for _, c := range [][2]string{{"xml", "info"}, {"", "info"}, {"text", "loud"}, {"json", ""}, {"text", "INFO"}} {
+		if _, err := telemetry.Log(io.Discard, c[0], c[1]); err == nil || !strings.Contains(err.Error(), ": use ") {
+			t.Errorf("Log(%q, %q) = %v, want an error that says what to use", c[0], c[1], err)
+		}
+	}
+}
+
+func TestLogTextHasNoControlCharacters(t *testing.T) {
+	evil := "a\x1b[31m\r\nlevel=ERROR\x00\u009b0m\u202e\u2028\x7f\xff"
+	var out bytes.Buffer
+	log, err := telemetry.Log(&out, "text", "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.With(evil, 1).WithGroup(evil).Info(evil, "text", evil, evil, "key", "err", errors.New(evil),
+		"bytes", []byte(evil), "any", struct{ S string }{evil}, slog.Group("g", "x", evil))
+	text := strings.TrimSuffix(out.String(), "\n")
+	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+		t.Errorf("Log wrote %q, want it printable and on one line", text)
+	}
+}
+
+// scrape returns the lines of the metrics page that begin with prefix.
+func scrape(t *testing.T, m *telemetry.Metrics, prefix string) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if w.Code != 200 {
+		t.Fatalf("GET /metrics = %d %s", w.Code, w.Body)
+	}
+	var lines []string
+	for line := range strings.Lines(w.Body.String()) {
+		if strings.HasPrefix(line, prefix) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestMetrics(t *testing.T) {
+	m := telemetry.NewMetrics("v1.2.3")
+	m.Run("updated", 2*time.Second, 1000)
+	m.Run("failed", time.Second, -1)
+	m.GitRequest("http", "fetch", "ok", 500)
+	m.GitRequest("ssh", "receive-pack", "denied", 0)
+	m.HTTPRequest("api", 404, time.Millisecond)
+	m.Repos(func(context.Context) (map[string]int, error) { return map[string]int{"ready": 3, "odd": 9}, nil })
+	m.Gauge("gitmirror_test", "A test.", func() float64 { return 7 })
+	for prefix, want := range map[string]string{
+		"gitmirror_sync_runs_total":                "gitmirror_sync_runs_total{outcome=\"failed\"} 1\ngitmirror_sync_runs_total{outcome=\"updated\"} 1",
+		"gitmirror_sync_received_bytes_total":      "gitmirror_sync_received_bytes_total 1000",
+		"gitmirror_sync_seconds_sum":               "gitmirror_sync_seconds_sum 3",
+		"gitmirror_sync_seconds_bucket{le=\"1\"}":  "gitmirror_sync_seconds_bucket{le=\"1\"} 1",
+		"gitmirror_git_requests_total":             "gitmirror_git_requests_total{command=\"fetch\",protocol=\"http\",status=\"ok\"} 1\ngitmirror_git_requests_total{command=\"receive-pack\",protocol=\"ssh\",status=\"denied\"} 1",
+		"gitmirror_git_sent_bytes_total{protocol=": "gitmirror_git_sent_bytes_total{protocol=\"http\"} 500\ngitmirror_git_sent_bytes_total{protocol=\"ssh\"} 0",
+		"gitmirror_http_requests_total":            `gitmirror_http_requests_total{route="api",status="404"} 1`,
+		"gitmirror_http_seconds_count":             `gitmirror_http_seconds_count{route="api"} 1`,
+		"gitmirror_repos{status=\"ready\"}":        `gitmirror_repos{status="ready"} 3`,
+		"gitmirror_repos{status=\"failed\"}":       `gitmirror_repos{status="failed"} 0`,
+		"gitmirror_repos{status=\"odd\"}":          "",
+		"gitmirror_test":                           "gitmirror_test 7",
+	} {
+		if got := scrape(t, m, prefix); got != want {
+			t.Errorf("metrics %s =\n%s\nwant\n%s", prefix, got, want)
+		}
+	}
+	for _, prefix := range []string{`gitmirror_build_info{go="go1.`, "go_goroutines ", "process_open_fds "} {
+		if scrape(t, m, prefix) == "" {
+			t.Errorf("metrics lack %s", prefix)
+		}
+	}
+}
+
+// Whatever a stranger sends, the number of series stays bounded.
+func TestLabelsAreBounded(t *testing.T) {
+	m := telemetry.NewMetrics("v")
+	for i := range 2000 {
+		s := fmt.Sprintf("x%d", i)
+		m.Run(s, 0, 0)
+		m.GitRequest(s, s, s, 1)
+		m.HTTPRequest(s, 600+i, 0)
+		m.HTTPRequest(s, -i, 0)
+	}
+	if n := len(strings.Split(scrape(t, m, "gitmirror_"), "\n")); n > 60 {
+		t.Errorf("%d series after hostile labels, want at most 60", n)
+	}
+}
+
+func TestScrapeSurvivesTheDatabase(t *testing.T) {
+	m := telemetry.NewMetrics("v")
+	m.Repos(func(context.Context) (map[string]int, error) { return nil, errors.New("database away") })
+	if got := scrape(t, m, "gitmirror_build_info"); got == "" {
+		t.Error("the other metrics are gone when the database is away")
+	}
+	if got := scrape(t, m, "gitmirror_repos"); got != "" {
+		t.Errorf("gitmirror_repos = %s, want none", got)
+	}
+}
+
+func TestCount(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(file, bytes.Repeat([]byte("x"), 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/none", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/teapot", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) })
+	mux.HandleFunc("/early", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(103); fmt.Fprint(w, "x") })
+	mux.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) })
+	mux.HandleFunc("/abort", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	mux.HandleFunc("/stream", func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Errorf("SetWriteDeadline through Count = %v", err)
+		}
+		fmt.Fprint(w, "first")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	m := telemetry.NewMetrics("v")
+	done := make(chan struct{}, 10)
+	counted := m.Count(func(r *http.Request) string {
+		return map[bool]string{true: "static", false: "console"}[r.URL.Path == "/file"]
+	}, mux)
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { done <- struct{}{} }()
+		counted.ServeHTTP(w, r)
+	}))
+	srv.Start()
+	defer srv.Close()
+	for path, size := range map[string]int{"/none": 0, "/teapot": 0, "/early": 1, "/file": 1 << 20} {
+		resp, err := http.Get(srv.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || len(body) != size {
+			t.Errorf("GET %s = %d bytes, %v, want %d", path, len(body), err, size)
+		}
+	}
+	if _, err := http.Post(srv.URL+"/abort", "", nil); err == nil { // a GET would be tried again
+		t.Error("POST /abort succeeds, want the connection closed")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, "GET", srv.URL+"/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := make([]byte, 5)
+	if _, err := io.ReadFull(resp.Body, first); err != nil || string(first) != "first" {
+		t.Errorf("stream begins with %q, %v, want it at once", first, err)
+	}
+	cancel()
+	resp.Body.Close()
+	for range 6 {
+		<-done
+	}
+	want := `gitmirror_http_requests_total{route="console",status="200"} 3
+gitmirror_http_requests_total{route="console",status="418"} 1
+gitmirror_http_requests_total{route="console",status="500"} 1
+gitmirror_http_requests_total{route="static",status="200"} 1`
+	if got := scrape(t, m, "gitmirror_http_requests_total"); got != want {
+		t.Errorf("counted\n%s\nwant\n%s", got, want)
+	}
+}
