@@ -77,6 +77,8 @@ type unit struct {
 	mod      *gomod
 	base     *gosum                            // its go.sum with earlier work of ours undone where the record tells how
 	ours     map[module.Version]module.Version // replacement → original of the marked statement
+	now      map[module.Version]module.Version // original → replacement
+	direct   map[string]bool                   // required without "// indirect"
 	versions map[module.Version]bool           // the set to replace (before asking what is mirrored)
 	loaded   map[module.Version]bool
 	selected map[string]string
@@ -88,11 +90,12 @@ type unit struct {
 func newUnit(mod *gomod, base *gosum) *unit {
 	u := &unit{
 		mod: mod, base: base, ours: map[module.Version]module.Version{}, versions: map[module.Version]bool{},
-		loaded: map[module.Version]bool{}, targets: map[*replaceLine]module.Version{}, edited: map[module.Version]module.Version{},
+		now: map[module.Version]module.Version{}, direct: map[string]bool{}, loaded: map[module.Version]bool{}, targets: map[*replaceLine]module.Version{}, edited: map[module.Version]module.Version{},
 	}
 	for _, r := range mod.replaces {
 		if r.ours {
 			u.ours[r.new] = r.old
+			u.now[r.old] = r.new
 		}
 	}
 	return u
@@ -111,6 +114,9 @@ func (b *builder) prefetch(ctx context.Context) error {
 		b.units = append(b.units, u)
 		for _, r := range m.mod.file.Require {
 			names = append(names, r.Mod)
+			if !r.Indirect {
+				u.direct[r.Mod.Path] = true
+			}
 		}
 	}
 	if w := b.proj.work; w != nil {
@@ -179,8 +185,10 @@ func (b *builder) question(m module.Version) question {
 	q := question{Version: m, form: b.p.form()}
 	for _, u := range b.all() {
 		q.zip = q.zip || u.base.sums(m).Zip != ""
-		for now, old := range u.ours {
-			q.zip = q.zip || old == m && u.base.sums(now).Zip != ""
+		if now, ok := u.now[m]; ok {
+			for _, other := range b.all() { // go.work.sum, too
+				q.zip = q.zip || other.base.sums(now).Zip != ""
+			}
 		}
 		for line, to := range u.targets {
 			q.zip = q.zip || to == m && u.base.sums(line.new).Zip != ""
@@ -250,10 +258,8 @@ func (b *builder) inSum(u *unit) (ms []module.Version) {
 
 // ourSums are the go.sum hashes of what m is replaced by in the marked statement.
 func (u *unit) ourSums(m module.Version) mirror.Sums {
-	for now, old := range u.ours {
-		if old == m {
-			return u.base.sums(now)
-		}
+	if now, ok := u.now[m]; ok {
+		return u.base.sums(now)
 	}
 	return mirror.Sums{}
 }
@@ -350,10 +356,8 @@ func (b *builder) direct(u *unit, p string) bool {
 		if other != u && u != b.work {
 			continue
 		}
-		for _, r := range other.mod.file.Require {
-			if r.Mod.Path == p && !r.Indirect {
-				return true
-			}
+		if other.direct[p] {
+			return true
 		}
 	}
 	return false
@@ -367,10 +371,11 @@ func (b *builder) userReplaced(u *unit, m module.Version) bool {
 		files = append(b.members(), b.work)
 	}
 	for _, f := range files {
-		for _, r := range f.mod.replaces {
-			if !r.ours && r.old.Path == m.Path && (r.old.Version == "" || r.old.Version == m.Version) {
-				return true
-			}
+		if r, ok := f.mod.replaced(m); ok && !r.ours {
+			return true
+		}
+		if r, ok := f.mod.index[module.Version{Path: m.Path}]; ok && !r.ours {
+			return true // a replace at every version, next to one of ours
 		}
 	}
 	return false
@@ -379,15 +384,15 @@ func (b *builder) userReplaced(u *unit, m module.Version) bool {
 // warnKept tells of replaces to directories, which stay, and forgets those of
 // other replaces that nothing uses.
 func (b *builder) warnKept(u *unit, used map[module.Version]bool) {
+	paths := map[string]bool{}
+	for m := range used {
+		paths[m.Path] = true
+	}
 	for _, r := range u.mod.replaces {
 		if r.ours {
 			continue
 		}
-		uses := false
-		for m := range used {
-			uses = uses || m.Path == r.old.Path && (r.old.Version == "" || r.old.Version == m.Version)
-		}
-		if !uses {
+		if !used[r.old] && !(r.old.Version == "" && paths[r.old.Path]) {
 			delete(u.targets, r)
 			continue
 		}
@@ -409,7 +414,7 @@ func (b *builder) read(ctx context.Context, units []*unit, ms []module.Version) 
 	for _, m := range ms {
 		asked[m] = m
 		for _, u := range units {
-			r, ok := replaced(u.mod.replaces, m)
+			r, ok := u.mod.replaced(m)
 			if !ok || r.ours {
 				continue
 			}

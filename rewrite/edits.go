@@ -56,11 +56,10 @@ func (b *builder) wanted(u *unit) []replacement {
 			wanted = append(wanted, replacement{m, module.Version(a.Replacement)})
 			continue
 		}
-		for now, old := range u.ours { // mirrored once, and go.sum knows only the replacement
-			if old == m && u.base.sums(m) == (mirror.Sums{}) && u.base.sums(now) != (mirror.Sums{}) {
-				wanted = append(wanted, replacement{old, now})
-				b.plan.Warnings = append(b.plan.Warnings, fmt.Sprintf("%s: %s is no longer served by the mirror; its replacement stays", u.name(), m))
-			}
+		if now, ok := u.now[m]; ok && u.base.sums(m) == (mirror.Sums{}) && u.base.sums(now) != (mirror.Sums{}) {
+			// Mirrored once, and go.sum knows only the replacement.
+			wanted = append(wanted, replacement{m, now})
+			b.plan.Warnings = append(b.plan.Warnings, fmt.Sprintf("%s: %s is no longer served by the mirror; its replacement stays", u.name(), m))
 		}
 	}
 	slices.SortFunc(wanted, replacement.compare)
@@ -92,7 +91,7 @@ func (b *builder) editMod(u *unit) (*gomod, error) {
 		return nil, fmt.Errorf("the edited %s does not parse: %w", u.name(), err)
 	}
 	for _, w := range wanted { // the file as written must mean what was planned
-		if r, ok := replaced(mod.replaces, w.old); !ok || r.new != w.new {
+		if r, ok := mod.replaced(w.old); !ok || r.new != w.new {
 			return nil, badProject(u.name()+" is written in a way that cannot be edited", "the replace for "+w.old.String()+" would be lost", "run `go mod edit -fmt`")
 		}
 	}

@@ -37,6 +37,7 @@ type gomod struct {
 	file     *modfile.File // nil for a go.work
 	replaces []*replaceLine
 	blocks   []*block
+	index    map[module.Version]*replaceLine
 }
 
 // replaceLine is one replace directive.
@@ -87,6 +88,7 @@ func lineEnd(data []byte) string {
 // locate finds the bytes of every replace directive and of the marked statements.
 func (m *gomod) locate(syntax *modfile.FileSyntax, replaces []*modfile.Replace) error {
 	byLine := map[*modfile.Line]*replaceLine{}
+	m.index = map[module.Version]*replaceLine{}
 	for _, r := range replaces {
 		tokens := tokenize(m.data, r.Syntax.Start.Byte, r.Syntax.End.Byte)
 		arrow := slices.IndexFunc(tokens, func(t [2]int) bool { return string(m.data[t[0]:t[1]]) == "=>" })
@@ -99,6 +101,7 @@ func (m *gomod) locate(syntax *modfile.FileSyntax, replaces []*modfile.Replace) 
 		}
 		byLine[r.Syntax] = line
 		m.replaces = append(m.replaces, line)
+		m.index[r.Old] = line
 	}
 	var before []modfile.Comment // of a comment block that a blank line cut off
 	for _, stmt := range syntax.Stmt {
@@ -147,19 +150,14 @@ func tokenize(data []byte, start, end int) (tokens [][2]int) {
 	return tokens
 }
 
-// replaced is what the file replaces m by, as the go command reads it: a
+// replaced is what the file replaces v by, as the go command reads it: a
 // directive with a version wins over one without.
-func replaced(lines []*replaceLine, m module.Version) (*replaceLine, bool) {
-	var wild *replaceLine
-	for _, r := range lines {
-		switch {
-		case r.old == m:
-			return r, true
-		case r.old.Path == m.Path && r.old.Version == "":
-			wild = r
-		}
+func (m *gomod) replaced(v module.Version) (*replaceLine, bool) {
+	if r, ok := m.index[v]; ok {
+		return r, true
 	}
-	return wild, wild != nil
+	r, ok := m.index[module.Version{Path: v.Path}]
+	return r, ok
 }
 
 // splice is one change of bytes.

@@ -22,6 +22,7 @@ type gosum struct {
 	eol    string
 	lines  []sumLine
 	sorted bool
+	index  map[module.Version]mirror.Sums
 }
 
 type sumLine struct {
@@ -48,7 +49,7 @@ func readGoSum(fsys fs.FS, name string) (*gosum, error) {
 }
 
 func parseGoSum(name string, data []byte) (*gosum, error) {
-	s := &gosum{name: name, data: data, eol: lineEnd(data), sorted: true}
+	s := &gosum{name: name, data: data, eol: lineEnd(data), sorted: true, index: map[module.Version]mirror.Sums{}}
 	n := 0
 	for raw := range strings.Lines(string(data)) {
 		n++
@@ -67,7 +68,7 @@ func parseGoSum(name string, data []byte) (*gosum, error) {
 			return nil, badProject(fmt.Sprintf("%s:%d is not well-formed", name, n),
 				fmt.Sprintf("it has %d fields, not 3", len(fields)), "run `go mod tidy`")
 		}
-		s.lines = append(s.lines, line)
+		s.add(line)
 	}
 	return s, nil
 }
@@ -97,21 +98,24 @@ func newSumLine(m module.Version, file, hash string) sumLine {
 // text is the line in its canonical form.
 func (l sumLine) text() string { return l.mod.Path + " " + l.mod.Version + l.file + " " + l.hash }
 
-// sums are the hashes the file holds of a module version. The go command
-// believes the first it finds of an algorithm it knows.
-func (s *gosum) sums(m module.Version) (found mirror.Sums) {
-	for _, l := range s.lines {
-		if l.mod != m || !strings.HasPrefix(l.hash, "h1:") || l.hash == emptyGoMod {
-			continue
-		}
-		if l.file == "" && found.Zip == "" {
-			found.Zip = l.hash
-		} else if l.file != "" && found.Mod == "" {
-			found.Mod = l.hash
-		}
+// add appends a line. The go command believes the first one it finds of an
+// algorithm it knows.
+func (s *gosum) add(l sumLine) {
+	s.lines = append(s.lines, l)
+	if l.mod.Path == "" || !strings.HasPrefix(l.hash, "h1:") || l.hash == emptyGoMod {
+		return
 	}
-	return found
+	sums := s.index[l.mod]
+	if l.file == "" && sums.Zip == "" {
+		sums.Zip = l.hash
+	} else if l.file != "" && sums.Mod == "" {
+		sums.Mod = l.hash
+	}
+	s.index[l.mod] = sums
 }
+
+// sums are the hashes the file holds of a module version.
+func (s *gosum) sums(m module.Version) mirror.Sums { return s.index[m] }
 
 // modules are the module versions of the file, in its order.
 func (s *gosum) modules() []module.Version {
@@ -130,37 +134,36 @@ func (s *gosum) modules() []module.Version {
 // others (or by none), and more lines added. When nothing is different the
 // bytes are the same.
 func (s *gosum) exchange(swap func(sumLine) ([]sumLine, bool), more []sumLine) *gosum {
-	out := &gosum{name: s.name, exists: s.exists, eol: s.eol, sorted: s.sorted}
+	out := &gosum{name: s.name, exists: s.exists, eol: s.eol, sorted: s.sorted, index: map[module.Version]mirror.Sums{}}
 	have := map[string]bool{}
 	changed := false
-	for _, l := range s.lines {
-		if l.mod.Path != "" {
-			if _, go_ := swap(l); !go_ {
-				have[l.text()] = true
-			}
+	swaps := make([][]sumLine, len(s.lines))
+	goes := make([]bool, len(s.lines))
+	for i, l := range s.lines {
+		if l.mod.Path == "" {
+			continue
+		}
+		if swaps[i], goes[i] = swap(l); !goes[i] {
+			have[l.text()] = true
 		}
 	}
-	for _, l := range s.lines {
-		with, ok := []sumLine(nil), false
-		if l.mod.Path != "" {
-			with, ok = swap(l)
-		}
-		if !ok {
-			out.lines = append(out.lines, l)
+	for i, l := range s.lines {
+		if !goes[i] {
+			out.add(l)
 			continue
 		}
 		changed = true
-		for _, w := range with {
+		for _, w := range swaps[i] {
 			if !have[w.text()] {
 				have[w.text()] = true
-				out.lines = append(out.lines, w)
+				out.add(w)
 			}
 		}
 	}
 	for _, w := range more {
 		if !have[w.text()] {
 			have[w.text()] = true
-			out.lines = append(out.lines, w)
+			out.add(w)
 			changed = true
 		}
 	}

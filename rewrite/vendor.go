@@ -55,7 +55,7 @@ func rewriteVendor(data []byte, files []*gomod) []byte {
 // wins over go.mod.
 func replacedBy(files []*gomod, m module.Version) module.Version {
 	for _, f := range files {
-		if r, ok := replaced(f.replaces, m); ok {
+		if r, ok := f.replaced(m); ok {
 			return r.new
 		}
 	}
