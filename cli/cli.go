@@ -88,7 +88,6 @@ type program struct {
 	json       bool // one JSON document on stdout, nothing else on either stream
 	quiet      bool
 	noProgress bool
-	config     configFlags
 	server     string // --server: URL or name of a stored one
 
 	// running is set when the arguments were understood: an error before that is

@@ -52,7 +52,7 @@ func TestWrongUsage(t *testing.T) {
 		want string
 	}{
 		{[]string{"mirrro"}, "did you mean mirror?"},
-		{[]string{"mirror", "lst"}, "did you mean list?"},
+		{[]string{"mirror", "lst"}, "did you mean list"},
 		{[]string{"mirror", "show"}, `needs PATH`},
 		{[]string{"mirror", "list", "a", "b"}, "one argument too many"},
 		{[]string{"serve", "--no-such-flag"}, "unknown flag: --no-such-flag"},

@@ -144,7 +144,7 @@ func (c *client) refused(resp *http.Response) error {
 	if !errors.As(error(said), &problem) {
 		return said
 	}
-	for _, field := range said.Errors {
+	for _, field := range said.Errors[min(1, len(said.Errors)):] { // the first is in the detail
 		problem.Why = strings.TrimPrefix(problem.Why+"; "+strings.TrimPrefix(field.Location, "body.")+": "+field.Message, "; ")
 	}
 	switch {

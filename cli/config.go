@@ -24,20 +24,12 @@ const envPrefix = "GITMIRROR_"
 // otherEnv are variables with our prefix that are no settings.
 var otherEnv = []string{"GITMIRROR_CONFIG", "GITMIRROR_SERVER", "GITMIRROR_TOKEN", "GITMIRROR_ADMIN_PASSWORD"}
 
-// configFlags are the flags of commands that read settings.
-type configFlags struct {
-	file string // --config
-	set  *pflag.FlagSet
-}
-
 // addConfigFlags gives flags one flag for each setting, and --config.
-func (p *program) addConfigFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&p.config.file, "config", "", "settings file in YAML (default: <data>/gitmirror.yaml)")
-	p.config.set = pflag.NewFlagSet("settings", pflag.ContinueOnError)
+func addConfigFlags(flags *pflag.FlagSet) {
+	flags.String("config", "", "settings file in YAML (default: <data>/gitmirror.yaml)")
 	for _, s := range settings {
-		p.config.set.String(s.flag(), s.Default, s.Help)
+		flags.String(s.flag(), s.Default, s.Help)
 	}
-	flags.AddFlagSet(p.config.set)
 }
 
 // layer is one source of settings: flattened keys to texts.
@@ -48,8 +40,8 @@ type layer struct {
 
 // readConfig reads flag > environment > file > default, and refuses keys it
 // does not know and values of the wrong type.
-func (p *program) readConfig() (Config, error) {
-	flags, err := p.flagLayer()
+func (p *program) readConfig(given *pflag.FlagSet) (Config, error) {
+	flags, err := flagLayer(given)
 	if err != nil {
 		return Config{}, err
 	}
@@ -62,7 +54,7 @@ func (p *program) readConfig() (Config, error) {
 		return Config{}, err
 	}
 	// Where the file is may itself be a flag or in the environment.
-	path, explicit := p.config.file, true
+	path, explicit := given.Lookup("config").Value.String(), true
 	if path == "" {
 		path = p.lookup("GITMIRROR_CONFIG")
 	}
@@ -119,22 +111,22 @@ func defaultLayer() (layer, error) {
 	return flatten(k, func(string) string { return "default" })
 }
 
-func (p *program) flagLayer() (layer, error) {
+// flagLayer holds the flags that were given; those with their default say nothing.
+func flagLayer(given *pflag.FlagSet) (layer, error) {
+	keys := map[string]string{}
+	for _, s := range settings {
+		keys[s.flag()] = s.Key
+	}
+	changed := pflag.NewFlagSet("", pflag.ContinueOnError)
+	given.Visit(func(f *pflag.Flag) {
+		if keys[f.Name] != "" {
+			changed.AddFlag(f)
+		}
+	})
 	k := koanf.New(".")
-	if p.config.set != nil {
-		changed := pflag.NewFlagSet("changed", pflag.ContinueOnError)
-		p.config.set.VisitAll(func(f *pflag.Flag) {
-			if f.Changed {
-				changed.AddFlag(f)
-			}
-		})
-		byFlag := func(f *pflag.Flag) (string, any) {
-			i := slices.IndexFunc(settings, func(s setting) bool { return s.flag() == f.Name })
-			return settings[i].Key, f.Value.String()
-		}
-		if err := k.Load(posflag.ProviderWithFlag(changed, ".", k, byFlag), nil); err != nil {
-			return layer{}, err
-		}
+	byFlag := func(f *pflag.Flag) (string, any) { return keys[f.Name], f.Value.String() }
+	if err := k.Load(posflag.ProviderWithFlag(changed, ".", k, byFlag), nil); err != nil {
+		return layer{}, err
 	}
 	return flatten(k, func(key string) string {
 		s, _ := settingOf(key)

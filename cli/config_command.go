@@ -18,8 +18,8 @@ func (p *program) configCommand() *cobra.Command {
 	show := p.withJSON(&cobra.Command{
 		Use: "show [KEY]", Short: "Print the effective settings and where each is from", Args: args(0, 1),
 		ValidArgs: settingKeys(),
-		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := p.readConfig()
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := p.readConfig(cmd.Flags())
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ func (p *program) configCommand() *cobra.Command {
 			return nil
 		},
 	})
-	p.addConfigFlags(show.Flags())
+	addConfigFlags(show.Flags())
 	return p.group("config", "Look at the settings of the server", show)
 }
 

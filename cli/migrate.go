@@ -25,7 +25,7 @@ func (p *program) migrateCommand() *cobra.Command {
 		Long: "Bring the schema of the database up to date and say which version it has. \"serve\" does\n" +
 			"the same when it starts; this is for those who want to see it done first.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := p.readConfig()
+			c, err := p.readConfig(cmd.Flags())
 			if err != nil {
 				return err
 			}
@@ -49,7 +49,7 @@ func (p *program) migrateCommand() *cobra.Command {
 			return nil
 		},
 	})
-	p.addConfigFlags(cmd.Flags())
+	addConfigFlags(cmd.Flags())
 	return cmd
 }
 

@@ -28,14 +28,14 @@ func (p *program) serveCommand() *cobra.Command {
 			"is in one data directory. The first SIGINT or SIGTERM stops it cleanly within 30 seconds,\n" +
 			"a second one at once.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := p.readConfig()
+			c, err := p.readConfig(cmd.Flags())
 			if err != nil {
 				return err
 			}
 			return p.serve(cmd.Context(), c)
 		},
 	}
-	p.addConfigFlags(cmd.Flags())
+	addConfigFlags(cmd.Flags())
 	return cmd
 }
 
