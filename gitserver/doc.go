@@ -27,7 +27,8 @@ type Catalog interface {
 
 // Packs answers git upload-pack for a repository on disk. protocol is the value
 // of GIT_PROTOCOL, already checked. It returns when the answer is complete, or
-// soon after ctx ends; then nothing of it reads in or writes out any more.
+// soon after ctx ends. Nothing writes to out then; a Read of in may still be
+// under way and ends when the request or the channel is closed.
 type Packs interface {
 	UploadPack(ctx context.Context, id mirror.ID, protocol string, stateless, advertise bool, in io.Reader, out, errOut io.Writer) error
 }
