@@ -32,7 +32,7 @@ type api struct {
 
 // apiRoutes mounts /api.
 func (s *Server) apiRoutes(r *gin.Engine) error {
-	ownErrors()
+	setLibrary()
 	group := r.Group(apiPrefix, s.byCredential)
 	a := &api{Server: s, huma: humagin.NewWithGroup(r, group, s.apiConfig())}
 	a.siteOperations()
@@ -57,9 +57,8 @@ func (s *Server) apiConfig() huma.Config {
 		"basic":   {Type: "http", Scheme: "basic", Description: "User name and password, or any user name and an API token"},
 		"session": {Type: "apiKey", In: "cookie", Name: s.sessions.Cookie.Name, Description: "The console's session, from its own pages"},
 	}
-	config.Formats = map[string]huma.Format{
-		"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal},
-	}
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}
+	config.Formats = map[string]huma.Format{"application/json": format, "json": format} // "json": of …+json
 	// The library's own pages load scripts from elsewhere, and its schema links
 	// repeat the Host header; we serve the document ourselves.
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
@@ -157,9 +156,11 @@ func register[I, O any](a *api, need access, op huma.Operation, do func(context.
 
 type deadlineKey struct{}
 
-// ownErrors has the OpenAPI library build our Problem for what it refuses
-// itself. Its hook is a variable of its package, so it is set once for all.
-var ownErrors = sync.OnceFunc(func() {
+// setLibrary sets what the OpenAPI library keeps in variables of its package:
+// it shall build our Problem for what it refuses itself, and take names in
+// bodies as they are written: "Role" is not "role".
+var setLibrary = sync.OnceFunc(func() {
+	huma.ValidateStrictCasing = true
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		return refusal(context.Background(), status, msg, errs)
 	}

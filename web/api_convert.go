@@ -120,26 +120,43 @@ func (s *Server) repo(ctx context.Context, idOrPath string) (mirror.Repo, error)
 	return s.Catalog.Find(ctx, path)
 }
 
-// paging is what every list takes.
-type paging struct {
+// PageParams is what every list takes. Like its sisters it is exported because
+// the OpenAPI library sees no fields of embedded types that are not.
+type PageParams struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Items of a page"`
 	Cursor string `query:"cursor" maxLength:"600" doc:"next_cursor of the page before"`
 }
 
 // before reads the cursor of a list that is ordered by descending number.
-func (p paging) before() (int64, error) {
+func (p PageParams) before() (int64, error) {
 	if p.Cursor == "" {
 		return 0, nil
 	}
 	n, err := strconv.ParseInt(p.Cursor, 10, 64)
 	if err != nil || n < 1 {
-		return 0, &mirror.Problem{Kind: mirror.ErrInvalid, What: "this cursor is not one of this list", Do: "take next_cursor of the page before"}
+		return 0, errCursor()
 	}
 	return n, nil
 }
 
+// behind reads the cursor of a list of mirrors by path.
+func (p PageParams) behind() (mirror.Path, error) {
+	if p.Cursor == "" {
+		return "", nil
+	}
+	path, err := mirror.ParsePath(p.Cursor)
+	if err != nil {
+		return "", errCursor()
+	}
+	return path, nil
+}
+
+func errCursor() error {
+	return &mirror.Problem{Kind: mirror.ErrInvalid, What: "this cursor is not one of this list", Do: "take next_cursor of the page before"}
+}
+
 // next is the Link header of RFC 8288 for the page behind; empty at the end.
-func (p paging) next(path, cursor string, more url.Values) string {
+func (p PageParams) next(path, cursor string, more url.Values) string {
 	if cursor == "" {
 		return ""
 	}

@@ -28,8 +28,8 @@ func (a *api) historyOperations() {
 }
 
 type listRunsRequest struct {
-	which
-	paging
+	MirrorParam
+	PageParams
 	After int64 `query:"after" minimum:"0" doc:"Only runs with a higher id"`
 }
 
@@ -72,8 +72,8 @@ type listLogAnswer struct {
 }
 
 type listLogRequest struct {
-	which
-	paging
+	MirrorParam
+	PageParams
 }
 
 func (a *api) listLog(ctx context.Context, in *listLogRequest) (*listLogAnswer, error) {
@@ -98,8 +98,8 @@ func (a *api) listLog(ctx context.Context, in *listLogRequest) (*listLogAnswer, 
 }
 
 type listRefsRequest struct {
-	which
-	paging
+	MirrorParam
+	PageParams
 	Kind   string `query:"kind" enum:"branch,tag,kept,held,other"`
 	Search string `query:"search" maxLength:"300" doc:"Part of the name"`
 }

@@ -14,13 +14,13 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// which names the mirror an operation is about.
-type which struct {
+// MirrorParam names the mirror an operation is about.
+type MirrorParam struct {
 	Mirror string `path:"mirror" maxLength:"600" doc:"Id, or path with its slashes escaped: github.com%2Fspf13%2Fcobra"`
 }
 
-// ifMatch guards an edit against overwriting somebody else's.
-type ifMatch struct {
+// MatchParam guards an edit against overwriting somebody else's.
+type MatchParam struct {
 	IfMatch string `header:"If-Match" maxLength:"100" doc:"ETag of the mirror as it was seen; 412 when it has changed since"`
 }
 
@@ -62,7 +62,7 @@ func (a *api) mirrorOperations() {
 }
 
 type listMirrorsRequest struct {
-	paging
+	PageParams
 	Search string `query:"search" maxLength:"500" doc:"Part of the path, in any letter case"`
 	State  string `query:"state" enum:"queued,cloning,ready,syncing,retrying,failed,paused"`
 }
@@ -73,8 +73,12 @@ type listMirrorsAnswer struct {
 }
 
 func (a *api) listMirrors(ctx context.Context, in *listMirrorsRequest) (*listMirrorsAnswer, error) {
+	after, err := in.behind()
+	if err != nil {
+		return nil, err
+	}
 	repos, err := a.Store.Repos(ctx, mirror.RepoQuery{
-		Search: in.Search, Status: mirror.Status(in.State), After: mirror.Path(in.Cursor), Limit: in.Limit,
+		Search: in.Search, Status: mirror.Status(in.State), After: after, Limit: in.Limit,
 	})
 	if err != nil {
 		return nil, err
@@ -150,7 +154,7 @@ func (a *api) add(ctx context.Context, n NewMirror) (mirror.Repo, bool, error) {
 	})
 }
 
-func (a *api) showMirror(ctx context.Context, in *which) (*mirrorAnswer, error) {
+func (a *api) showMirror(ctx context.Context, in *MirrorParam) (*mirrorAnswer, error) {
 	repo, err := a.repo(ctx, in.Mirror)
 	if err != nil {
 		return nil, err
@@ -159,8 +163,8 @@ func (a *api) showMirror(ctx context.Context, in *which) (*mirrorAnswer, error) 
 }
 
 type editMirrorRequest struct {
-	which
-	ifMatch
+	MirrorParam
+	MatchParam
 	Body EditMirror
 }
 
@@ -200,8 +204,8 @@ func (a *api) editMirror(ctx context.Context, in *editMirrorRequest) (*mirrorAns
 }
 
 type removeMirrorRequest struct {
-	which
-	ifMatch
+	MirrorParam
+	MatchParam
 }
 
 func (a *api) removeMirror(ctx context.Context, in *removeMirrorRequest) (*struct{}, error) {
@@ -220,7 +224,7 @@ func (a *api) removeMirror(ctx context.Context, in *removeMirrorRequest) (*struc
 }
 
 type syncMirrorRequest struct {
-	which
+	MirrorParam
 	WaitS int `query:"wait_s" minimum:"0" maximum:"60" doc:"Seconds to wait for the end of the sync"`
 }
 
@@ -277,7 +281,7 @@ func (a *api) waitForSync(ctx context.Context, id mirror.ID, limit time.Duration
 func etag(r mirror.Repo) string { return `"` + strconv.FormatInt(r.Version, 10) + `"` }
 
 // version is what If-Match asks for; zero = any.
-func (m ifMatch) version() (int64, error) {
+func (m MatchParam) version() (int64, error) {
 	text := strings.TrimSpace(m.IfMatch)
 	if text == "" || text == "*" {
 		return 0, nil

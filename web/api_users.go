@@ -13,8 +13,8 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// whose names the user an operation is about.
-type whose struct {
+// UserParam names the user an operation is about.
+type UserParam struct {
 	User string `path:"user" maxLength:"100" doc:"Id of a user, or me"`
 }
 
@@ -79,7 +79,7 @@ func (a *api) addUser(ctx context.Context, in *answer[NewUser]) (*addUserAnswer,
 	return &addUserAnswer{Location: apiPrefix + "/users/" + user.ID, Body: userJSON(user)}, nil
 }
 
-func (a *api) showUser(ctx context.Context, in *whose) (*answer[User], error) {
+func (a *api) showUser(ctx context.Context, in *UserParam) (*answer[User], error) {
 	user, err := a.user(ctx, in.User, looking)
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (a *api) showUser(ctx context.Context, in *whose) (*answer[User], error) {
 }
 
 type editUserRequest struct {
-	whose
+	UserParam
 	Body EditUser
 }
 
@@ -141,7 +141,7 @@ func (a *api) mayChangePassword(ctx context.Context, user auth.User, current str
 	return err
 }
 
-func (a *api) removeUser(ctx context.Context, in *whose) (*struct{}, error) {
+func (a *api) removeUser(ctx context.Context, in *UserParam) (*struct{}, error) {
 	user, err := a.user(ctx, in.User, changing)
 	if err != nil {
 		return nil, err
@@ -196,7 +196,7 @@ func (a *api) keyOperations() {
 	tags, gone := []string{"keys"}, []int{http.StatusNotFound}
 	register(a, signedIn, huma.Operation{
 		OperationID: "list-keys", Method: http.MethodGet, Path: "/users/{user}/keys", Tags: tags, Summary: "List SSH keys", Errors: gone,
-	}, func(ctx context.Context, in *whose) (*answer[list[Key]], error) {
+	}, func(ctx context.Context, in *UserParam) (*answer[list[Key]], error) {
 		user, err := a.user(ctx, in.User, looking)
 		if err != nil {
 			return nil, err
@@ -214,7 +214,7 @@ func (a *api) keyOperations() {
 }
 
 type addKeyRequest struct {
-	whose
+	UserParam
 	Body NewKey
 }
 
@@ -228,7 +228,7 @@ func (a *api) addKey(ctx context.Context, in *addKeyRequest) (*answer[Key], erro
 }
 
 type removeKeyRequest struct {
-	whose
+	UserParam
 	Key string `path:"key" maxLength:"100"`
 }
 
@@ -250,7 +250,7 @@ func (a *api) tokenOperations() {
 	})
 	register(a, signedIn, huma.Operation{
 		OperationID: "list-tokens", Method: http.MethodGet, Path: "/users/{user}/tokens", Tags: tags, Summary: "List API tokens", Errors: gone,
-	}, func(ctx context.Context, in *whose) (*answer[list[Token]], error) {
+	}, func(ctx context.Context, in *UserParam) (*answer[list[Token]], error) {
 		user, err := a.user(ctx, in.User, looking)
 		if err != nil {
 			return nil, err
@@ -271,7 +271,7 @@ func (a *api) tokenOperations() {
 }
 
 type createTokenRequest struct {
-	whose
+	UserParam
 	Body NewToken
 }
 
@@ -285,7 +285,7 @@ func (a *api) createToken(ctx context.Context, ref string, n NewToken) (*answer[
 }
 
 type removeTokenRequest struct {
-	whose
+	UserParam
 	Token string `path:"token" maxLength:"100" doc:"Id of a token, or current"`
 }
 

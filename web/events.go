@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,8 +18,7 @@ const (
 	// maxStreams bounds the event streams that are open at a time; each costs a
 	// connection, a goroutine and a watcher.
 	maxStreams = 1000
-	// beatEvery keeps proxies from closing a quiet stream, and is when the
-	// right to watch is checked again.
+	// beatEvery keeps proxies from closing a quiet stream; see Server.Beat.
 	beatEvery = 15 * time.Second
 	// eventTimeout is how long a client may take to accept one event. Syncs
 	// never wait for it: Watch keeps only the latest of each repository.
@@ -76,7 +76,7 @@ func (a *api) stream(ctx context.Context, w *eventWriter, news <-chan mirror.Pro
 	if w.send("retry: 2000\n: watching\n\n") != nil {
 		return
 	}
-	beat := time.NewTicker(beatEvery)
+	beat := time.NewTicker(cmp.Or(a.Beat, beatEvery))
 	defer beat.Stop()
 	for {
 		var err error

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/gin-gonic/gin"
@@ -13,8 +14,8 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// Server is the console and the JSON API. All fields but Settings, Done and
-// Log are needed.
+// Server is the console and the JSON API. All fields but Settings, Done,
+// Beat and Log are needed.
 type Server struct {
 	Catalog  *mirror.Catalog
 	Syncer   *mirror.Syncer
@@ -31,6 +32,9 @@ type Server struct {
 	// Done ends the event streams when it is closed, so that a server that shuts
 	// down does not wait for browsers. Nil = they end with their connections.
 	Done <-chan struct{}
+	// Beat is how often a quiet event stream of the API says that it is there and
+	// its reader's rights are checked again; zero = 15 s.
+	Beat time.Duration
 	Log  *slog.Logger // nil = slog.Default()
 
 	sessions *scs.SessionManager
