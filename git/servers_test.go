@@ -1,0 +1,45 @@
+package git_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/gitmirror/gitmirror/internal/gittest"
+)
+
+// front is an http server before an upstream.
+func front(t *testing.T, base string, handle func(w http.ResponseWriter, r *http.Request, pass http.Handler)) string {
+	t.Helper()
+	target, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass := httputil.NewSingleHostReverseProxy(target)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handle(w, r, pass) }))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// oldServer is an upstream that has never heard of protocol v2.
+func oldServer(t *testing.T, base string) string {
+	t.Helper()
+	return front(t, base, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+		r.Header.Del("Git-Protocol")
+		pass.ServeHTTP(w, r)
+	})
+}
+
+func fastImport(t *testing.T, dir, stream string) {
+	t.Helper()
+	cmd := exec.Command("git", "fast-import", "--quiet", "--force")
+	cmd.Dir, cmd.Env, cmd.Stdin = dir, gittest.Env(t.TempDir()), strings.NewReader(stream)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("git fast-import: %v\n%s", err, out)
+	}
+	gittest.Git(t, dir, "pack-refs", "--all", "--prune")
+}
