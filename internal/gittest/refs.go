@@ -121,3 +121,11 @@ func Noise(n int, seed uint64) string {
 	}
 	return string(b[:n])
 }
+
+// Import copies the bare repository in dir, which the test has made itself.
+func (up *Upstream) Import(tb testing.TB, repo, dir string) {
+	tb.Helper()
+	if err := linkTree(dir, up.Dir(repo)); err != nil {
+		tb.Fatal(err)
+	}
+}
