@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Count counts the requests next answers as HTTPRequest does. What route says
+// Count counts the requests next answers as HTTPServed does. What route says
 // is asked before next runs. Streams, full duplex and sendfile work as without it.
 func (m *Metrics) Count(route func(*http.Request) string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -17,13 +17,13 @@ func (m *Metrics) Count(route func(*http.Request) string, next http.Handler) htt
 				if counted.status == 0 {
 					counted.status = http.StatusInternalServerError
 				}
-				m.HTTPRequest(class, counted.status, time.Since(begin))
+				m.HTTPServed(class, counted.status, time.Since(begin))
 				panic(err) // net/http ends the connection, as the handler wanted
 			}
 			if counted.status == 0 {
 				counted.status = http.StatusOK
 			}
-			m.HTTPRequest(class, counted.status, time.Since(begin))
+			m.HTTPServed(class, counted.status, time.Since(begin))
 		}()
 		next.ServeHTTP(counted, r)
 	})

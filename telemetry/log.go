@@ -1,35 +1,29 @@
-// Package telemetry makes the log and the metrics. It knows nothing of mirrors:
-// whoever wires the program plugs its methods into the hooks of the others.
 package telemetry
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 )
 
-// Log returns a logger to w. Format is "text" or "json"; level is "debug",
-// "info", "warn" or "error". Text is safe on a terminal: control characters and
-// other unprintable ones are escaped, wherever they come from.
-func Log(w io.Writer, format, level string) (*slog.Logger, error) {
-	options := &slog.HandlerOptions{}
+// Log writes to w: format "json", or text for people; level "debug", "info",
+// "warn" or "error" (anything else is info; package cli refuses it before).
+// Text is safe on a terminal: its handler quotes whatever is not printable.
+func Log(w io.Writer, format, level string) *slog.Logger {
+	options := &slog.HandlerOptions{Level: levelOf(level)}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func levelOf(level string) slog.Level {
 	switch level {
 	case "debug":
-		options.Level = slog.LevelDebug
-	case "info":
-		options.Level = slog.LevelInfo
+		return slog.LevelDebug
 	case "warn":
-		options.Level = slog.LevelWarn
+		return slog.LevelWarn
 	case "error":
-		options.Level = slog.LevelError
-	default:
-		return nil, fmt.Errorf("log.level %q is not known: use debug, info, warn or error", level)
+		return slog.LevelError
 	}
-	switch format {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, options)), nil // it quotes what is not printable
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, options)), nil
-	}
-	return nil, fmt.Errorf("log.format %q is not known: use text or json", format)
+	return slog.LevelInfo
 }

@@ -13,146 +13,146 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// other stands for every label value that is not on its list, so that nobody
-// outside can make the number of time series grow.
-const other = "other"
-
-// Metrics are the figures of one running server. No label names a repository, a
-// user or an address. Make one with NewMetrics; its methods may be called by
-// many goroutines.
+// Metrics are the counts of one process, in a registry of their own. No label
+// holds a repository's path, and every label takes its values from a list: the
+// number of series grows neither with the mirrors nor by what strangers send.
 type Metrics struct {
 	registry *prometheus.Registry
-
-	runs         *prometheus.CounterVec
-	runSeconds   prometheus.Histogram
-	runBytes     prometheus.Counter
-	gitRequests  *prometheus.CounterVec
-	gitSent      *prometheus.CounterVec
-	httpRequests *prometheus.CounterVec
-	httpSeconds  *prometheus.HistogramVec
+	syncs    *prometheus.CounterVec   // outcome, trigger
+	syncTime *prometheus.HistogramVec // outcome
+	received prometheus.Counter
+	requests *prometheus.CounterVec   // proto, command, status
+	reqTime  *prometheus.HistogramVec // proto, command
+	sent     *prometheus.CounterVec   // proto
+	pages    *prometheus.CounterVec   // route, status
+	pageTime *prometheus.HistogramVec // route
+	build    *prometheus.GaugeVec     // version, go
 }
 
-// NewMetrics returns metrics that are zero, in a registry of their own. version
-// is that of the program.
-func NewMetrics(version string) *Metrics {
+// New makes the metrics, with those of the Go runtime and of the process.
+func New() *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "gitmirror", Name: name, Help: help}, labels)
+	}
+	seconds := func(name, help string, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "gitmirror", Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.005, 4, 10),
+		}, labels)
+	}
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
-		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gitmirror_sync_runs_total", Help: "Syncs that have ended, by outcome.",
-		}, []string{"outcome"}),
-		runSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "gitmirror_sync_seconds", Help: "How long syncs took.",
-			Buckets: []float64{.01, .03, .1, .3, 1, 3, 10, 30, 100, 300, 1000},
+		syncs:    counter("syncs_total", "Syncs that ended.", "outcome", "trigger"),
+		syncTime: seconds("sync_duration_seconds", "How long syncs took.", "outcome"),
+		received: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "gitmirror", Name: "sync_received_bytes_total", Help: "Bytes received from upstreams as packs.",
 		}),
-		runBytes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "gitmirror_sync_received_bytes_total", Help: "Bytes of packs received from upstreams.",
-		}),
-		gitRequests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gitmirror_git_requests_total", Help: "Requests of git clients, by protocol, command and how they ended.",
-		}, []string{"protocol", "command", "status"}),
-		gitSent: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gitmirror_git_sent_bytes_total", Help: "Bytes sent to git clients.",
-		}, []string{"protocol"}),
-		httpRequests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gitmirror_http_requests_total", Help: "HTTP requests, by class of route and status.",
-		}, []string{"route", "status"}),
-		httpSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "gitmirror_http_seconds", Help: "How long HTTP requests took, by class of route.",
-			Buckets: []float64{.001, .003, .01, .03, .1, .3, 1, 3, 10, 30, 100},
-		}, []string{"route"}),
+		requests: counter("git_requests_total", "Requests of git and go clients that ended.", "proto", "command", "status"),
+		reqTime:  seconds("git_request_duration_seconds", "How long requests of git and go clients took.", "proto", "command"),
+		sent:     counter("git_sent_bytes_total", "Bytes sent to git and go clients.", "proto"),
+		pages:    counter("http_requests_total", "HTTP requests by class of route.", "route", "status"),
+		pageTime: seconds("http_request_duration_seconds", "How long HTTP requests took.", "route"),
+		build: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "gitmirror", Name: "build_info", Help: "Always 1; the labels say what runs.",
+		}, []string{"version", "go"}),
 	}
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "gitmirror_build_info", Help: "Always 1; the labels say what runs.",
-	}, []string{"version", "go"})
-	build.WithLabelValues(version, runtime.Version()).Set(1)
-	m.registry.MustRegister(m.runs, m.runSeconds, m.runBytes, m.gitRequests, m.gitSent, m.httpRequests, m.httpSeconds, build,
+	m.registry.MustRegister(m.syncs, m.syncTime, m.received, m.requests, m.reqTime, m.sent, m.pages, m.pageTime, m.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// Run counts a sync that has ended. Outcomes are "unchanged", "updated",
-// "failed" and "interrupted"; received is in bytes.
-func (m *Metrics) Run(outcome string, took time.Duration, received int64) {
-	m.runs.WithLabelValues(oneOf(outcome, "unchanged", "updated", "failed", "interrupted")).Inc()
-	m.runSeconds.Observe(took.Seconds())
-	m.runBytes.Add(float64(max(0, received)))
+// Build says which version of the program runs. Call it once.
+func (m *Metrics) Build(version string) { m.build.WithLabelValues(version, runtime.Version()).Set(1) }
+
+// SyncEnded counts a sync: how it ended (mirror.Outcome), why it ran
+// (mirror.Trigger), how much came in and how long it took.
+func (m *Metrics) SyncEnded(outcome, trigger string, bytes int64, d time.Duration) {
+	outcome = oneOf(outcome, "unchanged", "updated", "failed", "interrupted")
+	m.syncs.WithLabelValues(outcome, oneOf(trigger, "add", "schedule", "manual", "client", "webhook")).Inc()
+	m.syncTime.WithLabelValues(outcome).Observe(d.Seconds())
+	m.received.Add(float64(max(0, bytes)))
 }
 
-// GitRequest counts a request of a git client that has ended. Protocol is
-// "http" or "ssh"; command is "ls-refs", "fetch", "info-refs", "upload-pack",
-// "upload-archive", "receive-pack" or "shell"; status is "ok", "denied",
-// "sign-in", "not-found", "invalid", "upstream", "busy", "aborted" or "failed".
-func (m *Metrics) GitRequest(protocol, command, status string, sent int64) {
-	protocol = oneOf(protocol, "http", "ssh")
-	m.gitRequests.WithLabelValues(protocol,
-		oneOf(command, "ls-refs", "fetch", "info-refs", "upload-pack", "upload-archive", "receive-pack", "shell"),
-		oneOf(status, "ok", "denied", "sign-in", "not-found", "invalid", "upstream", "busy", "aborted", "failed")).Inc()
-	m.gitSent.WithLabelValues(protocol).Add(float64(max(0, sent)))
+// GitServed counts a request (gitserver.Observer).
+func (m *Metrics) GitServed(proto, command, status string, bytes int64, d time.Duration) {
+	proto = oneOf(proto, "http", "ssh")
+	command = oneOf(command, "info-refs", "ls-refs", "fetch", "upload-pack", "upload-archive", "receive-pack",
+		"go-get", "page", "greet", "shell", "invalid", "unknown")
+	status = oneOf(status, "ok", "gone", "not-found", "sign-in", "denied", "invalid", "busy", "upstream", "error")
+	m.requests.WithLabelValues(proto, command, status).Inc()
+	m.reqTime.WithLabelValues(proto, command).Observe(d.Seconds())
+	m.sent.WithLabelValues(proto).Add(float64(max(0, bytes)))
 }
 
-// HTTPRequest counts a request that has ended. Route is a class of routes:
-// "git", "go-get", "proxy", "api", "console", "static", "hook" or "ops". Status
-// is that of HTTP.
-func (m *Metrics) HTTPRequest(route string, status int, took time.Duration) {
-	route = oneOf(route, "git", "go-get", "proxy", "api", "console", "static", "hook", "ops")
+// HTTPServed counts a request by its class of route ("git", "proxy", "api",
+// "console", "static", "hook" or "ops") and the status of the answer.
+func (m *Metrics) HTTPServed(route string, status int, d time.Duration) {
+	route = oneOf(route, "git", "proxy", "api", "console", "static", "hook", "ops")
 	code := other
 	if status >= 100 && status <= 599 {
 		code = strconv.Itoa(status)
 	}
-	m.httpRequests.WithLabelValues(route, code).Inc()
-	m.httpSeconds.WithLabelValues(route).Observe(took.Seconds())
+	m.pages.WithLabelValues(route, code).Inc()
+	m.pageTime.WithLabelValues(route).Observe(d.Seconds())
 }
 
-// Repos has count asked, at every scrape, how many mirrors there are of each
-// status. Statuses that it leaves out are zero. It may be called once.
-func (m *Metrics) Repos(count func(context.Context) (map[string]int, error)) {
-	m.registry.MustRegister(&repoCollector{
-		count: count,
-		desc:  prometheus.NewDesc("gitmirror_repos", "Mirrors, by status.", []string{"status"}, nil),
-	})
-}
-
-// Gauge has value asked at every scrape. The name must be new and begin with
-// "gitmirror_"; a name that is not is a bug, and panics.
-func (m *Metrics) Gauge(name, help string, value func() float64) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
-}
-
-// Handler serves the figures in the formats Prometheus reads. A figure that
-// cannot be had is left out; the others are still served.
-func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, Timeout: 10 * time.Second,
-		ProcessStartTime: time.Now(),
-	})
-}
-
-// repoCollector is a gauge whose figures come from the database.
-type repoCollector struct {
-	count func(context.Context) (map[string]int, error)
-	desc  *prometheus.Desc
-}
-
-// Describe implements prometheus.Collector.
-func (c *repoCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
-
-// Collect implements prometheus.Collector.
-func (c *repoCollector) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	counts, err := c.count(ctx)
-	if err != nil {
-		ch <- prometheus.NewInvalidMetric(c.desc, err)
-		return
-	}
-	for _, status := range []string{"queued", "cloning", "ready", "syncing", "retrying", "failed", "paused"} {
-		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(counts[status]), status)
-	}
-}
+// other stands for every label value that is not on its list.
+const other = "other"
 
 func oneOf(value string, known ...string) string {
 	if slices.Contains(known, value) {
 		return value
 	}
 	return other
+}
+
+// Sources are asked whenever the metrics are read.
+type Sources struct {
+	Mirrors  func(context.Context) (map[string]int, error) // by state, every state present
+	Busy     func() int                                    // syncs that run
+	LastTick func() time.Time                              // when the queue was last looked at
+}
+
+// Watch adds what is asked for when the metrics are read. Call it once.
+func (m *Metrics) Watch(s Sources) { m.registry.MustRegister(&watched{s}) }
+
+var (
+	mirrorsDesc = prometheus.NewDesc("gitmirror_mirrors", "Mirrors by state.", []string{"state"}, nil)
+	busyDesc    = prometheus.NewDesc("gitmirror_syncs_running", "Syncs that run in this process.", nil, nil)
+	tickDesc    = prometheus.NewDesc("gitmirror_queue_seen_timestamp_seconds", "When the queue of syncs was last looked at.", nil, nil)
+)
+
+// watched is a prometheus.Collector over Sources.
+type watched struct{ Sources }
+
+// Describe sends the descriptions.
+func (w *watched) Describe(to chan<- *prometheus.Desc) {
+	to <- mirrorsDesc
+	to <- busyDesc
+	to <- tickDesc
+}
+
+// countWithin bounds the question to the database.
+const countWithin = 5 * time.Second
+
+// Collect asks the sources. A database in trouble leaves its metric out.
+func (w *watched) Collect(to chan<- prometheus.Metric) {
+	to <- prometheus.MustNewConstMetric(busyDesc, prometheus.GaugeValue, float64(w.Busy()))
+	if tick := w.LastTick(); tick.Unix() > 0 {
+		to <- prometheus.MustNewConstMetric(tickDesc, prometheus.GaugeValue, float64(tick.UnixMilli())/1000)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), countWithin)
+	defer cancel()
+	counts, err := w.Mirrors(ctx)
+	if err != nil {
+		to <- prometheus.NewInvalidMetric(mirrorsDesc, err)
+		return
+	}
+	for state, n := range counts {
+		to <- prometheus.MustNewConstMetric(mirrorsDesc, prometheus.GaugeValue, float64(n), state)
+	}
+}
+
+// Handler serves the metrics as text. What cannot be asked for is left out.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, Timeout: 10 * time.Second})
 }

@@ -27,10 +27,7 @@ func TestLogFormatsAndLevels(t *testing.T) {
 		{"json", "error", "error"},
 	} {
 		var out bytes.Buffer
-		log, err := telemetry.Log(&out, c.format, c.level)
-		if err != nil {
-			t.Fatal(err)
-		}
+		log := telemetry.Log(&out, c.format, c.level)
 		log.Debug("debug", "repo", "x")
 		log.Info("info", "repo", "x")
 		log.Warn("warn", "repo", "x")
@@ -54,21 +51,10 @@ func TestLogFormatsAndLevels(t *testing.T) {
 	}
 }
 
-func TestLogRefuses(t *testing.T) {
-	for _, c := range [][2]string{{"xml", "info"}, {"", "info"}, {"text", "loud"}, {"json", ""}, {"text", "INFO"}} {
-		if _, err := telemetry.Log(io.Discard, c[0], c[1]); err == nil || !strings.Contains(err.Error(), ": use ") {
-			t.Errorf("Log(%q, %q) = %v, want an error that says what to use", c[0], c[1], err)
-		}
-	}
-}
-
 func TestLogTextHasNoControlCharacters(t *testing.T) {
 	evil := "a\x1b[31m\r\nlevel=ERROR\x00\u009b0m\u202e\u2028\x7f\xff"
 	var out bytes.Buffer
-	log, err := telemetry.Log(&out, "text", "info")
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := telemetry.Log(&out, "text", "info")
 	log.With(evil, 1).WithGroup(evil).Info(evil, "text", evil, evil, "key", "err", errors.New(evil),
 		"bytes", []byte(evil), "any", struct{ S string }{evil}, slog.Group("g", "x", evil))
 	text := strings.TrimSuffix(out.String(), "\n")
@@ -94,28 +80,32 @@ func scrape(t *testing.T, m *telemetry.Metrics, prefix string) string {
 	return strings.Join(lines, "\n")
 }
 
+// sources are those of an idle server with these mirrors.
+func sources(mirrors func(context.Context) (map[string]int, error)) telemetry.Sources {
+	return telemetry.Sources{
+		Mirrors: mirrors, Busy: func() int { return 2 }, LastTick: func() time.Time { return time.UnixMilli(1500) },
+	}
+}
+
 func TestMetrics(t *testing.T) {
-	m := telemetry.NewMetrics("v1.2.3")
-	m.Run("updated", 2*time.Second, 1000)
-	m.Run("failed", time.Second, -1)
-	m.GitRequest("http", "fetch", "ok", 500)
-	m.GitRequest("ssh", "receive-pack", "denied", 0)
-	m.HTTPRequest("api", 404, time.Millisecond)
-	m.Repos(func(context.Context) (map[string]int, error) { return map[string]int{"ready": 3, "odd": 9}, nil })
-	m.Gauge("gitmirror_test", "A test.", func() float64 { return 7 })
+	m := telemetry.New()
+	m.Build("v1.2.3")
+	m.SyncEnded("updated", "manual", 1000, 2*time.Second)
+	m.SyncEnded("failed", "schedule", -1, time.Second)
+	m.GitServed("http", "fetch", "ok", 500, time.Second)
+	m.GitServed("ssh", "receive-pack", "denied", 0, 0)
+	m.HTTPServed("api", 404, time.Millisecond)
+	m.Watch(sources(func(context.Context) (map[string]int, error) { return map[string]int{"ready": 3, "failed": 0}, nil }))
 	for prefix, want := range map[string]string{
-		"gitmirror_sync_runs_total":                "gitmirror_sync_runs_total{outcome=\"failed\"} 1\ngitmirror_sync_runs_total{outcome=\"updated\"} 1",
-		"gitmirror_sync_received_bytes_total":      "gitmirror_sync_received_bytes_total 1000",
-		"gitmirror_sync_seconds_sum":               "gitmirror_sync_seconds_sum 3",
-		"gitmirror_sync_seconds_bucket{le=\"1\"}":  "gitmirror_sync_seconds_bucket{le=\"1\"} 1",
-		"gitmirror_git_requests_total":             "gitmirror_git_requests_total{command=\"fetch\",protocol=\"http\",status=\"ok\"} 1\ngitmirror_git_requests_total{command=\"receive-pack\",protocol=\"ssh\",status=\"denied\"} 1",
-		"gitmirror_git_sent_bytes_total{protocol=": "gitmirror_git_sent_bytes_total{protocol=\"http\"} 500\ngitmirror_git_sent_bytes_total{protocol=\"ssh\"} 0",
-		"gitmirror_http_requests_total":            `gitmirror_http_requests_total{route="api",status="404"} 1`,
-		"gitmirror_http_seconds_count":             `gitmirror_http_seconds_count{route="api"} 1`,
-		"gitmirror_repos{status=\"ready\"}":        `gitmirror_repos{status="ready"} 3`,
-		"gitmirror_repos{status=\"failed\"}":       `gitmirror_repos{status="failed"} 0`,
-		"gitmirror_repos{status=\"odd\"}":          "",
-		"gitmirror_test":                           "gitmirror_test 7",
+		"gitmirror_syncs_total":               "gitmirror_syncs_total{outcome=\"failed\",trigger=\"schedule\"} 1\ngitmirror_syncs_total{outcome=\"updated\",trigger=\"manual\"} 1",
+		"gitmirror_sync_received_bytes_total": "gitmirror_sync_received_bytes_total 1000",
+		"gitmirror_sync_duration_seconds_sum": "gitmirror_sync_duration_seconds_sum{outcome=\"failed\"} 1\ngitmirror_sync_duration_seconds_sum{outcome=\"updated\"} 2",
+		"gitmirror_git_requests_total":        "gitmirror_git_requests_total{command=\"fetch\",proto=\"http\",status=\"ok\"} 1\ngitmirror_git_requests_total{command=\"receive-pack\",proto=\"ssh\",status=\"denied\"} 1",
+		"gitmirror_git_sent_bytes_total":      "gitmirror_git_sent_bytes_total{proto=\"http\"} 500\ngitmirror_git_sent_bytes_total{proto=\"ssh\"} 0",
+		"gitmirror_http_requests_total":       `gitmirror_http_requests_total{route="api",status="404"} 1`,
+		"gitmirror_mirrors":                   "gitmirror_mirrors{state=\"failed\"} 0\ngitmirror_mirrors{state=\"ready\"} 3",
+		"gitmirror_syncs_running":             "gitmirror_syncs_running 2",
+		"gitmirror_queue_seen":                "gitmirror_queue_seen_timestamp_seconds 1.5",
 	} {
 		if got := scrape(t, m, prefix); got != want {
 			t.Errorf("metrics %s =\n%s\nwant\n%s", prefix, got, want)
@@ -130,13 +120,13 @@ func TestMetrics(t *testing.T) {
 
 // Whatever a stranger sends, the number of series stays bounded.
 func TestLabelsAreBounded(t *testing.T) {
-	m := telemetry.NewMetrics("v")
+	m := telemetry.New()
 	for i := range 2000 {
 		s := fmt.Sprintf("x%d", i)
-		m.Run(s, 0, 0)
-		m.GitRequest(s, s, s, 1)
-		m.HTTPRequest(s, 600+i, 0)
-		m.HTTPRequest(s, -i, 0)
+		m.SyncEnded(s, s, 0, 0)
+		m.GitServed(s, s, s, 1, 0)
+		m.HTTPServed(s, 600+i, 0)
+		m.HTTPServed(s, -i, 0)
 	}
 	if n := len(strings.Split(scrape(t, m, "gitmirror_"), "\n")); n > 60 {
 		t.Errorf("%d series after hostile labels, want at most 60", n)
@@ -144,13 +134,14 @@ func TestLabelsAreBounded(t *testing.T) {
 }
 
 func TestScrapeSurvivesTheDatabase(t *testing.T) {
-	m := telemetry.NewMetrics("v")
-	m.Repos(func(context.Context) (map[string]int, error) { return nil, errors.New("database away") })
+	m := telemetry.New()
+	m.Build("v")
+	m.Watch(sources(func(context.Context) (map[string]int, error) { return nil, errors.New("database away") }))
 	if got := scrape(t, m, "gitmirror_build_info"); got == "" {
 		t.Error("the other metrics are gone when the database is away")
 	}
-	if got := scrape(t, m, "gitmirror_repos"); got != "" {
-		t.Errorf("gitmirror_repos = %s, want none", got)
+	if got := scrape(t, m, "gitmirror_mirrors"); got != "" {
+		t.Errorf("gitmirror_mirrors = %s, want none", got)
 	}
 }
 
@@ -173,7 +164,7 @@ func TestCount(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	})
-	m := telemetry.NewMetrics("v")
+	m := telemetry.New()
 	done := make(chan struct{}, 10)
 	counted := m.Count(func(r *http.Request) string {
 		return map[bool]string{true: "static", false: "console"}[r.URL.Path == "/file"]
