@@ -166,8 +166,9 @@ func SetGitConfig(data []byte, settings []Setting) []byte {
 // UnsetGitConfig takes the marked block out. Lines somebody put into it stay.
 func UnsetGitConfig(data []byte) []byte {
 	var out strings.Builder
-	inside := false
+	inside, rest := false, string(data)
 	for line := range strings.Lines(string(data)) {
+		rest = rest[len(line):]
 		switch text := strings.TrimSpace(line); {
 		case text == gitMark:
 			inside = true
@@ -176,6 +177,7 @@ func UnsetGitConfig(data []byte) []byte {
 		case inside && (strings.HasPrefix(text, "[url ") || strings.HasPrefix(text, "insteadOf ")):
 		default:
 			out.WriteString(line)
+			inside = inside && strings.Contains(rest, gitEnd) // somebody lost our end
 		}
 	}
 	return []byte(out.String())

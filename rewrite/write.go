@@ -7,9 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
+
+const tempMark = ".gitmirror-"
 
 // unwritable is the Problem of a file that cannot be written.
 func unwritable(name string, err error) error {
@@ -34,7 +37,7 @@ func newWriter(root *os.Root) *writer {
 
 // stage writes the new content of a file beside it, with the file's mode.
 func (w *writer) stage(name string, data []byte, mode fs.FileMode) error {
-	temp := path.Join(path.Dir(name), "."+path.Base(name)+".gitmirror-"+rand.Text())
+	temp := path.Join(path.Dir(name), "."+path.Base(name)+tempMark+rand.Text())
 	f, err := w.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode.Perm())
 	if err != nil {
 		return unwritable(name, err)
@@ -125,6 +128,7 @@ func changeAll(root *os.Root, edits []Edit, before func() error) (err error) {
 	}()
 	modes := map[string]fs.FileMode{}
 	for _, e := range edits {
+		sweep(root, e.Name)
 		mode, err := current(root, e)
 		if err != nil {
 			return err
@@ -151,6 +155,20 @@ func changeAll(root *os.Root, edits []Edit, before func() error) (err error) {
 		}
 	}
 	return nil
+}
+
+// sweep removes what a killed run staged for a file. Only the holder of the lock
+// stages anything.
+func sweep(root *os.Root, name string) {
+	entries, err := fs.ReadDir(root.FS(), path.Dir(name))
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "."+path.Base(name)+tempMark) && e.Type().IsRegular() {
+			root.Remove(path.Join(path.Dir(name), e.Name()))
+		}
+	}
 }
 
 func putBack(root *os.Root, done []Edit, modes map[string]fs.FileMode) error {
