@@ -3,7 +3,6 @@ package gitserver
 import (
 	"io"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -56,48 +55,3 @@ func (a *answer) Write(p []byte) (int, error) {
 
 // Unwrap lets http.ResponseController find the connection.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-// watchedReader remembers why reading failed.
-type watchedReader struct {
-	r   io.Reader
-	mu  sync.Mutex
-	err error
-}
-
-func (w *watchedReader) Read(p []byte) (int, error) {
-	n, err := w.r.Read(p)
-	if err != nil && err != io.EOF {
-		w.mu.Lock()
-		w.err = err
-		w.mu.Unlock()
-	}
-	return n, err
-}
-
-func (w *watchedReader) failure() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.err
-}
-
-// tail keeps the last 2 KB written to it, for the log.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	if over := len(t.text) - 2048; over > 0 {
-		t.text = t.text[over:]
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return oneLine(string(t.text))
-}

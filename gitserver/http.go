@@ -47,7 +47,11 @@ type HTTP struct {
 	// OnRequest, if set, hears of every request.
 	OnRequest Observer
 
-	once sync.Once
+	// TempDir is for requests that are too large for memory; empty = the system's.
+	TempDir string
+
+	once   sync.Once
+	spools chan struct{} // one place per request in a file, of at most 64 MiB each
 }
 
 func (h *HTTP) init() {
@@ -61,6 +65,7 @@ func (h *HTTP) init() {
 		if h.Idle <= 0 {
 			h.Idle = 5 * time.Minute
 		}
+		h.spools = make(chan struct{}, 32)
 	})
 }
 

@@ -1,14 +1,11 @@
 package gitserver
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
-	"errors"
+	"context"
 	"io"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -86,27 +83,23 @@ func (h *HTTP) uploadPack(w *answer, r *http.Request, text string) (command stri
 	if err != nil {
 		return "fetch", err
 	}
+	// All of the request is here before it takes a place at the gate: one who
+	// sends slowly holds none, and what breaks a limit is refused with a status.
 	control := http.NewResponseController(w.ResponseWriter)
-	control.EnableFullDuplex()                        // upload-pack answers haves while more come
-	control.SetReadDeadline(time.Now().Add(bodyTime)) // unsupported only in handlers without a connection
-	body, err := h.requestBody(r, func() { control.SetReadDeadline(time.Time{}) })
+	control.SetReadDeadline(time.Now().Add(bodyTime)) // unsupported only without a connection
+	in, err := h.receive(r)
 	if err != nil {
 		return "fetch", err
 	}
-	protocol := protocolOf(r.Header.Get("Git-Protocol"))
-	in := bufio.NewReaderSize(body, 64<<10)
-	// Most requests are smaller than the buffer: they are here before they take
-	// a place at the gate, so that a slow sender holds none.
-	head, err := in.Peek(64 << 10)
-	if err != nil && err != io.EOF {
-		return "fetch", bodyError(err)
-	}
-	if !pktLines(head) {
+	defer in.Close()
+	control.SetReadDeadline(time.Time{})
+	if !pktLines(in.start) {
 		return "fetch", refuse(http.StatusBadRequest, "the request is not in git's protocol", "it is not made of pkt-lines", "")
 	}
+	protocol := protocolOf(r.Header.Get("Git-Protocol"))
 	noCache(w.Header())
 	w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
-	if strings.HasPrefix(protocol, "version=2") && bytes.HasPrefix(head, []byte("0014command=ls-refs")) {
+	if strings.HasPrefix(protocol, "version=2") && bytes.HasPrefix(in.start, []byte("0014command=ls-refs")) {
 		return "ls-refs", h.run(w, r, repo, protocol, false, in)
 	}
 	leave, err := h.Gate.enter(r.Context(), principal(id, h.peer(r)))
@@ -117,126 +110,21 @@ func (h *HTTP) uploadPack(w *answer, r *http.Request, text string) (command stri
 	return "fetch", h.run(w, r, repo, protocol, false, in)
 }
 
-// pktLines tells whether the complete pkt-lines at the beginning of b are
-// well-formed (gitprotocol-common: four hex digits that count themselves).
-func pktLines(b []byte) bool {
-	if len(b) < 4 {
-		return false
-	}
-	for len(b) >= 4 {
-		n, err := strconv.ParseUint(string(b[:4]), 16, 16)
-		switch {
-		case err != nil || n == 3 || n > 65520:
-			return false
-		case n < 3: // flush, delimiter, end of response
-			n = 4
-		}
-		if n > uint64(len(b)) {
-			return len(b) >= 60<<10 // the buffer ends here, not the request
-		}
-		b = b[n:]
-	}
-	return true
-}
-
-// run streams upload-pack's answer. A request that breaks a limit half-way is
-// refused with a status if nothing was answered yet.
+// run streams upload-pack's answer.
 func (h *HTTP) run(w *answer, r *http.Request, repo mirror.Repo, protocol string, advertise bool, in io.Reader) error {
-	said := &tail{}
-	watched := &watchedReader{r: in}
-	err := h.Packs.UploadPack(r.Context(), repo.ID, protocol, true, advertise, watched, w, said)
-	if bad := watched.failure(); bad != nil {
-		return bodyError(bad)
-	}
-	if err == nil || r.Context().Err() != nil {
+	err := h.Packs.UploadPack(r.Context(), repo.ID, protocol, true, advertise, in, w, io.Discard)
+	switch {
+	case err == nil || r.Context().Err() != nil:
 		return r.Context().Err()
-	}
-	if w.err != nil {
+	case w.err != nil:
 		h.Log.Debug("client stopped reading", "repo", repo.Path, "addr", h.peer(r), "err", w.err)
+		return context.Canceled
+	case w.begun(): // git has told the client in its own words
+		h.Log.Debug("upload-pack ended with an error", "repo", repo.Path, "addr", h.peer(r), "err", err)
 		return nil
-	}
-	h.Log.Debug("upload-pack ended with an error", "repo", repo.Path, "addr", h.peer(r), "err", err, "said", said.String())
-	if w.begun() {
-		return nil // git has told the client in its own words
-	}
-	return err
-}
-
-// requestBody undoes the compression git uses for requests over 1 KiB.
-// done is called when the body has been read to its end.
-func (h *HTTP) requestBody(r *http.Request, done func()) (io.Reader, error) {
-	if r.ContentLength > maxRequest {
-		return nil, errTooLarge()
-	}
-	raw := &countReader{r: r.Body, done: done}
-	body := &limitReader{raw: raw, r: raw}
-	switch r.Header.Get("Content-Encoding") {
-	case "", "identity":
-	case "gzip", "x-gzip":
-		z, err := gzip.NewReader(raw)
-		if err != nil {
-			return nil, bodyError(err)
-		}
-		z.Multistream(false)
-		body.r, body.packed = z, true
-	default:
-		return nil, refuse(http.StatusUnsupportedMediaType, "the request is compressed in a way that is not understood", "", "use gzip")
-	}
-	return body, nil
-}
-
-func errTooLarge() error {
-	return refuse(http.StatusRequestEntityTooLarge, "the request is too large",
-		"it names more objects than "+strconv.Itoa(maxRequest>>20)+" MiB hold", "clone into an empty directory")
-}
-
-// bodyError is the refusal for a body that could not be read.
-func bodyError(err error) error {
-	var refused *requestError
-	if errors.As(err, &refused) {
+	case mirror.AsProblem(err).Kind != nil:
 		return err
 	}
-	return refuse(http.StatusBadRequest, "the request could not be read", "it is cut short, too slow, or not gzip", "")
-}
-
-// countReader counts what comes in and says when that is all.
-type countReader struct {
-	r    io.Reader
-	n    int64
-	done func()
-}
-
-func (c *countReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	if err == io.EOF && c.done != nil {
-		c.done()
-		c.done = nil
-	}
-	return n, err
-}
-
-// limitReader ends with an error when more comes out than a request may have,
-// or more than an honest compression of what came in.
-type limitReader struct {
-	raw    *countReader
-	r      io.Reader
-	packed bool
-	n      int64
-}
-
-func (l *limitReader) Read(p []byte) (int, error) {
-	n, err := l.r.Read(p)
-	l.n += int64(n)
-	if l.n > maxRequest || l.packed && l.n > 1<<20 && l.n > maxRatio*l.raw.n {
-		return 0, errTooLarge()
-	}
-	if err == io.EOF && l.packed {
-		// The compressed stream has ended; take what is behind it, so that the
-		// connection can be used again.
-		if _, more := io.CopyN(io.Discard, l.raw, 4096); more != nil && more != io.EOF {
-			return n, more
-		}
-	}
-	return n, err
+	h.Log.Warn("upload-pack ended without an answer", "repo", repo.Path, "addr", h.peer(r), "err", err)
+	return refuse(http.StatusBadRequest, "git upload-pack could not answer the request", "it asks for what is not there, or in a way git does not understand", "")
 }

@@ -68,7 +68,7 @@ func newRig(t *testing.T, adjust ...func(*rig)) *rig {
 	r := &rig{dir: t.TempDir(), home: t.TempDir(), log: &lockedBuffer{}, requests: &requestLog{}}
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	if r.db, err = store.Open(t.Context(), filepath.Join(r.dir, "mirror.db"), log); err != nil {
+	if r.db, err = store.Open(t.Context(), filepath.Join(r.dir, "mirror.db"), slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.db.Close() })
@@ -274,7 +274,7 @@ func (r *rig) sshTo(t *testing.T, key string, command ...string) result {
 
 func (r *rig) sshURL(path string) string { return "ssh://git@" + r.sshAddr + "/" + path }
 
-// get asks by HTTP, following nothing; user empty = without credentials.
+// do asks by HTTP for exactly this path and follows nothing.
 func (r *rig) do(t *testing.T, method, path string, header map[string]string, body io.Reader) (status int, head http.Header, text string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, r.url, body)

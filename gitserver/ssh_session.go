@@ -209,15 +209,14 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 	defer leave()
 	stop := s.guard(ctx)
 	defer stop()
-	said := &tail{}
 	idle := time.AfterFunc(h.Idle, s.cancel)
 	defer idle.Stop()
 	alive := func(n int) { idle.Reset(h.Idle) }
 	in := &beat{rw: s.channel, alive: alive}
 	out := &beat{rw: s.channel, alive: func(n int) { alive(n); s.sent.Add(int64(n)) }}
-	err = h.Packs.UploadPack(ctx, repo.ID, s.asked.protocol, false, false, in, out, said)
+	err = h.Packs.UploadPack(ctx, repo.ID, s.asked.protocol, false, false, in, out, io.Discard)
 	if err != nil && ctx.Err() == nil {
-		h.Log.Debug("upload-pack ended with an error", "repo", repo.Path, "addr", s.c.peer, "err", err, "said", said.String())
+		h.Log.Debug("upload-pack ended with an error", "repo", repo.Path, "addr", s.c.peer, "err", err)
 		return &mirror.Problem{
 			Code: mirror.CodeGitRequest, Kind: mirror.ErrInvalid, What: "git upload-pack stopped early",
 			Why: "it could not answer what the client asked for", Do: "try again; if it stays, an administrator finds the cause in the log",
