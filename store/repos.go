@@ -87,13 +87,7 @@ func settled(s mirror.State) mirror.Status {
 	case mirror.Queued, mirror.Ready, mirror.Retrying, mirror.Failed:
 		return s.Status
 	}
-	switch {
-	case s.Failures > 0:
-		return mirror.Retrying
-	case s.Served():
-		return mirror.Ready
-	}
-	return mirror.Queued
+	return s.Resting()
 }
 
 func (row repoRow) repo() (mirror.Repo, error) {
@@ -228,7 +222,7 @@ func (db *DB) EditRepo(ctx context.Context, r mirror.Repo) error {
 		} else if edited.NextSync == nil {
 			edited.NextSync = &edited.Updated
 		}
-		return update(ctx, tx, r.ID, edited, "upstream", "credential", "private", "interval_us", "tags", "paused",
+		return update(ctx, tx, r.ID, edited, "settled", "upstream", "credential", "private", "interval_us", "tags", "paused",
 			"updated", "version", "digest", "next_sync")
 	}))
 }

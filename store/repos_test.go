@@ -159,7 +159,7 @@ func TestEditRepo(t *testing.T) {
 		}
 		edit := r
 		edit.Upstream.Host, edit.Credential, edit.Private, edit.Interval, edit.Tags = "example.org", "c", true, time.Minute, mirror.FollowTags
-		edit.Updated, edit.State = base().Add(time.Second), mirror.State{NextSync: base().Add(time.Second), Bytes: 99}
+		edit.Updated, edit.State = base().Add(time.Second), mirror.State{Status: mirror.Ready, NextSync: base().Add(time.Second), Bytes: 99}
 		if err := db.EditRepo(ctx, edit); err != nil {
 			t.Fatal(err)
 		}

@@ -76,7 +76,7 @@ func (m *Metrics) SyncEnded(outcome, trigger string, bytes int64, d time.Duratio
 func (m *Metrics) GitServed(proto, command, status string, bytes int64, d time.Duration) {
 	proto = oneOf(proto, "http", "ssh")
 	command = oneOf(command, "info-refs", "ls-refs", "fetch", "upload-pack", "upload-archive", "receive-pack",
-		"go-get", "page", "greet", "shell", "invalid", "unknown")
+		"go-get", "page", "greeting", "sign-in", "invalid", "unknown")
 	status = oneOf(status, "ok", "gone", "not-found", "sign-in", "denied", "invalid", "busy", "upstream", "error")
 	m.requests.WithLabelValues(proto, command, status).Inc()
 	m.reqTime.WithLabelValues(proto, command).Observe(d.Seconds())
