@@ -34,7 +34,6 @@ func (p *program) root() *cobra.Command {
 		&cobra.Group{ID: code, Title: "In a Go project:"},
 		&cobra.Group{ID: access, Title: "Access:"},
 	)
-	_ = code
 	in := func(id string, commands ...*cobra.Command) {
 		for _, c := range commands {
 			c.GroupID = id
@@ -43,6 +42,7 @@ func (p *program) root() *cobra.Command {
 	}
 	in(server, p.serveCommand(), p.configCommand(), p.migrateCommand())
 	in(mirrors, p.mirrorCommand(), p.aliasCommand(), p.ruleCommand(), p.credentialCommand())
+	in(code, p.rewriteCommand(), p.envCommand(), p.doctorCommand())
 	in(access, p.loginCommand(), p.logoutCommand(), p.whoamiCommand(), p.userCommand(), p.keyCommand(), p.tokenCommand())
 	root.AddCommand(p.versionCommand(), p.completionCommand())
 	return root

@@ -92,6 +92,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		OnRun: func(_ mirror.Repo, run mirror.Run) {
 			metrics.SyncEnded(string(run.Outcome), string(run.Trigger), run.Bytes, run.Ended.Sub(run.Started))
 		},
+		Maintain: disk.Maintain,
 	}
 	catalog := &mirror.Catalog{
 		Store: db, Disk: disk, Syncer: syncer, Vault: vault, Site: site,
@@ -105,7 +106,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	gate := &gitserver.Gate{}
 	gitHTTP := &gitserver.HTTP{
 		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate,
-		OnRequest: metrics.GitServed,
+		ModProxy: true, OnRequest: metrics.GitServed,
 	}
 	gitSSH := &gitserver.SSH{
 		Listener: sshAt, HostKeyFile: filepath.Join(data.Path, "ssh_host_ed25519_key"),
@@ -113,6 +114,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		OnRequest: metrics.GitServed,
 	}
 	modules := &modproxy.Repos{Catalog: catalog, Reader: disk, Site: site}
+	proxy := &modproxy.Handler{Repos: modules, Accounts: accounts, Policy: policy, Log: log}
 	console := &web.Server{
 		Catalog: catalog, Syncer: syncer, Store: db, Reader: disk, Accounts: accounts, Policy: policy,
 		Sessions: db.Sessions(), Modules: modules, Site: site, Version: p.version().Version,
@@ -129,6 +131,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	all.HandleFunc("GET /healthz", health.live)
 	all.HandleFunc("GET /readyz", health.ready)
 	all.Handle("GET /metrics", health.metrics(metrics.Handler()))
+	all.Handle(modproxy.Root, proxy)
 	all.Handle("/", pages)
 
 	// Run until told to stop.

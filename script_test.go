@@ -1,0 +1,299 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/gitmirror/gitmirror/cli"
+	"github.com/gitmirror/gitmirror/internal/gittest"
+)
+
+// The binary of the tests is also the program: a story that says "gitmirror"
+// runs it again under that name.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"gitmirror": func() {
+		os.Exit(cli.Main(context.Background(), cli.Process{
+			Args: os.Args, In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Version: "v0.0.0-test",
+		}))
+	}})
+}
+
+// TestStories runs testdata/script/*.txtar, each a promise of the README kept by
+// the whole program. Beside what testscript offers a story may say:
+//
+//	upstream start                    a git host on loopback; its URL is $UPSTREAM
+//	upstream commit REPO DIR [TAG…]   commit the files of DIR
+//	upstream modules PATH@VERSION…    repositories made of real modules
+//	upstream move REPO TAG REV        move a tag
+//	upstream stop                     it is gone
+//	server start [FLAG…]              a server on $WORK/data; $SERVER, $SSH, $PASSWORD
+//	server stop | kill                SIGTERM and wait for exit 0 | SIGKILL
+//	server login                      sign in as the admin
+//	exits CODE COMMAND…               the exit code, exactly
+//	replace FILE OLD NEW              in a file
+func TestStories(t *testing.T) {
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("Glob(testdata/script/*.txtar) = %v, %v, want stories", files, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			w := &world{tb: t}
+			testscript.Run(t, testscript.Params{
+				Files: []string{file},
+				Setup: w.setup,
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+					"upstream": w.upstreamCommand, "server": w.serverCommand, "exits": exits, "replace": replace,
+				},
+				RequireExplicitExec: true,
+				UpdateScripts:       os.Getenv("UPDATE_STORIES") != "",
+			})
+		})
+	}
+}
+
+// world is what one story runs in.
+type world struct {
+	tb       testing.TB
+	upstream *gittest.Upstream
+
+	http, ssh string // addresses; chosen once, so that a restart finds its clients again
+	server    *exec.Cmd
+	log       *lockedBuffer
+	ended     chan error
+}
+
+// setup gives the story a home of its own; nothing of the developer's settings is seen.
+func (w *world) setup(env *testscript.Env) error {
+	home := filepath.Join(env.WorkDir, "home")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return err
+	}
+	for key, value := range map[string]string{
+		"HOME": home, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -F /dev/null",
+		"GIT_AUTHOR_NAME": "story", "GIT_AUTHOR_EMAIL": "story@example.com", "GIT_COMMITTER_NAME": "story", "GIT_COMMITTER_EMAIL": "story@example.com",
+		"GOCACHE": filepath.Join(cache, "go-build"), "GOMODCACHE": filepath.Join(env.WorkDir, "modcache"), "GOFLAGS": "-modcacherw",
+		"GOTOOLCHAIN": "local", "GOPROXY": "off", "NO_COLOR": "1", "CI": "",
+	} {
+		env.Setenv(key, value)
+	}
+	env.Defer(func() { w.stop(syscall.SIGKILL) })
+	return nil
+}
+
+func (w *world) upstreamCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: upstream start | commit REPO DIR [TAG…] | modules PATH@VERSION… | move REPO TAG REV | stop")
+	}
+	if args[0] == "start" {
+		w.upstream = gittest.NewUpstream(w.tb)
+		ts.Setenv("UPSTREAM", w.upstream.Base())
+		return
+	}
+	if w.upstream == nil {
+		ts.Fatalf("upstream %s: say \"upstream start\" first", args[0])
+	}
+	switch {
+	case args[0] == "commit" && len(args) >= 3:
+		files := map[string]string{}
+		dir := ts.MkAbs(args[2])
+		ts.Check(filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			text, err := os.ReadFile(name)
+			rel, relErr := filepath.Rel(dir, name)
+			files[filepath.ToSlash(rel)] = string(text)
+			return errors.Join(err, relErr)
+		}))
+		ts.Setenv("COMMIT", w.upstream.Commit(w.tb, args[1], files, args[3:]...))
+	case args[0] == "modules" && len(args) >= 2:
+		var mods []gittest.Module
+		for _, arg := range args[1:] {
+			path, version, ok := strings.Cut(arg, "@")
+			if !ok {
+				ts.Fatalf("upstream modules: %s has no @VERSION", arg)
+			}
+			mods = append(mods, gittest.Module{Path: path, Version: version})
+		}
+		w.upstream.AddModules(w.tb, mods...)
+	case args[0] == "move" && len(args) == 4:
+		w.upstream.MoveTag(w.tb, args[1], args[2], args[3])
+	case args[0] == "stop":
+		w.upstream.Kill()
+	default:
+		ts.Fatalf("upstream %s: unknown, or the wrong number of arguments", args[0])
+	}
+}
+
+func (w *world) serverCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: server start [FLAG…] | stop | kill | login")
+	}
+	switch args[0] {
+	case "start":
+		w.start(ts, args[1:])
+	case "stop":
+		if err := w.stop(syscall.SIGTERM); err != nil {
+			ts.Fatalf("the server did not end with exit code 0 on SIGTERM: %v\n%s", err, w.log)
+		}
+	case "kill":
+		w.stop(syscall.SIGKILL)
+	case "login":
+		cmd := w.program(ts, "login", ts.Getenv("SERVER"), "--username", "admin", "--password-stdin")
+		cmd.Stdin = strings.NewReader(ts.Getenv("PASSWORD") + "\n")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			ts.Fatalf("gitmirror login: %v\n%s", err, out)
+		}
+	default:
+		ts.Fatalf("server %s: unknown", args[0])
+	}
+}
+
+// program is gitmirror in the environment of the story.
+func (w *world) program(ts *testscript.TestScript, args ...string) *exec.Cmd {
+	path, err := exec.LookPath("gitmirror")
+	ts.Check(err)
+	cmd := exec.Command(path, args...)
+	cmd.Dir = ts.MkAbs(".")
+	for _, key := range []string{"HOME", "PATH", "TMPDIR", "GIT_CONFIG_NOSYSTEM", "GOCOVERDIR"} {
+		cmd.Env = append(cmd.Env, key+"="+ts.Getenv(key))
+	}
+	return cmd
+}
+
+// start runs a server and waits until it is ready.
+func (w *world) start(ts *testscript.TestScript, flags []string) {
+	if w.server != nil {
+		ts.Fatalf("server start: it runs already")
+	}
+	if w.http == "" {
+		w.http, w.ssh = freePort(ts), freePort(ts)
+		ts.Setenv("SERVER", "http://"+w.http)
+		ts.Setenv("SSH", "ssh://git@"+w.ssh)
+		ts.Setenv("PASSWORD", "correct-horse-battery-staple")
+	}
+	args := append([]string{
+		"serve", "--data", ts.MkAbs(filepath.Join(ts.Getenv("WORK"), "data")), "--http-addr", w.http, "--ssh-addr", w.ssh,
+		"--security-allow-private-upstreams", "true", "--log-format", "text",
+	}, flags...)
+	cmd := w.program(ts, args...)
+	cmd.Env = append(cmd.Env, "GITMIRROR_ADMIN_PASSWORD="+ts.Getenv("PASSWORD"))
+	w.log = &lockedBuffer{}
+	cmd.Stdout, cmd.Stderr = w.log, w.log
+	ts.Check(cmd.Start())
+	w.server, w.ended = cmd, make(chan error, 1)
+	go func() { w.ended <- cmd.Wait() }()
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		select {
+		case err := <-w.ended:
+			w.server = nil
+			ts.Fatalf("the server ended before it was ready: %v\n%s", err, w.log)
+		case <-time.After(20 * time.Millisecond):
+		}
+		resp, err := http.Get("http://" + w.http + "/readyz")
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the server is not ready after 60 s: %v\n%s", err, w.log)
+		}
+	}
+}
+
+// stop ends the server, if one runs, and returns how it ended.
+func (w *world) stop(signal syscall.Signal) error {
+	if w.server == nil {
+		return nil
+	}
+	defer func() { w.server = nil }()
+	if err := w.server.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case err := <-w.ended:
+		return err
+	case <-time.After(45 * time.Second):
+		w.server.Process.Kill()
+		<-w.ended
+		return errors.New("it still ran after 45 s")
+	}
+}
+
+func freePort(ts *testscript.TestScript) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// exits runs a command and wants an exact exit code. Its output is what stdout
+// and stderr then match.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND…")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%s: %v", args[1], err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("%s = exit code %d, want %s", strings.Join(args[1:], " "), code, args[0])
+	}
+}
+
+func replace(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: replace FILE OLD NEW")
+	}
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[1]) {
+		ts.Fatalf("replace: %s does not hold %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o644))
+}
+
+// lockedBuffer takes what a process says while a test reads it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
