@@ -17,7 +17,7 @@ type editPage struct {
 	options
 	ID       mirror.ID
 	Path     mirror.Path
-	Version  int64
+	Seen     int64 // version of the mirror the form was made of
 	Upstream string
 	Wrong    *mirror.Problem
 	// Conflict is set when somebody else saved first.
@@ -46,7 +46,7 @@ func (c *console) editForm(g *gin.Context) error {
 		return err
 	}
 	p.Narrow = true
-	data := editPage{page: p, ID: repo.ID, Path: repo.Path, Version: repo.Version, Upstream: repo.Upstream.String(), options: stored(repo)}
+	data := editPage{page: p, ID: repo.ID, Path: repo.Path, Seen: repo.Version, Upstream: repo.Upstream.String(), options: stored(repo)}
 	if data.Credentials, err = c.Store.Credentials(g.Request.Context()); err != nil {
 		return err
 	}
@@ -82,14 +82,14 @@ func (c *console) edit(g *gin.Context) error {
 	if err == nil {
 		return c.then(g, nil, "Saved. A sync begins now, so that the change takes effect.", mirrorURL(repo.ID))
 	}
-	data := editPage{options: o, ID: repo.ID, Path: repo.Path, Version: version, Upstream: upstream}
+	data := editPage{options: o, ID: repo.ID, Path: repo.Path, Seen: version, Upstream: upstream}
 	status := newProblem(g.Request.Context(), err).Status
 	if errors.Is(err, mirror.ErrExists) {
 		now, failed := c.Store.RepoByID(g.Request.Context(), repo.ID)
 		if failed != nil {
 			return failed
 		}
-		data.Version, data.Conflict = now.Version, compare(now, o, upstream)
+		data.Seen, data.Conflict = now.Version, compare(now, o, upstream)
 	} else if data.Wrong, err = told(err); err != nil {
 		return err
 	}

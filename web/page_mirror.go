@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 
 const (
 	refsShown   = 200
-	runsShown   = 20
+	runsShown   = 10
 	runsCharted = 40
 	eventsShown = 20
 )
@@ -52,8 +53,10 @@ type mirrorPage struct {
 	Refs      []refView
 	RefsTotal int
 
-	Chart *barChart
-	Runs  []runView
+	Chart     *barChart
+	Runs      []runView
+	RunsPaged bool  // not the newest
+	OlderRuns int64 // id to page behind; zero = these are the oldest
 
 	Events []eventView
 }
@@ -94,13 +97,8 @@ func (c *console) mirror(g *gin.Context) error {
 	if err := c.readRefs(ctx, repo, &data); err != nil {
 		return err
 	}
-	runs, err := c.Store.Runs(ctx, repo.ID, 0, runsCharted)
-	if err != nil {
+	if err := c.readRuns(g, repo.ID, &data); err != nil {
 		return err
-	}
-	data.Chart = chartRuns(runs)
-	for _, r := range runs[:min(runsShown, len(runs))] {
-		data.Runs = append(data.Runs, viewRun(r))
 	}
 	events, err := c.Store.Events(ctx, repo.ID, 0, eventsShown)
 	if err != nil {
@@ -183,6 +181,32 @@ func (c *console) readRefs(ctx context.Context, repo mirror.Repo, data *mirrorPa
 			v.Kind, v.Name = "kept", strings.TrimPrefix(r.Name, mirror.KeptPrefix)
 		}
 		data.Refs = append(data.Refs, v)
+	}
+	return nil
+}
+
+// readRuns fills the chart with the newest runs, and the table with those the
+// address asks for.
+func (c *console) readRuns(g *gin.Context, id mirror.ID, data *mirrorPage) error {
+	ctx := g.Request.Context()
+	newest, err := c.Store.Runs(ctx, id, 0, runsCharted)
+	if err != nil {
+		return err
+	}
+	data.Chart = chartRuns(newest)
+	runs := newest
+	if before, err := strconv.ParseInt(g.Query("before"), 10, 64); err == nil && before > 0 {
+		data.RunsPaged = true
+		if runs, err = c.Store.Runs(ctx, id, before, runsShown+1); err != nil {
+			return err
+		}
+	}
+	if len(runs) > runsShown {
+		runs = runs[:runsShown]
+		data.OlderRuns = runs[runsShown-1].ID
+	}
+	for _, r := range runs {
+		data.Runs = append(data.Runs, viewRun(r))
 	}
 	return nil
 }

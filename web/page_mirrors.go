@@ -30,6 +30,7 @@ type mirrorsPage struct {
 // firstClones is the banner while mirrors are cloned for the first time.
 type firstClones struct {
 	Ready, All, Left int
+	Trouble          bool // some fail, and may have no data yet: not all others are ready
 }
 
 // mirrorRow is a mirror in the list.
@@ -127,6 +128,7 @@ func viewFirstClones(counts map[mirror.Status]int) firstClones {
 		f.All += n
 	}
 	f.Ready = f.All - f.Left
+	f.Trouble = counts[mirror.Failed]+counts[mirror.Retrying] > 0
 	return f
 }
 

@@ -43,7 +43,8 @@ type options struct {
 type pastedLine struct {
 	Text    string
 	Path    mirror.Path
-	From    string // upstream
+	From    string // upstream, where it is not what the path says
+	For     string // import path that will lead here
 	ID      mirror.ID
 	Word    string
 	Look    string
@@ -156,18 +157,25 @@ func (c *console) previewAll(g *gin.Context, data *newPage, lines []string) erro
 	seen := map[string]bool{}
 	for _, line := range lines {
 		plan, err := c.Catalog.Preview(g.Request.Context(), data.asked(line, interval, tags))
+		if mirror.IsPattern(line) {
+			err = &mirror.Problem{Kind: mirror.ErrInvalid, What: "this is a pattern, not one repository", Do: "Enter it under Mapping rules, \"Mirror on first use\""}
+		}
 		p, err := told(err)
 		if err != nil {
 			return err
 		}
 		l := pastedLine{Text: line, Problem: p, Word: "Wrong", Look: "bad"}
 		if p == nil {
-			l.Path, l.From = plan.Repo.Path, plan.Repo.Upstream.String()
+			l.Path = plan.Repo.Path
+			l.For = plan.Alias.Prefix
+			if from := plan.Repo.Upstream.String(); from != "https://"+string(l.Path) {
+				l.From = from
+			}
 			switch key := plan.Repo.Path.Key(); {
 			case plan.Existed:
-				l.Word, l.Look, l.ID = "Already here", "off", plan.Repo.ID
+				l.Word, l.Look, l.ID = "Already here", "wait", plan.Repo.ID
 			case seen[key]:
-				l.Word, l.Look = "Twice in the list", "off"
+				l.Word, l.Look = "Twice in the list", "wait"
 			default:
 				l.Word, l.Look, seen[key] = "New", "good", true
 				data.Fresh++
@@ -231,7 +239,7 @@ func (c *console) addAll(g *gin.Context, data newPage) error {
 			case l.Problem != nil:
 				l.Word, l.Look = "Wrong", "bad"
 			case existed:
-				l.Word, l.Look, l.ID = "Already here", "off", repo.ID
+				l.Word, l.Look, l.ID = "Already here", "wait", repo.ID
 			default:
 				l.Word, l.Look, l.ID = "Added", "good", repo.ID
 				added = append(added, repo)

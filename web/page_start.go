@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -35,7 +36,7 @@ func (c *console) start(g *gin.Context) error {
 		return err
 	}
 	p.Narrow = true
-	site, host := c.Site, netrcHosts(c.Site)
+	site := c.Site
 	data := startPage{
 		page: p, URL: site.URL, Example: "github.com/spf13/cobra", Plain: g.Request.TLS == nil && originScheme(site.URL) == "http",
 		Netrc: netrcLines(site, p.Name, "YOUR_TOKEN"), Chmod: "chmod 600 ~/.netrc",
@@ -44,7 +45,7 @@ func (c *console) start(g *gin.Context) error {
 		Env:       "eval \"$(gitmirror env)\"",
 		UndoGo:    "gitmirror rewrite --revert\ngitmirror env --unset",
 		UndoLogin: "gitmirror logout",
-		UndoNetrc: fmt.Sprintf("sed -i.bak '/^machine %s /d' ~/.netrc", host[len(host)-1]),
+		UndoNetrc: undoNetrc(site),
 	}
 	ready, err := c.Store.Repos(g.Request.Context(), mirror.RepoQuery{Status: mirror.Ready, Limit: 1})
 	if err != nil {
@@ -92,6 +93,15 @@ func netrcLines(site mirror.Site, user, secret string) string {
 		lines += fmt.Sprintf("machine %s login %s password %s", host, user, secret)
 	}
 	return lines
+}
+
+// undoNetrc deletes the lines netrcLines gave, and keeps a copy of the file.
+func undoNetrc(site mirror.Site) string {
+	command := "sed -i.bak"
+	for _, host := range netrcHosts(site) {
+		command += fmt.Sprintf(" -e '/^machine %s /d'", strings.ReplaceAll(host, ".", `\.`))
+	}
+	return command + " ~/.netrc"
 }
 
 // sshCommand greets over SSH; empty when SSH is off.

@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"html/template"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -14,14 +15,14 @@ import (
 // that looks anything up.
 func (c *console) functions() template.FuncMap {
 	return template.FuncMap{
-		"asset": c.assets.url,
-		"bytes": bytesText,
-		"count": countText,
-		"every": everyText,
-		"list":  func(words ...string) []string { return words },
-		"short": shortHash,
-		"span":  spanText,
-		"when":  func(t time.Time) whenView { return when(t, time.Now()) },
+		"asset":    c.assets.url,
+		"bytes":    bytesText,
+		"count":    countText,
+		"every":    everyText,
+		"list":     func(words ...string) []string { return words },
+		"sentence": sentence,
+		"short":    shortHash,
+		"when":     func(t time.Time) whenView { return when(t, time.Now()) },
 	}
 }
 
@@ -54,18 +55,29 @@ func countText(n any) string {
 	return b.String()
 }
 
-// spanText is a length of time in its largest unit, as people say it. app.js
-// has the same table, to keep pages that stay open true.
+// spanText is a length of time in its largest unit, rounded, as people say it.
+// app.js has the same table, to keep pages that stay open true.
 func spanText(d time.Duration) string {
-	switch d = d.Abs(); {
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", int(d.Hours()))
+	seconds := d.Abs().Round(time.Second).Seconds()
+	switch {
+	case seconds < 60:
+		return fmt.Sprintf("%.0f s", seconds)
+	case math.Round(seconds/60) < 60:
+		return fmt.Sprintf("%.0f min", seconds/60)
+	case math.Round(seconds/3600) < 48:
+		return fmt.Sprintf("%.0f h", seconds/3600)
 	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
+	return fmt.Sprintf("%.0f days", seconds/86400)
+}
+
+// sentence begins a problem's text with a capital. A name that stands first
+// (github.com, a path, a command in quotes) stays as it is.
+func sentence(text string) string {
+	word, _, _ := strings.Cut(text, " ")
+	if strings.ContainsFunc(strings.TrimRight(word, ":;,"), func(r rune) bool { return r < 'a' || r > 'z' }) || word == "" {
+		return text
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 // everyText is the interval of a mirror: "every 10m", "adaptive".
@@ -105,6 +117,7 @@ type whenView struct {
 	ISO   string // RFC 3339, for <time datetime>
 	Exact string // for people, UTC
 	Words string // "4 min ago", "in 2 h"
+	Clock string // "23:49 UTC", or the date when that is a day away
 }
 
 func when(t, now time.Time) whenView {
@@ -113,6 +126,10 @@ func when(t, now time.Time) whenView {
 	}
 	t = t.UTC()
 	v := whenView{ISO: t.Format(time.RFC3339), Exact: t.Format("2 Jan 2006, 15:04:05") + " UTC"}
+	v.Clock = t.Format("15:04") + " UTC"
+	if now.Sub(t).Abs() > 20*time.Hour {
+		v.Clock = t.Format("2 Jan 2006")
+	}
 	switch d := now.Sub(t); {
 	case d.Abs() < 5*time.Second:
 		v.Words = "just now"

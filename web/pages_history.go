@@ -122,7 +122,7 @@ func chartRuns(runs []mirror.Run) *barChart {
 			failed++
 		}
 	}
-	c := &barChart{Width: runsCharted * (barWidth + barGap), Height: chartHeight}
+	c := &barChart{Width: max(len(runs), 24) * (barWidth + barGap), Height: chartHeight}
 	c.Label = fmt.Sprintf("%d runs, %s received, %d failed", len(runs), bytesText(total), failed)
 	for i, r := range runs {
 		b := bar{X: c.Width - (i+1)*(barWidth+barGap), Width: barWidth, Class: "bar", Height: int(r.Bytes * (chartHeight - 6) / most)}

@@ -9,27 +9,22 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
 const (
-	// heartbeat keeps proxies from closing a quiet stream.
-	heartbeat = 15 * time.Second
-	// streamLife bounds a stream: the browser comes back, and is asked again who it is.
+	// streamLife bounds a stream: the browser comes back, and its session is
+	// looked up anew.
 	streamLife = 10 * time.Minute
-	// writeWithin is how long a reader may take; a stuck one must not hold a place.
-	writeWithin = 10 * time.Second
 	// fragmentEvery bounds how often a page is redrawn within a phase.
 	fragmentEvery = 400 * time.Millisecond
 )
 
-// eventStream sends parts of a page as server-sent events (WHATWG HTML, 9.2).
-type eventStream struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
-}
+// fragments sends parts of a page as server-sent events (WHATWG HTML, 9.2).
+type fragments struct{ *eventWriter }
 
-func (e eventStream) send(event, html string) error {
+func (f fragments) swap(event, html string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "event: %s\n", event)
 	for line := range strings.Lines(html) {
@@ -38,20 +33,12 @@ func (e eventStream) send(event, html string) error {
 	if html == "" {
 		b.WriteString("data:\n")
 	}
-	return e.write(b.String() + "\n")
-}
-
-func (e eventStream) write(text string) error {
-	_ = e.rc.SetWriteDeadline(time.Now().Add(writeWithin)) // not every connection has one
-	if _, err := e.w.Write([]byte(text)); err != nil {
-		return err
-	}
-	return e.rc.Flush()
+	return f.send(b.String() + "\n")
 }
 
 // stream runs follow with news of one mirror (empty = all) until the reader
 // goes, the server stops or the stream has lived long enough.
-func (c *console) stream(g *gin.Context, id mirror.ID, begin func(eventStream) error, follow func(eventStream, mirror.Progress) error) error {
+func (c *console) stream(g *gin.Context, id mirror.ID, begin func(fragments) error, follow func(fragments, mirror.Progress) error) error {
 	select {
 	case c.streams <- struct{}{}:
 		defer func() { <-c.streams }()
@@ -70,14 +57,14 @@ func (c *console) stream(g *gin.Context, id mirror.ID, begin func(eventStream) e
 	if inner, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
 		w = inner.Unwrap()
 	}
-	out := eventStream{w: w, rc: http.NewResponseController(w)}
-	if err := out.write(": live\n\n"); err != nil {
+	out := fragments{&eventWriter{w: w, control: http.NewResponseController(w)}}
+	if err := out.send("retry: 2000\n: watching\n\n"); err != nil {
 		return nil // the reader is gone
 	}
 	if err := begin(out); err != nil {
 		return nil
 	}
-	beat := time.NewTicker(heartbeat)
+	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
 	for {
 		select {
@@ -86,7 +73,8 @@ func (c *console) stream(g *gin.Context, id mirror.ID, begin func(eventStream) e
 		case <-c.Done:
 			return nil
 		case <-beat.C:
-			if out.write(": still here\n\n") != nil {
+			who, err := c.sessionIdentity(ctx)
+			if err != nil || c.Policy.May(who, auth.Read, true) != nil || out.send(": still here\n\n") != nil {
 				return nil
 			}
 		case p, ok := <-news:
@@ -106,24 +94,24 @@ func (c *console) mirrorLive(g *gin.Context) error {
 	}
 	var phase mirror.Phase
 	var drawn time.Time
-	begin := func(out eventStream) error {
+	begin := func(out fragments) error {
 		if now, err := c.Store.RepoByID(g.Request.Context(), repo.ID); err == nil && seen(now) != g.Query("seen") {
 			if _, running := c.Syncer.Progress(repo.ID); !running {
-				return out.send("done", "") // it ended between the page and this stream
+				return out.swap("done", "") // it ended between the page and this stream
 			}
 		}
 		return nil
 	}
-	return c.stream(g, repo.ID, begin, func(out eventStream, p mirror.Progress) error {
+	return c.stream(g, repo.ID, begin, func(out fragments, p mirror.Progress) error {
 		if p.Phase == mirror.Done {
-			return out.send("done", "")
+			return out.swap("done", "")
 		}
 		if p.Phase == phase && time.Since(drawn) < fragmentEvery {
 			return nil
 		}
 		view := viewProgress(p)
 		if p.Phase != phase {
-			if err := out.send("phase", view.Word); err != nil {
+			if err := out.swap("phase", view.Word); err != nil {
 				return err
 			}
 		}
@@ -132,7 +120,7 @@ func (c *console) mirrorLive(g *gin.Context) error {
 		if err != nil {
 			return err
 		}
-		return out.send("run", html)
+		return out.swap("run", html)
 	})
 }
 
@@ -145,8 +133,8 @@ func (c *console) mirrorsLive(g *gin.Context) error {
 		at    time.Time
 	}
 	drawn := map[mirror.ID]drawing{}
-	nothing := func(eventStream) error { return nil }
-	return c.stream(g, "", nothing, func(out eventStream, p mirror.Progress) error {
+	nothing := func(fragments) error { return nil }
+	return c.stream(g, "", nothing, func(out fragments, p mirror.Progress) error {
 		d, known := drawn[p.Repo]
 		ended := p.Phase == mirror.Done
 		if known && !ended && d.phase == p.Phase && time.Since(d.at) < fragmentEvery {
@@ -177,10 +165,10 @@ func (c *console) mirrorsLive(g *gin.Context) error {
 	})
 }
 
-func (c *console) sendFragment(out eventStream, event, name string, data any) error {
+func (c *console) sendFragment(out fragments, event, name string, data any) error {
 	html, err := c.fragment(name, data)
 	if err != nil {
 		return err
 	}
-	return out.send(event, html)
+	return out.swap(event, html)
 }

@@ -7,9 +7,9 @@ document.documentElement.classList.add("js");
 // The same table as spanText in pages_format.go.
 function span(seconds) {
 	if (seconds < 60) return `${seconds} s`;
-	if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-	if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`;
-	return `${Math.floor(seconds / 86400)} days`;
+	if (Math.round(seconds / 60) < 60) return `${Math.round(seconds / 60)} min`;
+	if (Math.round(seconds / 3600) < 48) return `${Math.round(seconds / 3600)} h`;
+	return `${Math.round(seconds / 86400)} days`;
 }
 
 function words(time) {

@@ -1,0 +1,204 @@
+package web_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gitmirror/gitmirror/auth"
+	"github.com/gitmirror/gitmirror/git"
+	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/store"
+	"github.com/gitmirror/gitmirror/web"
+)
+
+const adminPassword = "correct horse battery"
+
+// consoleSite is a whole server on loopback: real database, real accounts,
+// real disk. Its syncer runs only after run.
+type consoleSite struct {
+	url      string
+	db       *store.DB
+	accounts *auth.Accounts
+	catalog  *mirror.Catalog
+	syncer   *mirror.Syncer
+	admin    auth.User
+}
+
+func newConsoleSite(t *testing.T) *consoleSite {
+	t.Helper()
+	ctx, dir := t.Context(), t.TempDir()
+	db, err := store.Open(ctx, filepath.Join(dir, "gitmirror.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	disk, err := git.Open(ctx, git.Disk{Root: dir, AllowPrivate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	vault, err := auth.OpenVault(filepath.Join(dir, "vault.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The address must be known before the server is made: pages print it.
+	server := httptest.NewUnstartedServer(nil)
+	s := &consoleSite{url: "http://" + server.Listener.Addr().String(), db: db, accounts: &auth.Accounts{Store: db}}
+	site := mirror.Site{URL: s.url, SSH: "ssh://git@127.0.0.1:2222"}
+	log := slog.New(slog.DiscardHandler)
+	s.syncer = &mirror.Syncer{
+		Store: db, Disk: disk, Owner: "test", Log: log, Schedule: mirror.Schedule{Min: time.Minute, Max: 8 * time.Hour},
+		Credential: func(ctx context.Context, name string) (*mirror.Credential, error) {
+			return s.catalog.OpenCredential(ctx, name)
+		},
+	}
+	s.catalog = &mirror.Catalog{Store: db, Disk: disk, Syncer: s.syncer, Vault: vault, Site: site}
+	done := make(chan struct{})
+	handler, err := (&web.Server{
+		Catalog: s.catalog, Syncer: s.syncer, Store: db, Reader: disk, Accounts: s.accounts,
+		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, Site: site, Version: "v0.1.0-test",
+		Settings: []web.Setting{
+			{Key: "data", Value: "/srv/gitmirror", Origin: "flag"},
+			{Key: "public_url", Value: s.url, Origin: "environment"},
+			{Key: "database.url", Value: "postgres://gitmirror:…@db/gitmirror", Origin: "file"},
+			{Key: "sync.interval_max", Value: "8h", Origin: "default"},
+		},
+		Done: done, Log: log,
+	}).Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Config.Handler = handler
+	server.Start()
+	t.Cleanup(func() {
+		close(done)
+		server.CloseClientConnections()
+		server.Close()
+	})
+	if s.admin, err = s.accounts.AddUser(ctx, "admin", auth.Admin, adminPassword); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// run starts the syncer and returns what stops it; the test's end stops it too.
+func (s *consoleSite) run(t *testing.T) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- s.syncer.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Syncer.Run() = %v, want nil", err)
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// noModules is for servers whose test asks nothing about modules.
+type noModules struct{}
+
+func (noModules) Resolve(context.Context, []mirror.ModuleQuery) ([]mirror.ModuleAnswer, error) {
+	return nil, nil
+}
+
+// visitor is a browser without JavaScript: cookies, forms, redirects.
+type visitor struct {
+	t      *testing.T
+	site   *consoleSite
+	client *http.Client
+}
+
+func (s *consoleSite) visitor(t *testing.T) *visitor {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &visitor{t: t, site: s, client: &http.Client{Jar: jar, Timeout: 20 * time.Second}}
+}
+
+func (s *consoleSite) signedIn(t *testing.T, name, password string) *visitor {
+	t.Helper()
+	v := s.visitor(t)
+	if got := v.post("/login", "name", name, "password", password); got.path == "/login" {
+		t.Fatalf("sign in as %s: still on the sign-in page: %s", name, got.body)
+	}
+	return v
+}
+
+// answer is the page a visitor ends on.
+type answer struct {
+	status int
+	path   string // with the query, after redirects
+	header http.Header
+	body   string
+}
+
+func (v *visitor) get(path string) answer {
+	v.t.Helper()
+	req, err := http.NewRequestWithContext(v.t.Context(), http.MethodGet, v.site.url+path, nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return v.do(req)
+}
+
+// post sends a form, given as name, value, name, value, ….
+func (v *visitor) post(path string, fields ...string) answer {
+	v.t.Helper()
+	form := url.Values{}
+	for i := 0; i+1 < len(fields); i += 2 {
+		form.Add(fields[i], fields[i+1])
+	}
+	req, err := http.NewRequestWithContext(v.t.Context(), http.MethodPost, v.site.url+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Origin", v.site.url)
+	return v.do(req)
+}
+
+func (v *visitor) do(req *http.Request) answer {
+	v.t.Helper()
+	req.Header.Set("Accept", "text/html")
+	resp, err := v.client.Do(req)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var body strings.Builder
+	if _, err := io.Copy(&body, resp.Body); err != nil {
+		v.t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Request.URL.RequestURI(), resp.Header, body.String()}
+}
+
+// wants fails unless the page has the status and holds every text.
+func (a answer) wants(t *testing.T, status int, texts ...string) {
+	t.Helper()
+	if a.status != status {
+		t.Errorf("%s: status = %d, want %d", a.path, a.status, status)
+	}
+	for _, text := range texts {
+		if !strings.Contains(a.body, text) {
+			t.Errorf("%s does not hold %q", a.path, text)
+		}
+	}
+}
