@@ -20,7 +20,7 @@ import (
 const (
 	apiPrefix   = "/api/v1"
 	maxAPIBody  = 1 << 20
-	bodyTimeout = 20 * time.Second // for the whole body of a request
+	bodyTimeout = 20 * time.Second // for the whole body of a request; net/http lifts it at its end
 )
 
 // api is the JSON API: operations described once, in Go, from which the routes,
@@ -137,14 +137,9 @@ func register[I, O any](a *api, need access, op huma.Operation, do func(context.
 			a.fail(humagin.Unwrap(ctx), err)
 			return
 		}
-		next(huma.WithValue(ctx, deadlineKey{}, func() { _ = ctx.SetReadDeadline(time.Time{}) }))
+		next(ctx)
 	}}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
-		// The time limit was for the body. Left standing it would end ctx in the
-		// middle of a long answer: net/http keeps reading to notice a client that goes.
-		if lift, ok := ctx.Value(deadlineKey{}).(func()); ok {
-			lift()
-		}
 		out, err := do(ctx, in)
 		if err != nil {
 			a.logFailure(ctx, err, op.Path)
@@ -153,8 +148,6 @@ func register[I, O any](a *api, need access, op huma.Operation, do func(context.
 		return out, nil
 	})
 }
-
-type deadlineKey struct{}
 
 // setLibrary sets what the OpenAPI library keeps in variables of its package:
 // it shall build our Problem for what it refuses itself, and take names in

@@ -100,6 +100,7 @@ func (a *api) addRule(ctx context.Context, in *answer[Rule]) (*answer[Rule], err
 	if err := a.Catalog.AddRule(ctx, mirror.Rule(in.Body)); err != nil {
 		return nil, err
 	}
+	in.Body.Private = in.Body.Private || in.Body.Credential != "" // as it is kept
 	return in, nil
 }
 

@@ -1,9 +1,14 @@
 package web_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
 
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
@@ -124,5 +129,35 @@ func TestToSignIn(t *testing.T) {
 	htmx := r.call("GET", "/mirrors", nil, header("Accept", "text/html"), header("HX-Request", "true"))
 	if htmx.Status != 401 || htmx.Header.Get("HX-Redirect") != "/login" {
 		t.Errorf("htmx = %d to %q, want 401 to /login", htmx.Status, htmx.Header.Get("HX-Redirect"))
+	}
+}
+
+// TestSessionIdle is over after 12 hours without a page, however long its
+// cookie lives.
+func TestSessionIdle(t *testing.T) {
+	for hours, want := range map[int64]int{11: 200, 13: 401} {
+		r := newRig(t)
+		b := r.browser("dev", apiDevPassword)
+		cookie := cookieOf(r, b)
+		sum := sha256.Sum256([]byte(cookie.Value))
+		key, sessions := base64.RawURLEncoding.EncodeToString(sum[:]), r.db.Sessions()
+		data, found, err := sessions.FindCtx(t.Context(), key)
+		if err != nil || !found {
+			t.Fatalf("session in the store = %v, %v", found, err)
+		}
+		deadline, values, err := scs.GobCodec{}.Decode(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values["seen"] = time.Now().Unix() - hours*3600
+		if data, err = (scs.GobCodec{}).Encode(deadline, values); err != nil {
+			t.Fatal(err)
+		}
+		if err := sessions.CommitCtx(t.Context(), key, data, deadline); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.call("GET", "/api/v1/whoami", nil, withCookie(cookie)); got.Status != want {
+			t.Errorf("session last used %d hours ago = %d, want %d", hours, got.Status, want)
+		}
 	}
 }
