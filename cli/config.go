@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/confmap"
@@ -176,10 +177,11 @@ func fromKubernetes(name string) bool {
 func fileLayer(path string, explicit bool) (layer, error) {
 	k := koanf.New(".")
 	err := k.Load(file.Provider(path), yaml.Parser())
+	var unread *fs.PathError
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && !explicit:
+	case !explicit && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)):
 		return layer{}, nil
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+	case errors.As(err, &unread):
 		return layer{}, configProblem("the settings file "+path+" cannot be read", err.Error(), "check the path and its mode")
 	case err != nil:
 		return layer{}, configProblem("the settings file "+path+" is not YAML", err.Error(), "mend the line it names; \"gitmirror config show\" lists the keys")
