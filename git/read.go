@@ -208,7 +208,7 @@ func (d *Disk) Advertised(ctx context.Context, id mirror.ID, commit string) (boo
 		return false, &mirror.Problem{Kind: mirror.ErrInvalid, What: quote(commit) + " is not the id of a commit"}
 	}
 	out, err := d.output(ctx, 1<<10, command{
-		args: []string{"rev-list", "--max-count=1", "--ignore-missing", "--end-of-options", commit, "--not", "--branches", "--tags"}, repo: repo})
+		args: []string{"rev-list", "--max-count=1", "--ignore-missing", commit, "--not", "--branches", "--tags"}, repo: repo})
 	if err != nil {
 		return false, d.gone(ctx, id, "search the history", err)
 	}

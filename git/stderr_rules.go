@@ -43,7 +43,7 @@ func rules() []rule {
 			"unable to unpack", "bad band", "protocol error"},
 			func(from mirror.Remote, raw string) *mirror.Problem { return corrupt(from, "the pack is damaged", raw) }},
 		{[]string{"early eof", "unexpected disconnect", "transfer closed with", "hung up unexpectedly", "rpc failed; curl 18", "rpc failed; curl 56", "rpc failed; curl 92",
-			"invalid index-pack output", "expected packfile"}, truncated},
+			"invalid index-pack output", "fatal: expected "}, truncated},
 		{[]string{"failed to connect", "connection refused", "connection timed out", "couldn't connect", "network is unreachable", "no route to host",
 			"connection reset", "connection closed by", "operation timed out", "rpc failed"}, unreachable},
 		{[]string{"could not read from remote repository"}, gone},

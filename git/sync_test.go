@@ -299,7 +299,7 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-func TestSecondFetchIsRefused(t *testing.T) { // I8 on this side of the lease
+func TestIncomingEndsOnce(t *testing.T) {
 	h := newHouse(t)
 	h.up.Commit(t, project, files(1, 1))
 	in, tx, err := h.fetch(t.Context())

@@ -282,9 +282,9 @@ func (f *file) Read(p []byte) (int, error) {
 	}
 	n, err := f.content.Read(p)
 	if err == io.EOF && f.done != nil {
-		done := f.done
-		f.done = nil
-		if failed := done(); failed != nil {
+		failed := f.done()
+		f.done, f.content = nil, strings.NewReader("")
+		if failed != nil {
 			return n, &fs.PathError{Op: "read", Path: f.name, Err: failed}
 		}
 	}
