@@ -18,11 +18,12 @@ import (
 // statement of one line.
 type block struct {
 	start, end int
-	raw        string // data[start:end]
-	host       string
-	moved      bool   // the marker stands inside the statement
-	between    string // comments of the user between marker and statement
-	head, tail string // of a block
+	raw        string   // data[start:end]
+	host       string   // of the first marker
+	hosts      []string // of all of them
+	moved      bool     // the marker stands inside the statement, or is there twice
+	between    string   // comments of the user between marker and statement
+	head, tail string   // of a block
 	pieces     []piece
 }
 
@@ -50,15 +51,23 @@ func newBlock(data []byte, stmt modfile.Expr, before []modfile.Comment, byLine m
 	}
 	b.start = -1
 	for _, c := range before {
-		if host, ok := markerHost(strings.TrimRight(c.Token, "\r ")); ok && b.start < 0 {
-			b.start, b.host = c.Start.Byte, host
-			b.between = string(data[lineAfter(data, c.Start.Byte):at])
+		host, ok := markerHost(strings.TrimRight(c.Token, "\r "))
+		if !ok {
+			continue
 		}
+		if b.hosts = append(b.hosts, host); b.start >= 0 {
+			b.moved = true // one too many
+			continue
+		}
+		b.start, b.host = c.Start.Byte, host
+		b.between = string(data[lineAfter(data, c.Start.Byte):at])
 	}
 	for _, l := range lines { // "go mod edit" may move the marker into the block
 		for _, c := range l.Before {
-			if host, ok := markerHost(strings.TrimRight(c.Token, "\r ")); ok && b.start < 0 {
-				b.start, b.host, b.moved = at, host, true
+			if host, ok := markerHost(strings.TrimRight(c.Token, "\r ")); ok {
+				if b.hosts, b.moved = append(b.hosts, host), true; b.start < 0 {
+					b.start, b.host = at, host
+				}
 			}
 		}
 	}
@@ -85,7 +94,11 @@ func newBlock(data []byte, stmt modfile.Expr, before []modfile.Comment, byLine m
 		b.tail = string(data[from:b.end])
 	}
 	b.raw = string(data[b.start:b.end])
+	if len(b.pieces) > 0 && !slices.ContainsFunc(b.pieces, func(p piece) bool { return p.line.ours }) {
+		return nil // only the user's lines are left
+	}
 	if b.moved {
+		b.between = dropMarkers(b.between)
 		for i := range b.pieces {
 			b.pieces[i].dropMarker()
 		}
@@ -99,7 +112,8 @@ func isReplace(stmt modfile.Expr) bool {
 }
 
 func (b *block) add(data []byte, from, to int, r *replaceLine) {
-	r.ours = r.old.Version != "" && r.new.Version != "" && strings.HasPrefix(r.new.Path, b.host+"/")
+	r.ours = r.old.Version != "" && r.new.Version != "" &&
+		slices.ContainsFunc(b.hosts, func(host string) bool { return strings.HasPrefix(r.new.Path, host+"/") })
 	b.pieces = append(b.pieces, piece{text: string(data[from:to]), line: r, rhs: [2]int{r.rhs[0] - from, r.rhs[1] - from}})
 }
 
@@ -114,6 +128,16 @@ func (p *piece) dropMarker() {
 		}
 		at = next
 	}
+}
+
+func dropMarkers(text string) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		if _, ok := markerHost(strings.TrimSpace(line)); !ok {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }
 
 // lineAfter is the offset behind the next EOL, lineRest the one of that EOL

@@ -371,11 +371,8 @@ func (b *builder) userReplaced(u *unit, m module.Version) bool {
 		files = append(b.members(), b.work)
 	}
 	for _, f := range files {
-		if r, ok := f.mod.replaced(m); ok && !r.ours {
+		if _, ok := f.mod.userReplaced(m); ok {
 			return true
-		}
-		if r, ok := f.mod.index[module.Version{Path: m.Path}]; ok && !r.ours {
-			return true // a replace at every version, next to one of ours
 		}
 	}
 	return false
@@ -414,8 +411,8 @@ func (b *builder) read(ctx context.Context, units []*unit, ms []module.Version) 
 	for _, m := range ms {
 		asked[m] = m
 		for _, u := range units {
-			r, ok := u.mod.replaced(m)
-			if !ok || r.ours {
+			r, ok := u.mod.userReplaced(m)
+			if !ok {
 				continue
 			}
 			if r.new.Version == "" {

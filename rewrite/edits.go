@@ -81,6 +81,7 @@ func (b *builder) editMod(u *unit) (*gomod, error) {
 	}
 	wanted := b.wanted(u)
 	data := u.mod.edit(b.host, wanted, inPlace)
+	data = u.settle(data, b.host, wanted)
 	b.edit(u.name(), u.mod.data, data, true)
 	if u == b.work {
 		mod, _, err := parseGoWork(u.name(), data)
@@ -96,6 +97,23 @@ func (b *builder) editMod(u *unit) (*gomod, error) {
 		}
 	}
 	return mod, nil
+}
+
+// settle edits again until nothing changes: markers a merge left behind may come
+// to stand above another statement.
+func (u *unit) settle(data []byte, host string, wanted []replacement) []byte {
+	for range 5 {
+		mod, err := parseGoMod(u.name(), data)
+		if err != nil {
+			return data
+		}
+		next := mod.edit(host, wanted, nil)
+		if bytes.Equal(next, data) {
+			break
+		}
+		data = next
+	}
+	return data
 }
 
 // editSum exchanges the lines of what is replaced.

@@ -38,6 +38,7 @@ type gomod struct {
 	replaces []*replaceLine
 	blocks   []*block
 	index    map[module.Version]*replaceLine
+	user     map[module.Version]*replaceLine // without ours
 }
 
 // replaceLine is one replace directive.
@@ -114,6 +115,12 @@ func (m *gomod) locate(syntax *modfile.FileSyntax, replaces []*modfile.Replace) 
 		}
 		before = nil
 	}
+	m.user = map[module.Version]*replaceLine{}
+	for _, r := range m.replaces {
+		if !r.ours {
+			m.user[r.old] = r
+		}
+	}
 	return nil
 }
 
@@ -157,6 +164,15 @@ func (m *gomod) replaced(v module.Version) (*replaceLine, bool) {
 		return r, true
 	}
 	r, ok := m.index[module.Version{Path: v.Path}]
+	return r, ok
+}
+
+// userReplaced is the replace of the user that rules v.
+func (m *gomod) userReplaced(v module.Version) (*replaceLine, bool) {
+	if r, ok := m.user[v]; ok {
+		return r, true
+	}
+	r, ok := m.user[module.Version{Path: v.Path}]
 	return r, ok
 }
 
