@@ -217,7 +217,7 @@ func (c *console) syncMirror(g *gin.Context) error {
 		return err
 	}
 	err = c.Syncer.Ask(g.Request.Context(), repo.ID, mirror.ByHand)
-	return c.orTell(g, err, "Sync asked for. It begins as soon as a worker is free.", mirrorURL(repo.ID))
+	return c.orTell(g, err, "Sync asked for.", mirrorURL(repo.ID))
 }
 
 func (c *console) pause(g *gin.Context) error {

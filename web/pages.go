@@ -160,6 +160,7 @@ type health struct {
 	Words string
 	Look  string // as stateView.Look
 	URL   string
+	Swap  bool // it replaces the pill of a page that is open
 }
 
 // page makes the frame; here is the URL of the menu entry it belongs to.
@@ -196,17 +197,17 @@ func viewHealth(counts map[mirror.Status]int) health {
 	first := counts[mirror.Queued] + counts[mirror.Cloning]
 	switch {
 	case all == 0:
-		return health{"No mirrors yet", "off", "/mirrors"}
+		return health{Words: "No mirrors yet", Look: "off", URL: "/mirrors"}
 	case counts[mirror.Failed] == 1:
-		return health{"1 needs attention", "bad", "/mirrors?status=failed"}
+		return health{Words: "1 needs attention", Look: "bad", URL: "/mirrors?status=failed"}
 	case counts[mirror.Failed] > 1:
-		return health{fmt.Sprintf("%d need attention", counts[mirror.Failed]), "bad", "/mirrors?status=failed"}
+		return health{Words: fmt.Sprintf("%d need attention", counts[mirror.Failed]), Look: "bad", URL: "/mirrors?status=failed"}
 	case counts[mirror.Retrying] > 0:
-		return health{fmt.Sprintf("%d retrying", counts[mirror.Retrying]), "warn", "/mirrors?status=retrying"}
+		return health{Words: fmt.Sprintf("%d retrying", counts[mirror.Retrying]), Look: "warn", URL: "/mirrors?status=retrying"}
 	case first > 0:
-		return health{fmt.Sprintf("%d of %d ready", all-first, all), "busy", "/mirrors"}
+		return health{Words: fmt.Sprintf("%d of %d ready", all-first, all), Look: "busy", URL: "/mirrors"}
 	}
-	return health{"All mirrors healthy", "good", "/mirrors"}
+	return health{Words: "All mirrors healthy", Look: "good", URL: "/mirrors"}
 }
 
 // render runs a template into memory and sends it: a page is whole or an error.

@@ -161,8 +161,16 @@ func (c *console) mirrorsLive(g *gin.Context) error {
 		if err != nil {
 			return err
 		}
-		return c.sendFragment(out, "first-clones", "first-clones", viewFirstClones(counts))
+		news := listNews{viewFirstClones(counts), viewHealth(counts)}
+		news.Health.Swap = true
+		return c.sendFragment(out, "first-clones", "list-news", news)
 	})
+}
+
+// listNews is what the list shows besides its rows.
+type listNews struct {
+	FirstClones firstClones
+	Health      health
 }
 
 func (c *console) sendFragment(out fragments, event, name string, data any) error {
