@@ -11,9 +11,13 @@ import (
 // staleLock is the age from which a lock file of git is taken for a leftover.
 const staleLock = time.Hour
 
-// sweep clears away what a killed process left: first clones, the trash,
-// quarantines, temporary packs and stale locks.
+// sweep clears away what a killed process left: running helpers, first clones,
+// the trash, quarantines, temporary packs and stale locks.
 func (d *Disk) sweep() error {
+	for _, p := range orphans(d.mark()) {
+		d.Log.Info("end orphaned process", "pid", p.Pid)
+		_ = p.Kill() // already gone is as good
+	}
 	for _, dir := range []string{"staging", "trash"} {
 		entries, err := os.ReadDir(filepath.Join(d.Root, dir))
 		if err != nil {

@@ -22,3 +22,5 @@ func alive(pid int) bool {
 	_ = p.Release()
 	return true
 }
+
+func orphans(string) []*os.Process { return nil }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,7 +47,10 @@ func (d *Disk) road(ctx context.Context, from mirror.Remote) (road, error) {
 		return road{}, err
 	}
 	r.secrets = secrets
-	r.config = append(r.config, [2]string{"http.proxy", ""}, [2]string{"http.userAgent", d.userAgent()})
+	// The watchdog in fetch ends what stalls; the limit of curl is for a helper
+	// that outlives us. It is long, because servers think before they send.
+	r.config = append(r.config, [2]string{"http.proxy", ""}, [2]string{"http.userAgent", d.userAgent()},
+		[2]string{"http.lowSpeedLimit", "1"}, [2]string{"http.lowSpeedTime", strconv.Itoa(60 + 3*int(d.StallAfter.Seconds()))})
 	if _, err := netip.ParseAddr(up.Host); err != nil {
 		r.config = append(r.config, [2]string{"http.curloptResolve", up.Host + ":" + up.DialPort() + ":" + joined(addrs)})
 	}

@@ -183,6 +183,7 @@ func (d *Disk) environment(c command) []string {
 		"GIT_OPTIONAL_LOCKS=0",
 		"GIT_NO_REPLACE_OBJECTS=1",
 		"GIT_LITERAL_PATHSPECS=1",
+		d.mark(),
 	}
 	config := [][2]string{
 		// Without these git reports success before refs survive a power cut.
@@ -221,6 +222,10 @@ func (d *Disk) environment(c command) []string {
 	}
 	return append(env, c.env...)
 }
+
+// mark tells the children of this data directory from all other processes. It
+// is the name of no setting: the server itself must not have it.
+func (d *Disk) mark() string { return "_GITMIRROR_CHILD_OF=" + d.Root }
 
 // searchPath is where git's helpers are found.
 func searchPath(binary string) string {
