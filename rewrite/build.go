@@ -147,17 +147,14 @@ func (b *builder) all() []*unit {
 	return append(slices.Clone(b.units), b.work)
 }
 
-// skip tells for what the mirror is never asked: its own paths and main modules.
+// skip tells for what the mirror is never asked: its own paths and directories.
 func (b *builder) skip(m module.Version) bool {
-	if b.ownPath(m.Path) || m.Version == "" {
-		return true
-	}
-	for _, u := range b.units {
-		if u.mod.file.Module.Mod.Path == m.Path {
-			return true
-		}
-	}
-	return false
+	return b.ownPath(m.Path) || m.Version == ""
+}
+
+// isMain tells whether the path is one of a main module of the project.
+func (b *builder) isMain(p string) bool {
+	return slices.ContainsFunc(b.units, func(u *unit) bool { return u.mod.file.Module.Mod.Path == p })
 }
 
 func (b *builder) ownPath(p string) bool { return strings.HasPrefix(p, b.host+"/") }
@@ -328,7 +325,7 @@ func (b *builder) take(u *unit, g *graph) {
 	scope := func(m module.Version) bool { return b.p.Scope != Direct || b.direct(u, m.Path) }
 	for _, set := range []map[module.Version]bool{inGraph, fromSum} {
 		for m := range set {
-			if g.mains[m.Path] == nil && !b.ownPath(m.Path) && !b.userReplaced(u, m) && scope(m) {
+			if m.Version != "" && !b.ownPath(m.Path) && !b.userReplaced(u, m) && scope(m) {
 				u.versions[m] = true
 			}
 		}

@@ -296,6 +296,9 @@ func (b *builder) cover() {
 	}
 	for _, m := range sorted(keys) {
 		entry := b.found[m]
+		if b.chosen[m] == nil && b.isMain(m.Path) {
+			continue // an unpublished version of a neighbour, found in the workspace
+		}
 		if a := b.chosen[m]; a != nil {
 			if b.p.mode() == Replace {
 				entry.Replacement = a.Replacement

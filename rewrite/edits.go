@@ -175,8 +175,10 @@ func (b *builder) trustedLines(u *unit) (lines []sumLine) {
 			now, _ := exchanged(a, "")
 			lines = append(lines, now)
 		}
-		now, _ := exchanged(a, "/go.mod")
-		lines = append(lines, now)
+		if u.loaded[m] {
+			now, _ := exchanged(a, "/go.mod")
+			lines = append(lines, now)
+		}
 	}
 	return lines
 }

@@ -202,11 +202,11 @@ func (g *graph) also(ctx context.Context, ms []module.Version) error {
 	return nil
 }
 
-// wanted leaves out excluded versions and, because they are never replaced,
-// other versions of the main modules.
+// wanted leaves out excluded versions. Versions of a main module that a cycle of
+// requirements names stay: their go.mod files are read like any other.
 func (g *graph) wanted(ms []module.Version) []module.Version {
 	return slices.DeleteFunc(slices.Clone(ms), func(m module.Version) bool {
-		return g.exclude[m] || g.mains[m.Path] != nil || m.Version == "none"
+		return g.exclude[m] || m.Version == "none"
 	})
 }
 
@@ -233,6 +233,9 @@ func (g *graph) versions() map[module.Version]bool {
 	}
 	for _, selected := range []map[string]string{g.selected, g.named} {
 		for path, v := range selected {
+			if g.mains[path] != nil {
+				continue // selected is the main module itself
+			}
 			all[module.Version{Path: path, Version: v}] = true
 		}
 	}

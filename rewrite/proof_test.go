@@ -220,3 +220,20 @@ func TestProgressAndBatches(t *testing.T) {
 		t.Errorf("asked %d questions, progress %v, want 10 and [4 8 10]", len(lib.asked), done)
 	}
 }
+
+// The main module is never replaced; an older version of it that a cycle of
+// requirements names is: the go command reads that go.mod.
+func TestOlderVersionOfMainModule(t *testing.T) {
+	lib := made(t, "x@v0.9.0: go 1.16", "a@v1.0.0: go 1.16; require example.org/x v0.9.0")
+	files := map[string]string{
+		"go.mod": "module example.org/x\n\ngo 1.16\n\nrequire example.org/a v1.0.0\n",
+		"go.sum": lib.sumLines("example.org/a@v1.0.0") + "example.org/x v0.9.0/go.mod " + hashMod(lib.gomods["example.org/x@v0.9.0"]) + "\n",
+	}
+	got := roundTrip(t, &rewrite.Planner{Resolver: lib, Site: testSite}, files)
+	has(t, "go.mod", got["go.mod"], "\texample.org/x v0.9.0 => git.corp.test/github.com/o/x v0.9.0\n")
+	delete(lib.mapping, "example.org/x")
+	plan, _ := planOf(t, &rewrite.Planner{Resolver: lib, Site: testSite}, files)
+	if !plan.Coverage.Complete() {
+		t.Errorf("Coverage = %+v, want a main module not to be missed", plan.Coverage)
+	}
+}
