@@ -94,7 +94,7 @@ func (d *Disk) start(ctx context.Context, c command) (*process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &failure{name: c.args[0], code: -1, cause: context.Cause(ctx)}
 	}
-	p := &process{ctx: ctx, name: c.args[0], stderr: &tail{secrets: c.secrets, line: c.line}, done: make(chan struct{})}
+	p := &process{ctx: ctx, name: c.args[0], stderr: &tail{secrets: c.secrets, root: d.Root, line: c.line}, done: make(chan struct{})}
 	p.cmd = exec.Command(d.state.binary, c.args...)
 	p.cmd.Dir = c.repo
 	if c.repo == "" {

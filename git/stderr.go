@@ -13,6 +13,7 @@ const maxStderr = 4 << 10
 // those that are not progress are kept, without secrets and terminal controls.
 type tail struct {
 	secrets []string
+	root    string // the data directory: whoever reads this need not know where it is
 	line    func(string) bool
 
 	mu      sync.Mutex
@@ -39,6 +40,9 @@ func (t *tail) Write(p []byte) (int, error) {
 
 func (t *tail) flush() {
 	line := clean(string(t.partial), t.secrets)
+	if t.root != "" {
+		line = strings.ReplaceAll(line, t.root+"/", "")
+	}
 	t.partial = t.partial[:0]
 	if line == "" || t.line != nil && t.line(line) {
 		return
