@@ -124,3 +124,13 @@ func TestPrivateOverBothTransports(t *testing.T) {
 		t.Error("the log holds a token")
 	}
 }
+
+// What is mapped but not cloned yet says so, by either road.
+func TestNotClonedYet(t *testing.T) {
+	r := newRig(t)
+	for name, url := range map[string]string{"http": r.url + "/" + queued, "ssh": r.sshURL(queued)} {
+		if got := r.git(t, "ls-remote", url); got.code == 0 || !strings.Contains(got.err, queued) || !strings.Contains(got.err, "cloned") && !strings.Contains(got.err, "clone of") {
+			t.Errorf("%s: git ls-remote = exit %d %q, want a sentence about %s", name, got.code, got.err, queued)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -138,7 +139,9 @@ func (s *session) answer(ctx context.Context) uint32 {
 		h.Log.Error("ssh command failed", "addr", s.c.peer, "key", s.fingerprint, "err", err)
 	}
 	if errors.Is(err, mirror.ErrBusy) && command == "upload-pack" {
-		text := "ERR " + oneLine(p.What) + "; " + oneLine(p.Do) // gitprotocol-pack, "error-line"
+		// gitprotocol-pack, "error-line"; git shows it as "remote error: …".
+		text := "ERR " + strings.TrimSpace(strings.ReplaceAll(sentence(p), "\n", "; "))
+		text = strings.TrimSuffix(text, ";")
 		fmt.Fprintf(s.channel, "%04x%s", len(text)+4, text)
 		return 1
 	}
