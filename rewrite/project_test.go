@@ -102,7 +102,6 @@ func TestRefusedFiles(t *testing.T) {
 		"link to the outside": {func(t *testing.T, dir string) { relink(t, outside, filepath.Join(dir, "go.mod")) }, "symbolic link"},
 		"link to the inside":  {func(t *testing.T, dir string) { relink(t, "go.sum", filepath.Join(dir, "go.mod")) }, "symbolic link"},
 		"linked go.sum":       {func(t *testing.T, dir string) { relink(t, "/etc/passwd", filepath.Join(dir, "go.sum")) }, "symbolic link"},
-		"pipe":                {func(t *testing.T, dir string) { pipe(t, filepath.Join(dir, "go.mod")) }, "a pipe"},
 		"directory": {func(t *testing.T, dir string) {
 			os.Remove(filepath.Join(dir, "go.mod"))
 			os.Mkdir(filepath.Join(dir, "go.mod"), 0o755)

@@ -1,0 +1,55 @@
+package rewrite
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/module"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// cover fills in what the plan says of coverage and modules.
+func (b *builder) cover() {
+	c := Coverage{}
+	paths := map[string]bool{}
+	patterns, unreachable := map[string]bool{}, map[string]bool{}
+	keys := map[module.Version]bool{}
+	for m := range b.found {
+		keys[m] = true
+	}
+	for _, m := range sorted(keys) {
+		entry := b.found[m]
+		if b.chosen[m] == nil && b.isMain(m.Path) {
+			continue // an unpublished version of a neighbour, found in the workspace
+		}
+		if a := b.chosen[m]; a != nil {
+			if b.p.mode() == Replace {
+				entry.Replacement = a.Replacement
+			}
+			repo := string(a.Repo)
+			if m.Path == repo || strings.HasPrefix(m.Path, repo+"/") {
+				patterns[repo] = true
+			} else {
+				unreachable[m.Path] = true
+			}
+		} else {
+			entry.Proof = ""
+			c.Missing = append(c.Missing, mirror.ModuleVersion(m))
+		}
+		if served, ok := paths[m.Path]; !ok || served {
+			paths[m.Path] = b.chosen[m] != nil
+		}
+		b.plan.Modules = append(b.plan.Modules, *entry)
+	}
+	for _, served := range paths {
+		c.Modules++
+		if served {
+			c.Mirrored++
+		}
+	}
+	c.Patterns = slices.Sorted(maps.Keys(patterns))
+	c.Unreachable = slices.Sorted(maps.Keys(unreachable))
+	b.plan.Coverage = c
+}
