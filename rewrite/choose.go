@@ -147,4 +147,3 @@ func (b *builder) note(m module.Version, a *mirror.ModuleAnswer) {
 	}
 	b.found[m] = entry
 }
-

@@ -258,4 +258,3 @@ func (b *builder) readDir(u *unit, dir string) *summary {
 	}
 	return summarize(f)
 }
-

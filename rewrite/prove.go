@@ -145,4 +145,3 @@ func list(names []string, n int) string {
 	}
 	return strings.Join(names, ", ")
 }
-

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
@@ -146,6 +147,12 @@ func (a *asker) wrong(q question, m *mirror.ModuleAnswer) string {
 	}
 	if len(m.GoMod) > maxGoMod {
 		return "its go.mod is too large"
+	}
+	if strings.ContainsRune(m.GoMod, utf8.RuneError) {
+		// Bytes that are no UTF-8 do not survive JSON. Its hashes count, its
+		// requirements are then known from go.sum alone.
+		m.GoMod = ""
+		return ""
 	}
 	made := "module " + modfile.AutoQuote(m.Replacement.Path) + "\n" // what the go command makes up when there is none
 	switch {

@@ -41,7 +41,7 @@ func (r Reverter) Revert(root *os.Root, dirs ...string) (*Reverted, error) {
 		return nil, err
 	}
 	defer unlock()
-	done, err := r.plan(root.FS(), dirs)
+	done, err := r.Plan(root.FS(), dirs...)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (r Reverter) Revert(root *os.Root, dirs ...string) (*Reverted, error) {
 }
 
 // Plan works out what Revert would do and writes nothing.
-func (r Reverter) plan(fsys fs.FS, dirs []string) (*Reverted, error) {
+func (r Reverter) Plan(fsys fs.FS, dirs ...string) (*Reverted, error) {
 	past, err := readRecord(fsys)
 	if err != nil {
 		return nil, err
