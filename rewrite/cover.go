@@ -12,7 +12,7 @@ import (
 
 // cover fills in what the plan says of coverage and modules.
 func (b *builder) cover() {
-	c := Coverage{}
+	c := Coverage{DirectOnly: b.p.Scope == Direct}
 	paths := map[string]bool{}
 	patterns, unreachable := map[string]bool{}, map[string]bool{}
 	keys := map[module.Version]bool{}

@@ -125,6 +125,12 @@ func (e Environment) seal(settings []Setting, problems []*mirror.Problem) ([]Set
 	if !e.Sealed {
 		return settings, problems
 	}
+	if e.Coverage.DirectOnly {
+		return settings, append(problems, &mirror.Problem{
+			Code: CodeCoverage, Kind: mirror.ErrInvalid, What: "GOPROXY cannot be turned off", Why: "only direct requirements are replaced",
+			Do: "rewrite with --scope all, or leave --sealed out",
+		})
+	}
 	if !e.Coverage.Complete() {
 		return settings, append(problems, &mirror.Problem{
 			Code: CodeCoverage, Kind: mirror.ErrInvalid, What: "GOPROXY cannot be turned off yet", Why: e.Coverage.String(),

@@ -71,6 +71,8 @@ type Coverage struct {
 	Mirrored int `json:"mirrored"`
 	// Missing are the module versions the mirror does not serve.
 	Missing []mirror.ModuleVersion `json:"missing,omitempty"`
+	// DirectOnly: the plan's scope leaves indirect modules where they were.
+	DirectOnly bool `json:"direct_only,omitempty"`
 	// Patterns are the mirrored repositories as path prefixes, where git alone
 	// leads to them (mode insteadof); see Unreachable for the others.
 	Patterns []string `json:"patterns,omitempty"`
