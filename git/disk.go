@@ -61,6 +61,7 @@ type state struct {
 	version version
 	threads int
 	client  *http.Client
+	owned   *os.File // locked as long as this process lives
 
 	mu          sync.Mutex
 	fetching    map[mirror.ID]bool // an Incoming is open
@@ -78,8 +79,8 @@ func (v version) before(w version) bool {
 }
 
 // Open finds git, checks its version, makes the directories and clears away
-// what a killed process left. Nothing else may use d.Root meanwhile. It needs no
-// network.
+// what a killed process left. A Root that another process has open is refused
+// with mirror.ErrBusy. It needs no network.
 func Open(ctx context.Context, d Disk) (*Disk, error) {
 	root, err := filepath.Abs(d.Root)
 	if err != nil || d.Root == "" {
@@ -121,6 +122,9 @@ func Open(ctx context.Context, d Disk) (*Disk, error) {
 	if err := d.checkVersion(ctx); err != nil {
 		return nil, err
 	}
+	if err := d.own(); err != nil {
+		return nil, err
+	}
 	if d.state.client, err = d.httpClient(); err != nil {
 		return nil, err
 	}
@@ -128,6 +132,22 @@ func Open(ctx context.Context, d Disk) (*Disk, error) {
 		return nil, err
 	}
 	return &d, nil
+}
+
+// own keeps a second server off the data directory, whose sweep would tear down
+// what this one is doing.
+func (d *Disk) own() error {
+	f, err := os.OpenFile(filepath.Join(d.Root, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return d.local("lock the data directory", err)
+	}
+	if err := own(f); err != nil {
+		_ = f.Close()
+		return &mirror.Problem{Code: mirror.CodeLocal, Kind: mirror.ErrBusy, What: "another gitmirror uses the data directory " + d.Root,
+			Why: "only one process may have it open", Do: "stop the other one or choose another data directory"}
+	}
+	d.state.owned = f
+	return nil
 }
 
 func (d *Disk) checkVersion(ctx context.Context) error {

@@ -271,7 +271,18 @@ func TestKilledServer(t *testing.T) {
 		fmt.Println("fetch ended:", h.sync(context.Background()))
 		return
 	}
-	h, before := seeded(t)
+	h := &house{Disk: &git.Disk{Root: t.TempDir()}, up: gittest.NewUpstream(t), id: mirror.NewID()}
+	h.from = remote(t, h.up.URL(project))
+	before := h.up.Commit(t, project, files(5, 1))
+	server := func(id mirror.ID) *exec.Cmd {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledServer$")
+		cmd.Env = append(os.Environ(), "GITMIRROR_TEST_ROOT="+h.Root, "GITMIRROR_TEST_ID="+string(id), "GITMIRROR_TEST_URL="+h.from.Upstream.String())
+		return cmd
+	}
+	if out, err := server(h.id).CombinedOutput(); err != nil || !strings.Contains(string(out), "fetch ended: <nil>") {
+		t.Fatalf("first sync: %v\n%s", err, out)
+	}
+	h.up.Commit(t, project, files(200, 2))
 	packed, err := os.ReadFile(filepath.Join(h.dir(), "packed-refs"))
 	if err != nil {
 		t.Fatal(err)
@@ -279,8 +290,7 @@ func TestKilledServer(t *testing.T) {
 	first := mirror.NewID()
 	for _, id := range []mirror.ID{h.id, first} {
 		mend := h.up.Break(gittest.Fault{Path: "/git-upload-pack", Stall: true, After: 150_000})
-		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledServer$")
-		cmd.Env = append(os.Environ(), "GITMIRROR_TEST_ROOT="+h.Root, "GITMIRROR_TEST_ID="+string(id), "GITMIRROR_TEST_URL="+h.from.Upstream.String())
+		cmd := server(id)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -288,6 +298,9 @@ func TestKilledServer(t *testing.T) {
 			a, _ := filepath.Glob(filepath.Join(h.Root, "*", string(id)+"*", "objects", "gm-incoming-*", "pack", "tmp_pack_*"))
 			return len(a) > 0
 		})
+		if _, err := git.Open(t.Context(), git.Disk{Root: h.Root}); !errors.Is(err, mirror.ErrBusy) {
+			t.Errorf("Open of another process's data directory = %v, want ErrBusy", err)
+		}
 		if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}

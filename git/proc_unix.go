@@ -26,3 +26,9 @@ func overFileSize(err *exec.ExitError) bool {
 
 // alive tells whether there is a process with this id.
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil || pid <= 0 }
+
+// own takes a file for this process; an error means that another process has it.
+// It is a POSIX lock: the kernel gives it back when we die, however we die.
+func own(f *os.File) error {
+	return syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK})
+}

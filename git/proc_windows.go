@@ -24,3 +24,6 @@ func alive(pid int) bool {
 }
 
 func orphans(string) []*os.Process { return nil }
+
+// own takes nothing here.
+func own(*os.File) error { return nil }
