@@ -34,6 +34,8 @@ func TestSettings(t *testing.T) {
 			[]string{"GOPRIVATE=git.corp.test", "GOPROXY=off"}, []string{"GOTOOLCHAIN=local"}},
 		"sealed with gaps": {rewrite.Environment{Site: testSite, Coverage: gaps, Sealed: true},
 			[]string{"GOPRIVATE=git.corp.test"}, []string{"!example.org/b@v1.0.0"}},
+		"sealed, direct only": {rewrite.Environment{Site: testSite, Coverage: rewrite.Coverage{Modules: 1, Mirrored: 1, DirectOnly: true}, Sealed: true},
+			[]string{"GOPRIVATE=git.corp.test"}, []string{"!--scope all"}},
 		"localhost":  {rewrite.Environment{Site: mirror.Site{URL: "http://localhost:8080"}, Coverage: some}, nil, []string{"!localhost has none"}},
 		"IPv6":       {rewrite.Environment{Site: mirror.Site{URL: "http://[::1]:8080"}, Coverage: some}, nil, []string{"!IPv6"}},
 		"no modules": {rewrite.Environment{Site: testSite}, nil, nil},
