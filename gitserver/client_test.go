@@ -100,6 +100,9 @@ func TestPushIsRefused(t *testing.T) {
 
 func TestPrivateOverBothTransports(t *testing.T) {
 	r := newRig(t)
+	if err := r.accounts.SetPassword(t.Context(), r.dev.ID, password); err != nil {
+		t.Fatal(err)
+	}
 	host := strings.TrimPrefix(r.url, "http://")
 	for name, url := range map[string]string{
 		"token as password": "http://anybody:" + r.token + "@" + host + "/" + secret,

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/gitmirror/gitmirror/auth"
 )
 
 const (
@@ -110,11 +108,6 @@ func TestHTTPRoutes(t *testing.T) {
 // without the right to it neither.
 func TestExistenceIsNotRevealed(t *testing.T) {
 	r := newRig(t)
-	noScope, _, err := r.accounts.CreateToken(t.Context(), r.dev.ID, "x", auth.ScopeRead, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = noScope
 	same := func(what string, header map[string]string, status int, suffix string) {
 		t.Helper()
 		s1, h1, t1 := r.do(t, "GET", "/"+secret+suffix, header, nil)
