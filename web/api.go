@@ -51,6 +51,13 @@ func (s *Server) apiConfig() huma.Config {
 		"Errors are application/problem+json with a code, what happened, why, and what to do."
 	config.Info.License = nil
 	config.Servers = []*huma.Server{{URL: strings.TrimSuffix(s.Site.URL, "/") + apiPrefix}}
+	config.Tags = []*huma.Tag{
+		{Name: "mirrors", Description: "Mirrors"}, {Name: "history", Description: "What happened, and what is happening"},
+		{Name: "modules", Description: "Go modules"}, {Name: "aliases", Description: "Import prefixes"},
+		{Name: "rules", Description: "Rules"}, {Name: "credentials", Description: "Upstream credentials"},
+		{Name: "users", Description: "Users"}, {Name: "keys", Description: "SSH keys"}, {Name: "tokens", Description: "API tokens"},
+		{Name: "site", Description: "This server"},
+	}
 	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token":   {Type: "http", Scheme: "bearer", BearerFormat: "gmr_…", Description: "An API token"},

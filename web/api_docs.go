@@ -28,8 +28,8 @@ type docsPage struct {
 
 // docsGroup is the operations of one tag, as /api/docs lists them.
 type docsGroup struct {
-	Name string
-	Ops  []docsOperation
+	Name, Title string
+	Ops         []docsOperation
 }
 
 type docsOperation struct {
@@ -77,6 +77,9 @@ func (a *api) describe(r *gin.Engine) error {
 
 func docsOf(spec *huma.OpenAPI) []docsGroup {
 	var groups []docsGroup
+	for _, tag := range spec.Tags {
+		groups = append(groups, docsGroup{Name: tag.Name, Title: tag.Description})
+	}
 	for _, path := range slices.Sorted(maps.Keys(spec.Paths)) {
 		item := spec.Paths[path]
 		for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Delete} {
@@ -85,7 +88,7 @@ func docsOf(spec *huma.OpenAPI) []docsGroup {
 			}
 			i := slices.IndexFunc(groups, func(g docsGroup) bool { return g.Name == op.Tags[0] })
 			if i < 0 {
-				groups, i = append(groups, docsGroup{Name: op.Tags[0]}), len(groups)
+				groups, i = append(groups, docsGroup{Name: op.Tags[0], Title: op.Tags[0]}), len(groups)
 			}
 			groups[i].Ops = append(groups[i].Ops, docsOperationOf(spec, op))
 		}

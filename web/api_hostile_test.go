@@ -161,6 +161,9 @@ func TestHeaders(t *testing.T) {
 		}
 		ids[id] = true
 	}
+	if got := r.want(200, "HEAD", "/api/v1/site", nil); got.Body != "" || got.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("HEAD /site = %q of type %q, want no body of a GET's type", got.Body, got.Header.Get("Content-Type"))
+	}
 	if got := r.want(405, "PUT", "/api/v1/mirrors", `{}`, r.admin()); got.Header.Get("Allow") == "" {
 		t.Errorf("405 without Allow")
 	}

@@ -48,7 +48,11 @@ func (s *Server) frame(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store") // files under /static say otherwise
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id)))
+		r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
+		if r.Method == http.MethodHead {
+			r.Method = http.MethodGet // of our copy: net/http knows to leave out the body
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 
