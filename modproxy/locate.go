@@ -57,16 +57,11 @@ func (r *Repos) locate(ctx context.Context, modPath string) (*home, error) {
 	h := &home{path: modPath}
 	h.prefix, h.major, _ = module.SplitPathVersion(modPath)
 
-	asked, own := modPath, ""
-	if host := r.Site.Host(); host != "" && strings.HasPrefix(modPath, host+"/") {
-		own = host + "/"
-		asked = modPath[len(own):]
+	asked, own := r.withoutHost(modPath), ""
+	if strings.HasPrefix(modPath, r.Site.Host()+"/") {
+		own = r.Site.Host() + "/"
 	}
-	dotGit := false
-	if before, after, ok := strings.Cut(asked+"/", ".git/"); ok {
-		_, dotGit = after, true
-		asked = before
-	}
+	dotGit := strings.HasPrefix(modPath+"/", own+asked+".git/")
 	imp, err := r.Catalog.Import(ctx, asked)
 	if errors.Is(err, mirror.ErrNotFound) {
 		return nil, notMirrored(asked)

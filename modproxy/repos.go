@@ -38,14 +38,24 @@ type Repos struct {
 	// Limit is how many archives are read at once; zero = GOMAXPROCS.
 	Limit int
 
-	once   sync.Once
-	slots  chan struct{}
-	sums   *memo[sumKey, string]
-	flight singleflight.Group
+	once    sync.Once
+	slots   chan struct{}
+	sums    *memo[sumKey, string]
+	commits *memo[commitKey, mirror.Commit]
+	flight  singleflight.Group
 }
 
-// maxSums bounds the memory of sums: about 300 bytes each.
-const maxSums = 50_000
+// maxSums and maxCommits bound memory: about 300 bytes each.
+const (
+	maxSums    = 50_000
+	maxCommits = 50_000
+)
+
+// commitKey names a commit by its full hash.
+type commitKey struct {
+	repo mirror.ID
+	hash string
+}
 
 // readTimeout bounds the reading of one archive, which outlives its asker.
 const readTimeout = 15 * time.Minute
@@ -58,6 +68,7 @@ func (r *Repos) init() {
 		}
 		r.slots = make(chan struct{}, n)
 		r.sums = newMemo[sumKey, string](maxSums)
+		r.commits = newMemo[commitKey, mirror.Commit](maxCommits)
 	})
 }
 

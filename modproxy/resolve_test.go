@@ -53,7 +53,10 @@ func TestResolveRealModules(t *testing.T) {
 			}
 			var ask []string
 			for _, a := range answers {
-				ask = append(ask, a.Replacement.String(), a.Path+"@"+a.Version)
+				ask = append(ask, a.Replacement.String())
+				if form == mirror.Discovery { // once is enough
+					ask = append(ask, a.Path+"@"+a.Version)
+				}
 			}
 			theirs := goDownload(t, w.goEnv(t), goModule(t), ask...)
 			for i, a := range answers {
@@ -69,7 +72,10 @@ func TestResolveRealModules(t *testing.T) {
 					t.Errorf("Resolve(%s) = commit %s of %s, want %s of %s", fix.Module, a.Commit, a.Repo, fix.Commit, fix.Repo)
 				}
 				for name, want := range map[string]mirror.Sums{a.Replacement.String(): a.Replaced, fix.Module.String(): a.Original} {
-					d := theirs[name]
+					d, asked := theirs[name], slices.Contains(ask, name)
+					if !asked {
+						continue
+					}
 					if got := (mirror.Sums{Zip: d.Sum, Mod: d.GoModSum}); got != want {
 						t.Errorf("go mod download %s = %v %s, want %v", name, got, d.Error, want)
 					}

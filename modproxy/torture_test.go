@@ -55,9 +55,15 @@ func tortureWorld(t *testing.T) *world {
 	return w
 }
 
-// The go command behind our proxy gets what it gets from git itself.
-func TestTortureByGo(t *testing.T) {
+func TestTorture(t *testing.T) {
 	w := tortureWorld(t)
+	t.Run("go", func(t *testing.T) { tortureByGo(t, w) })
+	t.Run("resolve", func(t *testing.T) { tortureResolve(t, w) })
+	t.Run("files", func(t *testing.T) { temporaryFiles(t, w) })
+}
+
+// The go command behind our proxy gets what it gets from git itself.
+func tortureByGo(t *testing.T, w *world) {
 	env, dir := w.goEnv(t), goModule(t)
 	rows, lists := oracle(t)
 	for _, row := range rows {
@@ -98,8 +104,7 @@ func TestTortureByGo(t *testing.T) {
 
 // Resolve agrees with the oracle for all canonical versions, in its hashes and
 // in its reasons.
-func TestTortureResolve(t *testing.T) {
-	w := tortureWorld(t)
+func tortureResolve(t *testing.T, w *world) {
 	rows, _ := oracle(t)
 	for _, row := range rows {
 		path, version, _ := strings.Cut(row.query, "@")
@@ -135,8 +140,7 @@ func TestTortureResolve(t *testing.T) {
 }
 
 // A zip that fails leaves no file behind, and neither does one that succeeds.
-func TestTemporaryFiles(t *testing.T) {
-	w := tortureWorld(t)
+func temporaryFiles(t *testing.T, w *world) {
 	m, err := w.repos.Module(t.Context(), "example.com/torture.git")
 	if err != nil {
 		t.Fatal(err)

@@ -21,18 +21,20 @@ import (
 // view is a repository during one question. It is not shared between goroutines.
 type view struct {
 	*home
-	reader mirror.Reader
-	list   mirror.Listing
-	tags   map[string]string   // short name → commit
-	at     map[string][]string // commit → short names of tags, sorted
-	trees  map[string]fs.FS
-	known  map[string]revision // what revision has found out
+	reader  mirror.Reader
+	commits *memo[commitKey, mirror.Commit]
+	list    mirror.Listing
+	tags    map[string]string   // short name → commit
+	at      map[string][]string // commit → short names of tags, sorted
+	trees   map[string]fs.FS
+	known   map[string]revision // what revision has found out
 	// retracted is filled on first use.
 	retracted func(version string) bool
 }
 
 // view opens the repository of a module as it is now.
 func (r *Repos) view(ctx context.Context, h *home) (*view, error) {
+	r.init()
 	list, err := r.Reader.Refs(ctx, h.repo.ID)
 	if errors.Is(err, mirror.ErrNotFound) {
 		p := &mirror.Problem{
@@ -48,7 +50,7 @@ func (r *Repos) view(ctx context.Context, h *home) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{home: h, reader: r.Reader, list: list, tags: map[string]string{}, at: map[string][]string{}, trees: map[string]fs.FS{}, known: map[string]revision{}}
+	v := &view{home: h, reader: r.Reader, commits: r.commits, list: list, tags: map[string]string{}, at: map[string][]string{}, trees: map[string]fs.FS{}, known: map[string]revision{}}
 	for _, ref := range list.Refs {
 		if ref.IsTag() {
 			v.tags[ref.Short()] = ref.Commit()
@@ -121,10 +123,18 @@ func (v *view) lookUp(ctx context.Context, rev string) (revision, error) {
 	return revision{}, unfit("unknown revision %s", show(rev))
 }
 
+// commitAt reads the commit a ref leads to.
 func (v *view) commitAt(ctx context.Context, hash, tag, ref string) (revision, error) {
+	key := commitKey{v.repo.ID, hash}
+	if c, ok := v.commits.get(key); ok {
+		return revision{c, tag, ref}, nil
+	}
 	c, err := v.reader.Commit(ctx, v.repo.ID, hash)
 	if errors.Is(err, mirror.ErrNotFound) {
 		return revision{}, unfit("%s does not lead to a commit", ref)
+	}
+	if err == nil {
+		v.commits.put(key, c)
 	}
 	return revision{c, tag, ref}, err
 }
