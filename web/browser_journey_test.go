@@ -55,7 +55,7 @@ func TestJourneyOfAMirror(t *testing.T) {
 	b.shot("journey-cloning-dark-390")
 	b.look("light", 1280)
 	b.open("/mirrors")
-	b.sees("0 of 1 mirrors ready")
+	b.sees("The first mirror is being cloned")
 	b.eventually(`document.querySelector("tbody tr").innerText.includes("Receiving objects")`, "see the row move")
 	b.shot("journey-list-light-1280")
 	slow.open()

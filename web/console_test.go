@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +33,20 @@ type consoleSite struct {
 	catalog  *mirror.Catalog
 	syncer   *mirror.Syncer
 	admin    auth.User
+	reader   *brokenReader
+}
+
+// brokenReader is a disk that fails once it is broken.
+type brokenReader struct {
+	mirror.Reader
+	broken atomic.Bool
+}
+
+func (r *brokenReader) Refs(ctx context.Context, id mirror.ID) (mirror.Listing, error) {
+	if r.broken.Load() {
+		return mirror.Listing{}, errors.New("read packed-refs: bad sector")
+	}
+	return r.Reader.Refs(ctx, id)
 }
 
 func newConsoleSite(t *testing.T) *consoleSite {
@@ -51,7 +67,7 @@ func newConsoleSite(t *testing.T) *consoleSite {
 	}
 	// The address must be known before the server is made: pages print it.
 	server := httptest.NewUnstartedServer(nil)
-	s := &consoleSite{url: "http://" + server.Listener.Addr().String(), db: db, accounts: &auth.Accounts{Store: db}}
+	s := &consoleSite{url: "http://" + server.Listener.Addr().String(), db: db, accounts: &auth.Accounts{Store: db}, reader: &brokenReader{Reader: disk}}
 	site := mirror.Site{URL: s.url, SSH: "ssh://git@127.0.0.1:2222"}
 	log := slog.New(slog.DiscardHandler)
 	s.syncer = &mirror.Syncer{
@@ -63,7 +79,7 @@ func newConsoleSite(t *testing.T) *consoleSite {
 	s.catalog = &mirror.Catalog{Store: db, Disk: disk, Syncer: s.syncer, Vault: vault, Site: site}
 	done := make(chan struct{})
 	handler, err := (&web.Server{
-		Catalog: s.catalog, Syncer: s.syncer, Store: db, Reader: disk, Accounts: s.accounts,
+		Catalog: s.catalog, Syncer: s.syncer, Store: db, Reader: s.reader, Accounts: s.accounts,
 		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, Site: site, Version: "v0.1.0-test",
 		Settings: []web.Setting{
 			{Key: "data", Value: "/srv/gitmirror", Origin: "flag"},

@@ -108,16 +108,25 @@ func (c *console) removeKey(g *gin.Context) error {
 // have to wait somewhere for the next request, and it is stored nowhere.
 func (c *console) createToken(g *gin.Context) error {
 	data := accountPage{Form: "token", TokenName: g.PostForm("name")}
-	expires := map[string]time.Duration{"30d": 30 * 24 * time.Hour, "90d": 90 * 24 * time.Hour, "365d": 365 * 24 * time.Hour, "never": 0}
-	life, ok := expires[g.PostForm("expires")]
-	if !ok {
-		life = expires["90d"]
-	}
-	t, secret, err := c.Accounts.CreateToken(g.Request.Context(), c.identity(g).User, data.TokenName, auth.Scope(g.PostForm("scope")), life)
+	t, secret, err := c.Accounts.CreateToken(g.Request.Context(), c.identity(g).User, data.TokenName, auth.Scope(g.PostForm("scope")), tokenLife(g.PostForm("expires")))
 	if err != nil {
 		return c.accountAgain(g, err, "", data)
 	}
 	return c.renderAccount(g, http.StatusCreated, accountPage{Secret: c.newSecret(c.identity(g).Name, t.Name, secret)})
+}
+
+// tokenLife reads the choice of the form; 90 days when there is none.
+func tokenLife(choice string) time.Duration {
+	const day = 24 * time.Hour
+	switch choice {
+	case "30d":
+		return 30 * day
+	case "365d":
+		return 365 * day
+	case "never":
+		return 0
+	}
+	return 90 * day
 }
 
 func (c *console) newSecret(user, name, secret string) *newSecret {

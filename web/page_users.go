@@ -14,6 +14,7 @@ type usersPage struct {
 	page
 	Users   []userView
 	Roles   []roleChoice
+	Secret  *newSecret // a token that was just made for a robot: shown this once
 	Wrong   *mirror.Problem
 	NewName string
 	NewRole auth.Role
@@ -97,6 +98,24 @@ func (c *console) addUser(g *gin.Context) error {
 		message = user.Name + " was added, without a password."
 	}
 	return c.then(g, nil, message, "/users")
+}
+
+// createUserToken makes a token for a robot, which cannot sign in to make its
+// own. Like createToken it answers with the page.
+func (c *console) createUserToken(g *gin.Context) error {
+	ctx := g.Request.Context()
+	user, err := c.Accounts.User(ctx, g.Param("user"))
+	if err != nil {
+		return err
+	}
+	if user.Role != auth.Robot {
+		return &mirror.Problem{Kind: mirror.ErrInvalid, What: user.Name + " is not a robot", Do: "people create their tokens themselves, on their account page"}
+	}
+	t, secret, err := c.Accounts.CreateToken(ctx, user.ID, g.PostForm("name"), auth.Scope(g.PostForm("scope")), tokenLife(g.PostForm("expires")))
+	if err != nil {
+		return c.orTell(g, err, "", "/users")
+	}
+	return c.renderUsers(g, http.StatusCreated, usersPage{NewRole: auth.Developer, Secret: c.newSecret(user.Name, t.Name, secret)})
 }
 
 func (c *console) setRole(g *gin.Context) error {

@@ -80,6 +80,7 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	admin.POST("/users", do(c.addUser))
 	admin.POST("/users/:user/role", do(c.setRole))
 	admin.POST("/users/:user/password", do(c.resetPassword))
+	admin.POST("/users/:user/tokens", do(c.createUserToken))
 	admin.POST("/users/:user/disable", do(c.disableUser))
 	admin.POST("/users/:user/enable", do(c.enableUser))
 	admin.POST("/users/:user/remove", do(c.removeUser))
@@ -197,7 +198,7 @@ func viewHealth(counts map[mirror.Status]int) health {
 	first := counts[mirror.Queued] + counts[mirror.Cloning]
 	switch {
 	case all == 0:
-		return health{Words: "No mirrors yet", Look: "off", URL: "/mirrors"}
+		return health{Words: "No mirrors yet", Look: "wait", URL: "/mirrors"}
 	case counts[mirror.Failed] == 1:
 		return health{Words: "1 needs attention", Look: "bad", URL: "/mirrors?status=failed"}
 	case counts[mirror.Failed] > 1:

@@ -160,6 +160,13 @@ func TestAccountAndUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.post("/users/"+ada.ID+"/role", "role", "admin").wants(t, http.StatusOK, "The role is now admin")
+	v.post("/users/"+ada.ID+"/tokens", "name", "x", "scope", "read").wants(t, http.StatusUnprocessableEntity, "not a robot")
+	v.post("/users", "name", "ci", "role", "robot").wants(t, http.StatusOK, "ci was added, without a password")
+	ci, err := site.accounts.UserByName(t.Context(), "ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.post("/users/"+ci.ID+"/tokens", "name", "pipeline", "scope", "write").wants(t, http.StatusCreated, "It is not shown again", "machine 127.0.0.1 login ci password gmr_")
 	v.post("/users/"+ada.ID+"/role", "role", "king").wants(t, http.StatusOK, "no role is called")
 	v.post("/users/"+ada.ID+"/disable").wants(t, http.StatusOK, "Disabled", ">disabled<")
 	v.post("/users/"+ada.ID+"/enable").wants(t, http.StatusOK, "Enabled again")
@@ -208,7 +215,7 @@ func TestWhoMay(t *testing.T) {
 	}
 	posts := []string{"/mirrors/new", at + "/edit", at + "/pause", at + "/resume", at + "/remove", "/rules", "/rules/remove", "/rules/aliases",
 		"/rules/aliases/remove", "/rules/credentials", "/rules/credentials/remove", "/users", "/users/" + site.admin.ID + "/role",
-		"/users/" + site.admin.ID + "/password", "/users/" + site.admin.ID + "/disable", "/users/" + site.admin.ID + "/enable", "/users/" + site.admin.ID + "/remove"}
+		"/users/" + site.admin.ID + "/tokens", "/users/" + site.admin.ID + "/password", "/users/" + site.admin.ID + "/disable", "/users/" + site.admin.ID + "/enable", "/users/" + site.admin.ID + "/remove"}
 	for _, path := range posts {
 		dev.post(path, "path", string(main.Path)).wants(t, http.StatusForbidden, "may not")
 		if got := stranger.post(path).path; got != "/login" {
@@ -277,6 +284,19 @@ func TestHostileText(t *testing.T) {
 		if csp := p.header.Get("Content-Security-Policy"); !strings.Contains(csp, "script-src 'self'") || strings.Contains(csp, "unsafe") {
 			t.Errorf("%s: Content-Security-Policy = %q", p.path, csp)
 		}
+	}
+}
+
+// Trouble inside is told with the id under which the log has it, and nothing more.
+func TestInternalError(t *testing.T) {
+	site := newConsoleSite(t)
+	main := site.seed(t)
+	v := site.signedIn(t, "admin", adminPassword)
+	site.reader.broken.Store(true)
+	got := v.get("/mirrors/" + string(main.ID))
+	got.wants(t, http.StatusInternalServerError, "Something broke on the server", "request <code>"+got.header.Get("X-Request-Id"), "Mapping rules")
+	if strings.Contains(got.body, "sector") {
+		t.Error("the page tells what only the log should")
 	}
 }
 
