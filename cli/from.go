@@ -72,7 +72,7 @@ func listKind(name string, text []byte) string {
 // fromGoMod returns the modules a go.mod requires, but those that it replaces
 // by a directory.
 func fromGoMod(name string, text []byte) ([]string, error) {
-	f, err := modfile.ParseLax(name, text, nil)
+	f, err := modfile.Parse(name, text, nil)
 	if err != nil {
 		return nil, wrongUsage("--from: "+err.Error(), "mend go.mod; \"go mod tidy\" tells more")
 	}
