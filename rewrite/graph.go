@@ -160,12 +160,12 @@ func (g *graph) follow(ctx context.Context, steps []step) error {
 		}
 		var next []step
 		for _, s := range steps {
+			if s.m.Version != "" {
+				g.loaded[s.m] = true // the go command will want it, whether we could read it or not
+			}
 			sum := g.summaries[s.m]
 			if sum == nil {
 				continue
-			}
-			if s.m.Version != "" {
-				g.loaded[s.m] = true
 			}
 			requires := g.wanted(sum.require)
 			g.require(s.m, requires)
