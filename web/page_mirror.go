@@ -47,7 +47,7 @@ type mirrorPage struct {
 	Created     time.Time
 	Seen        string // version of the state this page shows, for the event stream
 
-	CloneHTTP, CloneSSH, GoImport string
+	CloneHTTP, CloneSSH, GoPath string
 
 	RefSearch string
 	Refs      []refView
@@ -121,7 +121,7 @@ func (c *console) viewMirror(p page, r mirror.Repo) mirrorPage {
 		Head: strings.TrimPrefix(s.Head, "refs/heads/"), Heads: s.Heads, Tags: s.Tags, Bytes: s.Bytes,
 		Created: r.Created, Seen: seen(r),
 		CloneHTTP: "git clone " + c.Site.URL + "/" + string(r.Path) + ".git",
-		GoImport:  importLine(c.Site, r.Path),
+		GoPath:    goPath(c.Site, r.Path),
 	}
 	if c.Site.SSH != "" {
 		data.CloneSSH = "git clone " + c.Site.SSH + "/" + string(r.Path) + ".git"
@@ -136,14 +136,15 @@ func (c *console) viewMirror(p page, r mirror.Repo) mirrorPage {
 	return data
 }
 
-// importLine is how Go code names what this mirror serves. A module path has
-// no port, so the dotted form goes with settings that "gitmirror env" prints.
-func importLine(site mirror.Site, path mirror.Path) string {
+// goPath is the module path under which go finds the repository here: the
+// right side of a replacement, without a version and, from v2 on, without /vN.
+// It has no port; "gitmirror env" prints the settings that lead to one.
+func goPath(site mirror.Site, path mirror.Path) string {
 	target := site.Host() + "/" + string(path)
 	if site.Form() == mirror.DotGit {
 		target += ".git"
 	}
-	return "replace " + string(path) + " => " + target
+	return target
 }
 
 // seen changes whenever a run ends or an edit is made.
