@@ -29,7 +29,7 @@ func openData(path string) (*dataDir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, startProblem("the data directory "+path+" cannot be made", err, "choose another with --data, or mend the permissions")
 	}
-	f, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(path, "server.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, startProblem("the data directory "+path+" cannot be written", err, "choose another with --data, or mend the permissions")
 	}

@@ -111,7 +111,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	gitSSH := &gitserver.SSH{
 		Listener: sshAt, HostKeyFile: filepath.Join(data.Path, "ssh_host_ed25519_key"),
 		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate,
-		OnRequest: metrics.GitServed,
+		Mirrors: countMirrors(db), OnRequest: metrics.GitServed,
 	}
 	modules := &modproxy.Repos{Catalog: catalog, Reader: disk, Site: site}
 	proxy := &modproxy.Handler{Repos: modules, Accounts: accounts, Policy: policy, Log: log}

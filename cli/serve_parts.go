@@ -47,6 +47,18 @@ func byState(db *store.DB) func(context.Context) (map[string]int, error) {
 	}
 }
 
+// countMirrors counts them for the greeting of SSH.
+func countMirrors(db *store.DB) func(context.Context) (int, error) {
+	return func(ctx context.Context) (int, error) {
+		counts, err := db.CountRepos(ctx, mirror.RepoQuery{})
+		total := 0
+		for _, n := range counts {
+			total += n
+		}
+		return total, err
+	}
+}
+
 // byPath gives git what is a repository's and the rest to others. Paths of
 // repositories begin with a host name and have more behind it; /favicon.ico
 // has not, /.well-known/… begins with a dot. A host alone may be an import path

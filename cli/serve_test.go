@@ -72,6 +72,11 @@ func serve(t *testing.T, client *http.Client, scheme string, flags ...string) *s
 	code := -1
 	s.stop = sync.OnceValue(func() int { cancel(); code = <-ended; return code })
 	t.Cleanup(func() { s.stop() })
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the server said:\n%s", s.said)
+		}
+	})
 	until(t, "the server to be ready", func() bool {
 		resp, err := client.Get(s.url + "/readyz")
 		if err == nil {
