@@ -45,6 +45,8 @@ func TestMain(m *testing.M) {
 //	server login                      sign in as the admin
 //	exits CODE COMMAND…               the exit code, exactly
 //	replace FILE OLD NEW              in a file
+//	project DIR PATH[@VERSION]…       a Go project that requires modules of the upstream
+//	settings [FLAG…]                  what "gitmirror env" says, into the environment
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -53,24 +55,30 @@ func TestStories(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			t.Parallel()
-			w := &world{tb: t}
-			testscript.Run(t, testscript.Params{
-				Files: []string{file},
-				Setup: w.setup,
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"upstream": w.upstreamCommand, "server": w.serverCommand, "exits": exits, "replace": replace,
-				},
-				RequireExplicitExec: true,
-				UpdateScripts:       os.Getenv("UPDATE_STORIES") != "",
-			})
+			runStory(t, file)
 		})
 	}
+}
+
+func runStory(t *testing.T, file string) {
+	w := &world{tb: t}
+	testscript.Run(t, testscript.Params{
+		Files: []string{file},
+		Setup: w.setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"upstream": w.upstreamCommand, "server": w.serverCommand, "exits": exits, "replace": replace,
+			"project": w.projectCommand, "settings": settingsCommand,
+		},
+		RequireExplicitExec: true,
+		UpdateScripts:       os.Getenv("UPDATE_STORIES") != "",
+	})
 }
 
 // world is what one story runs in.
 type world struct {
 	tb       testing.TB
 	upstream *gittest.Upstream
+	fixtures []gittest.Fixture
 
 	http, ssh string // addresses; chosen once, so that a restart finds its clients again
 	server    *exec.Cmd
@@ -127,15 +135,7 @@ func (w *world) upstreamCommand(ts *testscript.TestScript, neg bool, args []stri
 		}))
 		ts.Setenv("COMMIT", w.upstream.Commit(w.tb, args[1], files, args[3:]...))
 	case args[0] == "modules" && len(args) >= 2:
-		var mods []gittest.Module
-		for _, arg := range args[1:] {
-			path, version, ok := strings.Cut(arg, "@")
-			if !ok {
-				ts.Fatalf("upstream modules: %s has no @VERSION", arg)
-			}
-			mods = append(mods, gittest.Module{Path: path, Version: version})
-		}
-		w.upstream.AddModules(w.tb, mods...)
+		w.fixtures = append(w.fixtures, w.upstream.AddModules(w.tb, parseModules(ts.Fatalf, args[1:])...)...)
 	case args[0] == "move" && len(args) == 4:
 		w.upstream.MoveTag(w.tb, args[1], args[2], args[3])
 	case args[0] == "stop":
@@ -143,6 +143,19 @@ func (w *world) upstreamCommand(ts *testscript.TestScript, neg bool, args []stri
 	default:
 		ts.Fatalf("upstream %s: unknown, or the wrong number of arguments", args[0])
 	}
+}
+
+// parseModules reads PATH@VERSION arguments.
+func parseModules(fatalf func(string, ...any), args []string) []gittest.Module {
+	var mods []gittest.Module
+	for _, arg := range args {
+		path, version, ok := strings.Cut(arg, "@")
+		if !ok {
+			fatalf("upstream modules: %s has no @VERSION", arg)
+		}
+		mods = append(mods, gittest.Module{Path: path, Version: version})
+	}
+	return mods
 }
 
 func (w *world) serverCommand(ts *testscript.TestScript, neg bool, args []string) {
