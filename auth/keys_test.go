@@ -1,7 +1,8 @@
 package auth_test
 
 import (
-	"crypto/dsa" //nolint:staticcheck // to see it refused
+	//lint:ignore SA1019 a DSA key is made to see it refused
+	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"

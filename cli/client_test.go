@@ -71,7 +71,7 @@ func TestAnswersOfNoGitmirror(t *testing.T) {
 	}{
 		{"a page", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>Sign in to Wi-Fi</html>") }, 6, "not that of a gitmirror server"},
 		{"nothing there", http.NotFound, 6, "not that of a gitmirror server"},
-		{"a proxy in trouble", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad gateway", 502) }, 6, "502"},
+		{"a proxy in trouble", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad gateway", http.StatusBadGateway) }, 6, "502"},
 		{"too much", endless, 6, "larger than 64 MB"},
 		{"a hang-up", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 6, "no answer from"},
 		{"control characters", func(w http.ResponseWriter, _ *http.Request) {

@@ -122,7 +122,7 @@ func TestI4_VisibleOnlyByRename(t *testing.T) {
 	mend()
 	invisible("after a failed fetch")
 	h.tidy(t)
-	in, tx, err := h.fetch(t.Context())
+	in, _, err := h.fetch(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestI4_VisibleOnlyByRename(t *testing.T) {
 		t.Fatal(err)
 	}
 	invisible("after Discard")
-	in, tx, err = h.fetch(t.Context())
+	in, tx, err := h.fetch(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
