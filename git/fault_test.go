@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"unicode/utf8"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gitmirror/gitmirror/git"
 	"github.com/gitmirror/gitmirror/internal/gittest"

@@ -389,8 +389,17 @@ func (c *Catalog) OpenCredential(ctx context.Context, name string) (*Credential,
 	return &Credential{Name: sealed.Name, Host: sealed.Host, User: sealed.User, Secret: Secret(text)}, nil
 }
 
-// RemoveCredential forgets a credential that no mirror uses any more.
+// RemoveCredential forgets a credential that no mirror and no rule uses any more.
 func (c *Catalog) RemoveCredential(ctx context.Context, name string) error {
+	rules, err := c.Store.Rules(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range rules {
+		if r.Credential == name {
+			return inUse(name, "the rule "+r.Pattern, "remove that rule first")
+		}
+	}
 	for after := Path(""); ; {
 		repos, err := c.Store.Repos(ctx, RepoQuery{After: after, Limit: 1000})
 		if err != nil {
@@ -401,9 +410,13 @@ func (c *Catalog) RemoveCredential(ctx context.Context, name string) error {
 		}
 		for _, r := range repos {
 			if r.Credential == name {
-				return &Problem{Kind: ErrExists, What: fmt.Sprintf("the credential %s is in use by %s", quote(name), r.Path), Do: "edit that mirror first"}
+				return inUse(name, string(r.Path), "edit that mirror first")
 			}
 		}
 		after = repos[len(repos)-1].Path
 	}
+}
+
+func inUse(credential, by, do string) error {
+	return &Problem{Kind: ErrExists, What: fmt.Sprintf("the credential %s is in use by %s", quote(credential), by), Do: do}
 }

@@ -71,6 +71,15 @@ func TestCredentialGoesToItsHostOnly(t *testing.T) {
 	if err := r.catalog.RemoveCredential(t.Context(), "ci"); !errors.Is(err, mirror.ErrExists) {
 		t.Errorf("RemoveCredential of one in use = %v, want ErrExists", err)
 	}
+	if err := r.catalog.AddCredential(t.Context(), mirror.Credential{Name: "rule", Host: "git.corp.test", User: "x", Secret: "s"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.catalog.AddRule(t.Context(), mirror.Rule{Pattern: "git.corp.test/team/*", Credential: "rule"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.catalog.RemoveCredential(t.Context(), "rule"); !errors.Is(err, mirror.ErrExists) {
+		t.Errorf("RemoveCredential of a rule's = %v, want ErrExists", err)
+	}
 }
 
 func TestImport(t *testing.T) {
