@@ -15,6 +15,7 @@ func (b *builder) cover() {
 	c := Coverage{DirectOnly: b.p.Scope == Direct}
 	paths := map[string]bool{}
 	patterns, unreachable := map[string]bool{}, map[string]bool{}
+	behind, unmirrored := map[mirror.Path]bool{}, map[string]bool{}
 	keys := map[module.Version]bool{}
 	for m := range b.found {
 		keys[m] = true
@@ -37,6 +38,11 @@ func (b *builder) cover() {
 		} else {
 			entry.Proof = ""
 			c.Missing = append(c.Missing, mirror.ModuleVersion(m))
+			if entry.Repo != "" {
+				behind[entry.Repo] = true
+			} else {
+				unmirrored[m.Path] = true
+			}
 		}
 		if served, ok := paths[m.Path]; !ok || served {
 			paths[m.Path] = b.chosen[m] != nil
@@ -50,6 +56,8 @@ func (b *builder) cover() {
 		}
 	}
 	c.Patterns = slices.Sorted(maps.Keys(patterns))
+	c.Behind = slices.Sorted(maps.Keys(behind))
+	c.Unmirrored = slices.Sorted(maps.Keys(unmirrored))
 	c.Unreachable = slices.Sorted(maps.Keys(unreachable))
 	b.plan.Coverage = c
 }

@@ -71,6 +71,11 @@ type Coverage struct {
 	Mirrored int `json:"mirrored"`
 	// Missing are the module versions the mirror does not serve.
 	Missing []mirror.ModuleVersion `json:"missing,omitempty"`
+	// Behind are the mirrors that Missing modules belong to: they lack the
+	// version, or cannot serve it.
+	Behind []mirror.Path `json:"behind,omitempty"`
+	// Unmirrored are the paths of the Missing modules that no mirror serves.
+	Unmirrored []string `json:"unmirrored,omitempty"`
 	// DirectOnly: the plan's scope leaves indirect modules where they were.
 	DirectOnly bool `json:"direct_only,omitempty"`
 	// Patterns are the mirrored repositories as path prefixes, where git alone
@@ -92,22 +97,33 @@ func (c Coverage) String() string {
 	if c.Complete() {
 		return fmt.Sprintf("%d of %d modules", c.Mirrored, c.Modules)
 	}
-	const most = 10
-	var names []string
-	for _, m := range c.Missing {
-		if len(names) > 0 && strings.HasPrefix(names[len(names)-1], m.Path+"@") {
-			continue
-		}
-		names = append(names, m.String())
+	names := make([]string, len(c.Missing))
+	for i, m := range c.Missing {
+		names[i] = m.String()
 	}
-	n, dots := len(names), ""
-	if n > most {
-		names, dots = names[:most], ", …"
-	}
-	these := fmt.Sprintf("these %d are", n)
-	if n == 1 {
+	these := fmt.Sprintf("these %d are", len(names))
+	if len(names) == 1 {
 		these = "this one is"
 	}
-	return fmt.Sprintf("%d of %d modules; %s not mirrored: %s%s\nadd them with `gitmirror mirror add --from go.mod`",
-		c.Mirrored, c.Modules, these, strings.Join(names, ", "), dots)
+	text := fmt.Sprintf("%d of %d modules; %s not mirrored: %s", c.Mirrored, c.Modules, these, few(names, ", "))
+	if len(c.Unmirrored) > 0 {
+		text += "\nadd what is not there: gitmirror mirror add --wait " + few(c.Unmirrored, " ")
+	}
+	if len(c.Behind) > 0 {
+		behind := make([]string, len(c.Behind))
+		for i, p := range c.Behind {
+			behind[i] = string(p)
+		}
+		text += "\nlook for newer versions: gitmirror mirror sync --wait " + few(behind, " ")
+	}
+	return text
+}
+
+// few joins the first names and tells how many are left out.
+func few(names []string, separator string) string {
+	const most = 12
+	if len(names) <= most {
+		return strings.Join(names, separator)
+	}
+	return fmt.Sprintf("%s%s… (%d more; --json has all)", strings.Join(names[:most], separator), separator, len(names)-most)
 }

@@ -302,7 +302,8 @@ func TestPartialCoverage(t *testing.T) {
 		"go.sum": lib.sumLines("example.org/a@v1.0.0"),
 	}
 	plan, _ := planOf(t, &rewrite.Planner{Resolver: lib, Site: testSite}, files)
-	want := "1 of 3 modules; these 2 are not mirrored: example.org/b@v1.0.0, example.org/gone@v1.2.0\nadd them with `gitmirror mirror add --from go.mod`"
+	want := "1 of 3 modules; these 2 are not mirrored: example.org/b@v1.0.0, example.org/gone@v1.2.0\n" +
+		"add what is not there: gitmirror mirror add --wait example.org/gone\nlook for newer versions: gitmirror mirror sync --wait github.com/o/b"
 	if got := plan.Coverage.String(); got != want {
 		t.Errorf("Coverage.String() = %q, want %q", got, want)
 	}
