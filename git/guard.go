@@ -25,20 +25,25 @@ func (d *Disk) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	}
 	var allowed []netip.Addr
 	var why string
+	setting := false // would let us connect
 	for _, a := range addrs {
 		a = a.Unmap()
 		private, never := reserved(a)
-		if never != "" || private != "" && !d.AllowPrivate {
-			why = host + " is " + a.String() + ", " + never + private
+		if never == "" && (private == "" || d.AllowPrivate) {
+			allowed = append(allowed, a)
 			continue
 		}
-		allowed = append(allowed, a)
+		why = "it is " + never + private
+		if a.String() != host {
+			why = host + " is " + a.String() + ", " + never + private
+		}
+		setting = setting || never == ""
 	}
 	if len(allowed) > 0 {
 		return allowed, nil
 	}
 	do := "check the URL"
-	if !d.AllowPrivate {
+	if setting {
 		do = "check the URL; to mirror from your own network set security.allow_private_upstreams"
 	}
 	return nil, &mirror.Problem{Code: mirror.CodeBlocked, Kind: mirror.ErrDenied,

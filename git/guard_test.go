@@ -24,9 +24,17 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 			problem(t, "List "+scheme+" "+host, err, mirror.ErrDenied, mirror.CodeBlocked)
 			_, err = disk.Fetch(t.Context(), mirror.NewID(), from, nil, nil)
 			p := problem(t, "Fetch "+scheme+" "+host, err, mirror.ErrDenied, mirror.CodeBlocked)
-			if !strings.Contains(p.Do, "security.allow_private_upstreams") {
-				t.Errorf("Do = %q, want the name of the setting", p.Do)
+			if strings.Contains(p.Why, "is "+strings.Trim(host, "[]")+", ") {
+				t.Errorf("Why = %q, says that an address is itself", p.Why)
 			}
+		}
+	}
+	// The setting is named where it would help, and nowhere else.
+	for host, help := range map[string]bool{"127.0.0.1": true, "10.1.2.3": true, "169.254.169.254": false, "0.0.0.0": false, "224.0.0.1": false} {
+		_, err := disk.List(t.Context(), remote(t, "http://"+host+"/a/b"))
+		p := problem(t, "List "+host, err, mirror.ErrDenied, mirror.CodeBlocked)
+		if strings.Contains(p.Do, "security.allow_private_upstreams") != help {
+			t.Errorf("Do for %s = %q, want the name of the setting: %v", host, p.Do, help)
 		}
 	}
 	// What leads to credentials of the machine stays shut even when private is open.
