@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -180,7 +182,7 @@ func (c *Catalog) checkUpstream(up Upstream) error {
 			continue
 		}
 		self := Upstream{Scheme: u.Scheme, Port: u.Port()}
-		if up.Host == u.Hostname() && up.DialPort() == self.DialPort() {
+		if sameMachine(up.Host, strings.ToLower(u.Hostname())) && up.DialPort() == self.DialPort() {
 			return &Problem{
 				Code: CodeSelf, Kind: ErrInvalid, What: up.String() + " is this mirror itself",
 				Do: "give the URL of the original repository",
@@ -188,6 +190,16 @@ func (c *Catalog) checkUpstream(up Upstream) error {
 		}
 	}
 	return nil
+}
+
+// sameMachine tells whether two host names are the same, or two of the names
+// every machine has for itself.
+func sameMachine(a, b string) bool {
+	own := func(host string) bool {
+		addr, err := netip.ParseAddr(host)
+		return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && addr.IsLoopback()
+	}
+	return a == b || own(a) && own(b)
 }
 
 func (c *Catalog) checkCredential(ctx context.Context, name string, up Upstream) error {
@@ -199,6 +211,7 @@ func (c *Catalog) checkCredential(ctx context.Context, name string, up Upstream)
 		return &Problem{
 			Kind: ErrInvalid, What: fmt.Sprintf("the credential %s is for %s", quote(name), cred.Host),
 			Why: "credentials are sent to no other host, and this upstream is on " + up.Host,
+			Do:  "name a credential for " + up.Host + ", or none (--credential \"\")",
 		}
 	}
 	return nil

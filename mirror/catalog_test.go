@@ -50,6 +50,13 @@ func TestAddAndEditRefuse(t *testing.T) {
 			t.Errorf("Add(%+v) = %v, want ErrInvalid", m, err)
 		}
 	}
+	// Every name this machine has for itself is this machine.
+	r.catalog.Site = mirror.Site{URL: "http://127.0.0.1:8080"}
+	for _, upstream := range []string{"http://127.0.0.1:8080/a/b", "http://localhost:8080/a/b", "http://[::1]:8080/a/b", "http://127.1.2.3:8080/a/b"} {
+		if _, err := r.catalog.Edit(t.Context(), good.ID, mirror.Edit{Upstream: &upstream}); mirror.AsProblem(err).Code != mirror.CodeSelf {
+			t.Errorf("Edit to %q = %v, want %s", upstream, err, mirror.CodeSelf)
+		}
+	}
 	if repos, err := r.db.Repos(t.Context(), mirror.RepoQuery{}); err != nil || len(repos) != 1 {
 		t.Errorf("%d mirrors after refusals (%v), want 1", len(repos), err)
 	}

@@ -139,6 +139,17 @@ func TestParseMapping(t *testing.T) {
 			t.Errorf("ParseMapping(%q) = %q, %q, %v, %v, want %q", text, path, up, cred, err, want)
 		}
 	}
+	// Upstreams that give no path say what to type.
+	for text, do := range map[string]string{
+		"http://localhost:3000/team/tool": "--upstream http://localhost:3000/team/tool",
+		"git@forge:team/tool.git":         "--upstream ssh://git@forge/team/tool.git",
+		"http://[::1]/team/tool":          "--upstream http://[::1]/team/tool",
+	} {
+		_, _, _, err := mirror.ParseMapping(text)
+		if p := mirror.AsProblem(err); !errors.Is(err, mirror.ErrInvalid) || !strings.HasSuffix(p.Do, do) {
+			t.Errorf("ParseMapping(%q) = %v, do %q, want %q", text, err, p.Do, do)
+		}
+	}
 }
 
 func FuzzParseUpstream(f *testing.F) {

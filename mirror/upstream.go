@@ -192,7 +192,11 @@ func ParseMapping(text string) (Path, Upstream, *Credential, error) {
 	}
 	path, err := ParsePath(up.Host + up.Path)
 	if err != nil {
-		return "", Upstream{}, nil, err
+		return "", Upstream{}, nil, &Problem{
+			Code: CodeBadPath, Kind: ErrInvalid, What: "where the mirror of " + up.String() + " goes does not follow from its URL",
+			Why: "a mirror's path begins with a host name that has a dot, as github.com/spf13/cobra does",
+			Do:  "give the path and the upstream apart: gitmirror mirror add HOST/OWNER/NAME --upstream " + up.String(),
+		}
 	}
 	path = RepositoryRoot(path)
 	if up.Scheme == "ssh" && up.Port == "" && ownerName(path.Host()) {
