@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
@@ -36,13 +38,17 @@ func (p *program) readFrom(name string) ([]string, error) {
 	if len(text) > maxList {
 		return nil, wrongUsage(fmt.Sprintf("--from: %s is larger than %d MB", name, maxList>>20), "split it")
 	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // some editors begin a file with it
+	if bytes.IndexByte(text, 0) >= 0 || !utf8.Valid(text) {
+		return nil, wrongUsage("--from: "+name+" is not a text file", "name a go.mod, a go.sum, or a list with one path or URL a line")
+	}
 	switch listKind(name, text) {
 	case "go.mod":
 		return fromGoMod(name, text)
 	case "go.sum":
 		return fromGoSum(name, text)
 	}
-	return fromList(text), nil
+	return fromList(name, text)
 }
 
 // listKind tells by the name what a file is, and where the name says nothing by
@@ -74,7 +80,7 @@ func listKind(name string, text []byte) string {
 func fromGoMod(name string, text []byte) ([]string, error) {
 	f, err := modfile.Parse(name, text, nil)
 	if err != nil {
-		return nil, wrongUsage("--from: "+err.Error(), "mend go.mod; \"go mod tidy\" tells more")
+		return nil, wrongUsage("--from: "+clipped(err.Error()), "mend go.mod; \"go mod tidy\" tells more")
 	}
 	local := map[string]bool{}
 	for _, r := range f.Replace {
@@ -108,16 +114,35 @@ func fromGoSum(name string, text []byte) ([]string, error) {
 	return repositories(paths), nil
 }
 
-func fromList(text []byte) []string {
+// maxLine is more bytes than a path or URL can have.
+const maxLine = 2048
+
+func fromList(name string, text []byte) ([]string, error) {
 	var items []string
+	number := 0
 	for line := range strings.Lines(string(text)) {
+		number++
 		item, _, _ := strings.Cut(line, " #")
 		item = strings.TrimSpace(item)
-		if item != "" && !strings.HasPrefix(item, "#") {
+		switch {
+		case item == "" || strings.HasPrefix(item, "#"):
+		case len(item) > maxLine:
+			return nil, wrongUsage(fmt.Sprintf("--from: %s:%d: the line is longer than %d bytes", name, number, maxLine),
+				"write one path or URL a line")
+		default:
 			items = append(items, item)
 		}
 	}
-	return unique(items)
+	return unique(items), nil
+}
+
+// clipped is a parser's error, which may quote a line of any length.
+func clipped(text string) string {
+	const most = 300
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
 }
 
 // repositories turns module paths into what is to be mirrored: the major

@@ -54,8 +54,8 @@ type Mirrors struct {
 
 // NewMirror asks for a mirror.
 type NewMirror struct {
-	PathOrURL  string `json:"path_or_url" maxLength:"2100" doc:"A path, an import path, a URL or user@host:path" example:"github.com/spf13/cobra"`
-	Upstream   string `json:"upstream,omitempty" maxLength:"2100" doc:"Where it comes from, when that does not follow from the path"`
+	PathOrURL  string `json:"path_or_url" doc:"A path, an import path, a URL or user@host:path" example:"github.com/spf13/cobra"`
+	Upstream   string `json:"upstream,omitempty" doc:"Where it comes from, when that does not follow from the path"`
 	IntervalS  int64  `json:"interval_s,omitempty" minimum:"0" maximum:"2592000" doc:"Seconds between syncs; 0 = adapts"`
 	Credential string `json:"credential,omitempty" maxLength:"500" doc:"Name of a stored credential"`
 	Private    bool   `json:"private,omitempty"`
@@ -64,8 +64,8 @@ type NewMirror struct {
 
 // AddMirrors is the body of POST /mirrors: one mirror, or several in Mirrors.
 type AddMirrors struct {
-	PathOrURL  string      `json:"path_or_url,omitempty" maxLength:"2100" doc:"A path, an import path, a URL or user@host:path" example:"github.com/spf13/cobra"`
-	Upstream   string      `json:"upstream,omitempty" maxLength:"2100" doc:"Where it comes from, when that does not follow from the path"`
+	PathOrURL  string      `json:"path_or_url,omitempty" doc:"A path, an import path, a URL or user@host:path" example:"github.com/spf13/cobra"`
+	Upstream   string      `json:"upstream,omitempty" doc:"Where it comes from, when that does not follow from the path"`
 	IntervalS  int64       `json:"interval_s,omitempty" minimum:"0" maximum:"2592000" doc:"Seconds between syncs; 0 = adapts"`
 	Credential string      `json:"credential,omitempty" maxLength:"500" doc:"Name of a stored credential"`
 	Private    bool        `json:"private,omitempty"`
@@ -88,7 +88,7 @@ type AddedMirror struct {
 
 // EditMirror changes what is present.
 type EditMirror struct {
-	Upstream   *string `json:"upstream,omitempty" maxLength:"2100"`
+	Upstream   *string `json:"upstream,omitempty"`
 	IntervalS  *int64  `json:"interval_s,omitempty" minimum:"0" maximum:"2592000" doc:"Seconds between syncs; 0 = adapts"`
 	Credential *string `json:"credential,omitempty" maxLength:"500" doc:"Name of a stored credential; empty = none"`
 	Private    *bool   `json:"private,omitempty"`
