@@ -83,7 +83,7 @@ func wantKind(t *testing.T, call string, err, want error) {
 func wantText(t *testing.T, call string, err error, want string) {
 	t.Helper()
 	p := mirror.AsProblem(err)
-	if p == nil || p.Kind == nil || !strings.Contains(p.What+"\n"+p.Why+"\n"+p.Do, want) {
+	if p == nil || p.Kind == "" || !strings.Contains(p.What+"\n"+p.Why+"\n"+p.Do, want) {
 		t.Errorf("%s = %+v, want a problem that says %q", call, p, want)
 	}
 }

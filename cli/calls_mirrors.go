@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -121,41 +120,12 @@ func (c *client) mirrorEvents(ctx context.Context, id mirror.ID, limit int) ([]w
 	return page.Items, err
 }
 
-// problemOf is a problem inside an answer as an error. Its kind does not travel
-// in JSON; it follows from the code.
+// problemOf is a problem inside an answer as an error.
 func problemOf(p *mirror.Problem) error {
 	if p == nil {
 		return nil
 	}
-	out := *p
-	if out.Kind == nil {
-		out.Kind = kindOf(out.Code)
-	}
-	return &out
-}
-
-// kindOf is the kind of failure behind a code of the catalogue, as the exit
-// code wants it.
-func kindOf(code mirror.Code) error {
-	switch code {
-	case mirror.CodeCorrupt, mirror.CodeFsck, mirror.CodeModuleSum:
-		return mirror.ErrIntegrity
-	case mirror.CodeBlocked:
-		return mirror.ErrDenied
-	case mirror.CodeSelf:
-		return mirror.ErrInvalid
-	case mirror.CodeGone, mirror.CodeNotMirrored, mirror.CodeNoVersion:
-		return mirror.ErrNotFound
-	case mirror.CodeTagMoved:
-		return mirror.ErrHeld
-	}
-	switch {
-	case strings.HasPrefix(string(code), "E11"), strings.HasPrefix(string(code), "E12"):
-		return mirror.ErrUpstream
-	case strings.HasPrefix(string(code), "E4"):
-		return mirror.ErrInvalid
-	}
-	return errors.New("failed")
+	return p
 }
 
 // or is the first of its arguments that is not zero.

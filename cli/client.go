@@ -153,7 +153,7 @@ func (c *client) refused(resp *http.Response) error {
 		if c.Token != "" {
 			problem.What = "the server does not accept the token any more: " + problem.What
 		}
-	case said.RequestID != "" && problem.Kind == nil:
+	case said.RequestID != "" && problem.Kind == "":
 		problem.Why = "request id " + said.RequestID
 	}
 	return problem

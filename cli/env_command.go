@@ -44,7 +44,7 @@ func (p *program) envCommand() *cobra.Command {
 			}
 			set, advice := e.Settings()
 			for _, a := range advice {
-				if a.Kind != nil {
+				if a.Kind != "" {
 					return a
 				}
 			}

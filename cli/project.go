@@ -32,11 +32,6 @@ func (r resolver) Resolve(ctx context.Context, queries []mirror.ModuleQuery) ([]
 	if len(out.Answers) != len(queries) {
 		return nil, r.odd(api+"/modules/resolve", fmt.Errorf("%d answers to %d questions", len(out.Answers), len(queries)))
 	}
-	for i := range out.Answers {
-		if p := out.Answers[i].Problem; p != nil && p.Kind == nil {
-			p.Kind = kindOf(p.Code)
-		}
-	}
 	return out.Answers, nil
 }
 

@@ -32,7 +32,7 @@ func (a *answer) Error() string { return fmt.Sprintf("HTTP status %d (%s)", a.st
 
 // interrupted is a call whose caller has gone away or run out of time.
 func interrupted(ctx context.Context) error {
-	return &mirror.Problem{Code: mirror.CodeInterrupted, Kind: ctx.Err(),
+	return &mirror.Problem{Code: mirror.CodeInterrupted, Kind: mirror.ErrBusy,
 		What: "the sync was interrupted", Why: clean(context.Cause(ctx).Error(), nil),
 		Do: "it begins again by itself; what is served did not change"}
 }

@@ -122,7 +122,7 @@ func (h *HTTP) run(w *answer, r *http.Request, repo mirror.Repo, protocol string
 	case w.begun(): // git has told the client in its own words
 		h.Log.Debug("upload-pack ended with an error", "repo", repo.Path, "addr", h.peer(r), "err", err)
 		return nil
-	case mirror.AsProblem(err).Kind != nil:
+	case mirror.AsProblem(err).Kind != "":
 		return err
 	}
 	h.Log.Warn("upload-pack ended without an answer", "repo", repo.Path, "addr", h.peer(r), "err", err)

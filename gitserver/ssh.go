@@ -167,7 +167,7 @@ func (h *hall) offered(ctx ssh.Context, key ssh.PublicKey) bool {
 		return true
 	}
 	p := mirror.AsProblem(err)
-	if p.Kind == nil {
+	if p.Kind == "" {
 		h.Log.Error("ssh key not looked up", "key", fingerprint, "addr", c.peer, "err", err)
 		return false
 	}

@@ -135,7 +135,7 @@ func (s *session) answer(ctx context.Context) uint32 {
 		return 1
 	}
 	p := mirror.AsProblem(err)
-	if p.Kind == nil {
+	if p.Kind == "" {
 		h.Log.Error("ssh command failed", "addr", s.c.peer, "key", s.fingerprint, "err", err)
 	}
 	if errors.Is(err, mirror.ErrBusy) && command == "upload-pack" {

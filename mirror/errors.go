@@ -6,29 +6,56 @@ import (
 	"strings"
 )
 
-// The kinds of failure every edge (page, API, git, go, ssh, exit code) has an
-// answer for. Compare with errors.Is. Text that matches one of these is meant
-// for the user; any other error is for the log.
-var (
+// Kind is a kind of failure that every edge (page, API, git, go, ssh, exit code)
+// has an answer for. It is an error to compare with errors.Is, and its name
+// travels in JSON and in the database. Text that comes with one is meant for the
+// user; any other error is for the log.
+type Kind string
+
+const (
 	// ErrNotFound: no such repository, module, user, … or none that the caller may see.
-	ErrNotFound = errors.New("not found")
+	ErrNotFound Kind = "not-found"
 	// ErrInvalid: what was asked cannot be right, however often it is asked.
-	ErrInvalid = errors.New("invalid")
+	ErrInvalid Kind = "invalid"
 	// ErrExists: the name is taken, or somebody else changed the thing first.
-	ErrExists = errors.New("already exists")
+	ErrExists Kind = "exists"
 	// ErrDenied: the caller is known, and may not.
-	ErrDenied = errors.New("not allowed")
+	ErrDenied Kind = "denied"
 	// ErrSignIn: the caller is not known; signing in may help.
-	ErrSignIn = errors.New("sign-in required")
+	ErrSignIn Kind = "sign-in"
 	// ErrUpstream: the upstream, or the road to it, is in trouble; later may work.
-	ErrUpstream = errors.New("upstream unavailable")
+	ErrUpstream Kind = "upstream"
 	// ErrHeld: a person must decide before this goes on.
-	ErrHeld = errors.New("held for a decision")
+	ErrHeld Kind = "held"
 	// ErrIntegrity: content is not what a hash promised.
-	ErrIntegrity = errors.New("integrity")
+	ErrIntegrity Kind = "integrity"
 	// ErrBusy: a limit is reached; the same call works later.
-	ErrBusy = errors.New("busy")
+	ErrBusy Kind = "busy"
 )
+
+// Kinds are all of them.
+func Kinds() []Kind {
+	return []Kind{ErrNotFound, ErrInvalid, ErrExists, ErrDenied, ErrSignIn, ErrUpstream, ErrHeld, ErrIntegrity, ErrBusy}
+}
+
+// Error is the kind in words.
+func (k Kind) Error() string {
+	switch k {
+	case ErrNotFound:
+		return "not found"
+	case ErrExists:
+		return "already exists"
+	case ErrDenied:
+		return "not allowed"
+	case ErrSignIn:
+		return "sign-in required"
+	case ErrUpstream:
+		return "upstream unavailable"
+	case ErrHeld:
+		return "held for a decision"
+	}
+	return string(k)
+}
 
 // Code names an entry of the error catalogue, "E1105". Codes are stable: people
 // search for them and alerts are keyed by them.
@@ -77,7 +104,7 @@ const (
 // with secrets already cut out.
 type Problem struct {
 	Code Code   `json:"code"`
-	Kind error  `json:"-"`
+	Kind Kind   `json:"kind,omitempty"`
 	What string `json:"what"`
 	Why  string `json:"why,omitempty"`
 	Do   string `json:"do,omitempty"`
@@ -99,7 +126,12 @@ func (p *Problem) Error() string {
 }
 
 // Unwrap makes errors.Is(err, ErrUpstream) and friends work.
-func (p *Problem) Unwrap() error { return p.Kind }
+func (p *Problem) Unwrap() error {
+	if p.Kind == "" {
+		return nil
+	}
+	return p.Kind
+}
 
 // AsProblem returns err as a Problem: the one inside it, or one made of its
 // text when err has a kind, or an unexplained internal one (whose text is for
@@ -112,9 +144,7 @@ func AsProblem(err error) *Problem {
 	if errors.As(err, &p) {
 		return p
 	}
-	for _, kind := range []error{
-		ErrNotFound, ErrInvalid, ErrExists, ErrDenied, ErrSignIn, ErrUpstream, ErrHeld, ErrIntegrity, ErrBusy,
-	} {
+	for _, kind := range Kinds() {
 		if errors.Is(err, kind) {
 			return &Problem{Kind: kind, What: err.Error()}
 		}

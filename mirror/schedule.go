@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -45,8 +44,8 @@ func needsPerson(err *Problem) bool {
 	if err == nil {
 		return false
 	}
-	for _, kind := range []error{ErrInvalid, ErrDenied, ErrSignIn, ErrNotFound, ErrIntegrity} {
-		if errors.Is(err, kind) {
+	for _, kind := range []Kind{ErrInvalid, ErrDenied, ErrSignIn, ErrNotFound, ErrIntegrity} {
+		if err.Kind == kind {
 			return true
 		}
 	}

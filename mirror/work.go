@@ -86,7 +86,7 @@ func (s *Syncer) finish(ctx context.Context, c Claim, a *attempt, err error) {
 	default:
 		run.Outcome = RunFailed
 		run.Problem = AsProblem(err)
-		if run.Problem.Kind == nil {
+		if run.Problem.Kind == "" {
 			s.Log.Error("sync broke", "repo", c.Repo.Path, "run", run.ID, "err", err)
 			run.Problem = &Problem{Code: CodeLocal, What: "the server could not do its part of the sync", Do: "see the server's log"}
 		}

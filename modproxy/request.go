@@ -23,7 +23,7 @@ type question struct {
 // parseQuestion reads the part of a URL path behind the proxy's root. The error
 // is a *mirror.Problem of kind ErrInvalid or ErrNotFound.
 func parseQuestion(urlPath string) (question, error) {
-	bad := func(kind error, why string) (question, error) {
+	bad := func(kind mirror.Kind, why string) (question, error) {
 		return question{}, &mirror.Problem{
 			Code: mirror.CodeBadPath, Kind: kind, What: "not a request of the module proxy protocol", Why: why,
 			Do: "set GOPROXY to this address and let the go command ask",

@@ -36,7 +36,7 @@ func (r *Repos) resolve(ctx context.Context, q mirror.ModuleQuery) mirror.Module
 	answer := mirror.ModuleAnswer{Path: q.Path, Version: q.Version}
 	fail := func(err error) mirror.ModuleAnswer {
 		p := mirror.AsProblem(err)
-		if p.Kind == nil && r.Log != nil && !canceled(err) {
+		if p.Kind == "" && r.Log != nil && !canceled(err) {
 			r.Log.ErrorContext(ctx, "resolve module", "module", q.Path+"@"+q.Version, "err", err)
 		}
 		return mirror.ModuleAnswer{Path: q.Path, Version: q.Version, Repo: answer.Repo, Problem: p}

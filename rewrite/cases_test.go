@@ -112,7 +112,7 @@ func TestCases(t *testing.T) {
 				t.Errorf("Settings() = %q, want %q", got, c.env)
 			}
 			for _, p := range problems {
-				if p.Kind != nil {
+				if p.Kind != "" {
 					t.Errorf("Settings() problem = %v", p)
 				}
 			}

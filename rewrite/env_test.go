@@ -73,7 +73,7 @@ func TestSettings(t *testing.T) {
 			}
 			for i, p := range problems {
 				want, failed := strings.CutPrefix(c.problems[i], "!")
-				if text := p.Error() + " " + p.Do; !strings.Contains(text, want) || failed != (p.Kind != nil) || p.Do == "" {
+				if text := p.Error() + " " + p.Do; !strings.Contains(text, want) || failed != (p.Kind != "") || p.Do == "" {
 					t.Errorf("Settings() problem = %+v, want %q", p, c.problems[i])
 				}
 			}

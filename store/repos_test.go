@@ -91,10 +91,7 @@ func TestRepoRoundTrip(t *testing.T) {
 
 func TestProblemKinds(t *testing.T) {
 	each(t, func(t *testing.T, db *store.DB, _ string) {
-		for i, kind := range []error{
-			nil, mirror.ErrNotFound, mirror.ErrInvalid, mirror.ErrExists, mirror.ErrDenied, mirror.ErrSignIn,
-			mirror.ErrUpstream, mirror.ErrHeld, mirror.ErrIntegrity, mirror.ErrBusy,
-		} {
+		for i, kind := range append(mirror.Kinds(), "") {
 			r := newRepo(t, fmt.Sprintf("github.com/k/%d", i))
 			r.State.Problem = &mirror.Problem{Kind: kind, What: "x", Raw: "bad \xff\x00 bytes"}
 			if err := db.AddRepo(t.Context(), r); err != nil {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -43,39 +42,11 @@ func storable(s string) bool {
 // foldName is equal for names that differ only by case, as far as one rune maps to one.
 func foldName(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
-// problemJSON is a Problem as it is stored: with the name of its kind, since an
-// error value does not survive JSON.
-type problemJSON struct {
-	Kind string `json:"kind,omitempty"`
-	mirror.Problem
-}
-
-// kindNames are in the database for good: add to them, never rename.
-func kindNames() map[string]error {
-	return map[string]error{
-		"not-found": mirror.ErrNotFound,
-		"invalid":   mirror.ErrInvalid,
-		"exists":    mirror.ErrExists,
-		"denied":    mirror.ErrDenied,
-		"sign-in":   mirror.ErrSignIn,
-		"upstream":  mirror.ErrUpstream,
-		"held":      mirror.ErrHeld,
-		"integrity": mirror.ErrIntegrity,
-		"busy":      mirror.ErrBusy,
-	}
-}
-
 func problemText(p *mirror.Problem) (*string, error) {
 	if p == nil {
 		return nil, nil
 	}
-	stored := problemJSON{Problem: *p}
-	for name, kind := range kindNames() {
-		if errors.Is(p.Kind, kind) {
-			stored.Kind = name
-		}
-	}
-	text, err := json.Marshal(stored)
+	text, err := json.Marshal(p)
 	if err != nil {
 		return nil, err
 	}
@@ -87,10 +58,9 @@ func parseProblem(text *string) (*mirror.Problem, error) {
 	if text == nil {
 		return nil, nil
 	}
-	var stored problemJSON
-	if err := json.Unmarshal([]byte(*text), &stored); err != nil {
+	var p mirror.Problem
+	if err := json.Unmarshal([]byte(*text), &p); err != nil {
 		return nil, fmt.Errorf("stored problem: %w", err)
 	}
-	stored.Problem.Kind = kindNames()[stored.Kind]
-	return &stored.Problem, nil
+	return &p, nil
 }

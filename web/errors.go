@@ -36,22 +36,26 @@ type FieldError struct {
 	Message  string `json:"message"`
 }
 
-// kinds maps the domain's kinds to HTTP. It is ordered like the sentinels of
-// package mirror; what is in none of them is an internal error.
-var kinds = []struct {
-	err    error
-	name   string
-	status int
-}{
-	{mirror.ErrNotFound, "not-found", http.StatusNotFound},
-	{mirror.ErrInvalid, "invalid", http.StatusUnprocessableEntity},
-	{mirror.ErrExists, "exists", http.StatusConflict},
-	{mirror.ErrDenied, "denied", http.StatusForbidden},
-	{mirror.ErrSignIn, "sign-in", http.StatusUnauthorized},
-	{mirror.ErrUpstream, "upstream", http.StatusBadGateway},
-	{mirror.ErrHeld, "held", http.StatusConflict},
-	{mirror.ErrIntegrity, "integrity", http.StatusBadGateway},
-	{mirror.ErrBusy, "busy", http.StatusTooManyRequests},
+// statusOf is the HTTP status of a kind of failure; what has none is an
+// internal error.
+func statusOf(k mirror.Kind) int {
+	switch k {
+	case mirror.ErrNotFound:
+		return http.StatusNotFound
+	case mirror.ErrInvalid:
+		return http.StatusUnprocessableEntity
+	case mirror.ErrExists, mirror.ErrHeld:
+		return http.StatusConflict
+	case mirror.ErrDenied:
+		return http.StatusForbidden
+	case mirror.ErrSignIn:
+		return http.StatusUnauthorized
+	case mirror.ErrUpstream, mirror.ErrIntegrity:
+		return http.StatusBadGateway
+	case mirror.ErrBusy:
+		return http.StatusTooManyRequests
+	}
+	return http.StatusInternalServerError
 }
 
 // Error is title and detail on one line, led by the code.
@@ -61,13 +65,7 @@ func (p *Problem) Error() string { return p.problem().Error() }
 func (p *Problem) Unwrap() error { return p.problem() }
 
 func (p *Problem) problem() *mirror.Problem {
-	out := &mirror.Problem{Code: p.Code, What: p.Title, Why: p.Detail, Do: p.Action, Raw: p.Raw}
-	for _, k := range kinds {
-		if k.name == p.Kind {
-			out.Kind = k.err
-		}
-	}
-	return out
+	return &mirror.Problem{Code: p.Code, Kind: mirror.Kind(p.Kind), What: p.Title, Why: p.Detail, Do: p.Action, Raw: p.Raw}
 }
 
 // GetStatus and GetHeaders and ContentType are what the OpenAPI library asks of an error.
@@ -116,11 +114,9 @@ func newProblem(ctx context.Context, err error) *Problem {
 		Type: "about:blank", Status: http.StatusInternalServerError, Code: m.Code,
 		Title: m.What, Detail: m.Why, Action: m.Do, Raw: m.Raw, RequestID: requestID(ctx),
 	}
-	for _, k := range kinds {
-		if errors.Is(m, k.err) {
-			p.Kind, p.Status = k.name, k.status
-			return p
-		}
+	if m.Kind != "" {
+		p.Kind, p.Status = string(m.Kind), statusOf(m.Kind)
+		return p
 	}
 	p.Title, p.Detail, p.Raw = "internal error", "", ""
 	p.Action = "give the request id to whoever runs this server; its log has the cause"

@@ -266,7 +266,7 @@ func told(err error) (*mirror.Problem, error) {
 		return nil, nil
 	}
 	p := mirror.AsProblem(err)
-	if p.Kind == nil {
+	if p.Kind == "" {
 		return nil, err
 	}
 	return p, nil
