@@ -39,10 +39,16 @@ func TestMain(m *testing.M) {
 //	upstream commit REPO DIR [TAG…]   commit the files of DIR
 //	upstream modules PATH@VERSION…    repositories made of real modules
 //	upstream move REPO TAG REV        move a tag
+//	upstream private REPO USER PASS   it wants a password now
+//	upstream break HOW [REPO]         it misbehaves: see faults in script_faults_test.go
+//	upstream mend                     it does no longer
 //	upstream stop                     it is gone
-//	server start [FLAG…]              a server on $WORK/data; $SERVER, $SSH, $PASSWORD
+//	server start [FLAG…]              a server on $WORK/data; $SERVER, $ADDR, $SSH, $PASSWORD
 //	server stop | kill                SIGTERM and wait for exit 0 | SIGKILL
 //	server login                      sign in as the admin
+//	server log FILE                   what the present or last server said
+//	disk SIZE                         the next server's data directory is on a disk of that many MB
+//	eventually COMMAND…               until it exits with 0
 //	exits CODE COMMAND…               the exit code, exactly
 //	replace FILE OLD NEW              in a file
 //	project DIR PATH[@VERSION]…       a Go project that requires modules of the upstream
@@ -67,7 +73,7 @@ func runStory(t *testing.T, file string) {
 		Setup: w.setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"upstream": w.upstreamCommand, "server": w.serverCommand, "exits": exits, "replace": replace,
-			"project": w.projectCommand, "settings": settingsCommand,
+			"project": w.projectCommand, "settings": settingsCommand, "disk": w.diskCommand, "eventually": eventually,
 		},
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_STORIES") != "",
@@ -84,6 +90,9 @@ type world struct {
 	server    *exec.Cmd
 	log       *lockedBuffer
 	ended     chan error
+
+	mend  []func() // ends what "upstream break" began
+	small int      // KB a file of the server may have; zero = any
 }
 
 // setup gives the story a home of its own; nothing of the developer's settings is seen.
@@ -110,7 +119,7 @@ func (w *world) setup(env *testscript.Env) error {
 
 func (w *world) upstreamCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: upstream start | commit REPO DIR [TAG…] | modules PATH@VERSION… | move REPO TAG REV | stop")
+		ts.Fatalf("usage: upstream start | commit REPO DIR [TAG…] | modules PATH@VERSION… | move REPO TAG REV | private REPO USER PASS | break HOW [REPO] | mend | stop")
 	}
 	if args[0] == "start" {
 		w.upstream = gittest.NewUpstream(w.tb)
@@ -138,6 +147,15 @@ func (w *world) upstreamCommand(ts *testscript.TestScript, neg bool, args []stri
 		w.fixtures = append(w.fixtures, w.upstream.AddModules(w.tb, parseModules(ts.Fatalf, args[1:])...)...)
 	case args[0] == "move" && len(args) == 4:
 		w.upstream.MoveTag(w.tb, args[1], args[2], args[3])
+	case args[0] == "private" && len(args) == 4:
+		w.upstream.Private(args[1], args[2], args[3])
+	case args[0] == "break" && len(args) >= 2:
+		w.breakUpstream(ts, args[1], args[2:])
+	case args[0] == "mend":
+		for _, mend := range w.mend {
+			mend()
+		}
+		w.mend = nil
 	case args[0] == "stop":
 		w.upstream.Kill()
 	default:
@@ -160,7 +178,7 @@ func parseModules(fatalf func(string, ...any), args []string) []gittest.Module {
 
 func (w *world) serverCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: server start [FLAG…] | stop | kill | login")
+		ts.Fatalf("usage: server start [FLAG…] | stop | kill | login | log FILE")
 	}
 	switch args[0] {
 	case "start":
@@ -177,6 +195,11 @@ func (w *world) serverCommand(ts *testscript.TestScript, neg bool, args []string
 		if out, err := cmd.CombinedOutput(); err != nil {
 			ts.Fatalf("gitmirror login: %v\n%s", err, out)
 		}
+	case "log":
+		if len(args) != 2 {
+			ts.Fatalf("usage: server log FILE")
+		}
+		ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(w.log.String()), 0o666))
 	default:
 		ts.Fatalf("server %s: unknown", args[0])
 	}
@@ -201,6 +224,7 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 	}
 	if w.http == "" {
 		w.http, w.ssh = freePort(ts), freePort(ts)
+		ts.Setenv("ADDR", w.http)
 		ts.Setenv("SERVER", "http://"+w.http)
 		ts.Setenv("SSH", "ssh://git@"+w.ssh)
 		ts.Setenv("PASSWORD", "correct-horse-battery-staple")
@@ -210,6 +234,7 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 		"--security-allow-private-upstreams", "true", "--log-format", "text",
 	}, flags...)
 	cmd := w.program(ts, args...)
+	w.limit(cmd)
 	cmd.Env = append(cmd.Env, "GITMIRROR_ADMIN_PASSWORD="+ts.Getenv("PASSWORD"))
 	w.log = &lockedBuffer{}
 	cmd.Stdout, cmd.Stderr = w.log, w.log
