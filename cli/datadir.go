@@ -56,8 +56,17 @@ func openData(path string) (*dataDir, error) {
 		f.Close()
 		return nil, startProblem("the data directory "+path+" cannot be written", err, "free some space, or mend the permissions")
 	}
+	// What an earlier server left half-made there is of no use to anybody.
+	if err := errors.Join(os.RemoveAll(d.temp()), os.Mkdir(d.temp(), 0o700)); err != nil {
+		f.Close()
+		return nil, startProblem("the directory for temporary files cannot be made", err, "free some space, or mend the permissions")
+	}
 	return d, nil
 }
+
+// temp is for large temporary files: on the disk that has room for repositories,
+// not where /tmp is memory.
+func (d *dataDir) temp() string { return filepath.Join(d.Path, "tmp") }
 
 // Close gives the lock back. The file stays: removing it would let two servers
 // hold locks on two files of the same name.

@@ -44,7 +44,7 @@ func (p *program) root() *cobra.Command {
 	in(mirrors, p.mirrorCommand(), p.aliasCommand(), p.ruleCommand(), p.credentialCommand())
 	in(code, p.rewriteCommand(), p.envCommand(), p.doctorCommand())
 	in(access, p.loginCommand(), p.logoutCommand(), p.whoamiCommand(), p.userCommand(), p.keyCommand(), p.tokenCommand())
-	root.AddCommand(p.versionCommand(), p.completionCommand())
+	root.AddCommand(p.versionCommand(), p.completionCommand(), p.healthcheckCommand())
 	return root
 }
 

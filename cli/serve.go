@@ -106,14 +106,14 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	gate := &gitserver.Gate{}
 	gitHTTP := &gitserver.HTTP{
 		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate,
-		ModProxy: true, OnRequest: metrics.GitServed,
+		ModProxy: true, TempDir: data.temp(), OnRequest: metrics.GitServed,
 	}
 	gitSSH := &gitserver.SSH{
 		Listener: sshAt, HostKeyFile: filepath.Join(data.Path, "ssh_host_ed25519_key"),
 		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate,
 		Mirrors: countMirrors(db), OnRequest: metrics.GitServed,
 	}
-	modules := &modproxy.Repos{Catalog: catalog, Reader: disk, Site: site}
+	modules := &modproxy.Repos{Catalog: catalog, Reader: disk, Site: site, Temp: data.temp(), Log: log}
 	proxy := &modproxy.Handler{Repos: modules, Accounts: accounts, Policy: policy, Log: log}
 	console := &web.Server{
 		Catalog: catalog, Syncer: syncer, Store: db, Reader: disk, Accounts: accounts, Policy: policy,
@@ -125,6 +125,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		return err
 	}
 	health := &health{Database: db, Data: data, Syncer: syncer, Workers: c.count("sync.workers"), Accounts: accounts, Policy: policy}
+	metrics.Build(p.version().Version)
 	metrics.Watch(telemetry.Sources{Mirrors: byState(db), Busy: syncer.Busy, LastTick: syncer.LastTick})
 
 	all := http.NewServeMux()
@@ -143,7 +144,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	}
 	if httpAt != nil {
 		server := &http.Server{
-			Handler:           byPath(gitHTTP, all),
+			Handler:           byPath(gitHTTP, metrics.Count(routeClass, all)),
 			TLSConfig:         secure,
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       2 * time.Minute,

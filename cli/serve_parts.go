@@ -75,6 +75,16 @@ func byPath(repos, others http.Handler) http.Handler {
 	})
 }
 
+// routeClass is what the metrics call a request that is not git's.
+func routeClass(r *http.Request) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	switch first {
+	case "api", "proxy", "static", "metrics", "healthz", "readyz":
+		return first
+	}
+	return "console"
+}
+
 // listenBoth opens the two ports, or none.
 func listenBoth(ctx context.Context, c Config) (httpAt, sshAt net.Listener, err error) {
 	if httpAt, err = listen(ctx, c, "http.addr"); err != nil {

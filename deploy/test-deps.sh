@@ -10,6 +10,7 @@ have git && have ssh || missing="$missing git openssh-client"
 have gcc || missing="$missing gcc libc6-dev" # the race detector links with cgo
 have initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 have chromium || have chromium-browser || have google-chrome || missing="$missing chromium fonts-dejavu-core fonts-noto-cjk"
+have curl || missing="$missing curl"
 have unshare && have ip || missing="$missing util-linux iproute2"
 
 [ -n "$missing" ] || exit 0
