@@ -56,7 +56,7 @@ func TestAnswersThatAreNotGit(t *testing.T) {
 		{"redirect", gittest.Fault{Redirect: "http://169.254.169.254"}, mirror.ErrUpstream, mirror.CodeRedirect, "169.254.169.254"},
 		{"401", gittest.Fault{Status: 401}, mirror.ErrSignIn, mirror.CodeAuth, "does not exist, or is private"},
 		{"403", gittest.Fault{Status: 403}, mirror.ErrSignIn, mirror.CodeAuth, ""},
-		{"403 with a limit", gittest.Fault{Status: 403, Header: http.Header{"Retry-After": {"60"}}}, mirror.ErrUpstream, mirror.CodeThrottled, "60"},
+		{"403 with a limit", gittest.Fault{Status: 403, Header: http.Header{"Retry-After": {"60"}}}, mirror.ErrUpstream, mirror.CodeThrottled, "asks to wait 1m0s"},
 		{"404", gittest.Fault{Status: 404}, mirror.ErrNotFound, mirror.CodeGone, ""},
 		{"410", gittest.Fault{Status: 410}, mirror.ErrNotFound, mirror.CodeGone, ""},
 		{"429", gittest.Fault{Status: 429}, mirror.ErrUpstream, mirror.CodeThrottled, ""},
@@ -251,7 +251,7 @@ func TestCancelled(t *testing.T) {
 		cancel()
 	}()
 	_, err = h.Fetch(ctx, h.id, h.from, l.Refs, nil)
-	problem(t, "Fetch", err, context.Canceled, mirror.CodeInterrupted)
+	problem(t, "Fetch", err, mirror.ErrBusy, mirror.CodeInterrupted)
 	mend()
 	if left := processes(t, h.from.Upstream.String()); len(left) > 0 {
 		t.Errorf("still running: %v, want nothing", left)

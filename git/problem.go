@@ -11,8 +11,10 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
@@ -28,7 +30,12 @@ type answer struct {
 	authorized                   bool
 }
 
-func (a *answer) Error() string { return fmt.Sprintf("HTTP status %d (%s)", a.status, a.contentType) }
+func (a *answer) Error() string {
+	if a.contentType == "" {
+		return fmt.Sprintf("HTTP status %d", a.status)
+	}
+	return fmt.Sprintf("HTTP status %d (%s)", a.status, a.contentType)
+}
 
 // interrupted is a call whose caller has gone away or run out of time.
 func interrupted(ctx context.Context) error {
@@ -153,7 +160,11 @@ func (a *answer) problem(from mirror.Remote) *mirror.Problem {
 	if a.throttled() {
 		p := throttled(from, raw)
 		if a.retry != "" {
-			p.Why += " (it asks to wait: " + clean(a.retry, nil) + ")"
+			wait := "until " + clean(a.retry, nil)
+			if seconds, err := strconv.Atoi(a.retry); err == nil {
+				wait = (time.Duration(seconds) * time.Second).String()
+			}
+			p.Why += " (it asks to wait " + wait + ")"
 		}
 		return p
 	}
