@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 //	upstream private REPO USER PASS   it wants a password now
 //	upstream break HOW [REPO]         it misbehaves: see faults in script_faults_test.go
 //	upstream mend                     it does no longer
+//	upstream remove REPO              its owner deletes it
 //	upstream stop                     it is gone
 //	server start [FLAG…]              a server on $WORK/data; $SERVER, $ADDR, $SSH, $PASSWORD
 //	server stop | kill                SIGTERM and wait for exit 0 | SIGKILL
@@ -119,7 +120,7 @@ func (w *world) setup(env *testscript.Env) error {
 
 func (w *world) upstreamCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: upstream start | commit REPO DIR [TAG…] | modules PATH@VERSION… | move REPO TAG REV | private REPO USER PASS | break HOW [REPO] | mend | stop")
+		ts.Fatalf("usage: upstream start | commit REPO DIR [TAG…] | modules PATH@VERSION… | move REPO TAG REV | private REPO USER PASS | break HOW [REPO] | mend | remove REPO | stop")
 	}
 	if args[0] == "start" {
 		w.upstream = gittest.NewUpstream(w.tb)
@@ -156,6 +157,8 @@ func (w *world) upstreamCommand(ts *testscript.TestScript, neg bool, args []stri
 			mend()
 		}
 		w.mend = nil
+	case args[0] == "remove" && len(args) == 2:
+		w.upstream.Remove(w.tb, args[1])
 	case args[0] == "stop":
 		w.upstream.Kill()
 	default:
