@@ -17,9 +17,12 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// Archive runs git archive in a scratch repository that borrows the objects and
-// switches off the two attributes that the go command switches off (see
-// modfetch/codehost/git.go of the go command). See mirror.Reader.
+// goAttributes switch off the two attributes that the go command switches off
+// (see modfetch/codehost/git.go of the go command). In info/attributes they come
+// before what a commit says; git archive alone has a use for them here.
+const goAttributes = "* -export-subst -export-ignore\n"
+
+// Archive runs git archive. See mirror.Reader.
 func (d *Disk) Archive(ctx context.Context, id mirror.ID, commit, dir string) (io.ReadCloser, error) {
 	if dir != "" && (!fs.ValidPath(dir) || dir == "." || strings.ContainsAny(dir, "\x00\n")) {
 		return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: quote(dir) + " is not a directory of a repository"}
@@ -33,53 +36,59 @@ func (d *Disk) Archive(ctx context.Context, id mirror.ID, commit, dir string) (i
 		return nil, err
 	}
 	if dir != "" {
-		if err := d.isDirectory(ctx, repo, c.Hash, dir); err != nil {
+		if err := d.isDirectory(ctx, id, c.Hash, dir); err != nil {
 			return nil, err
 		}
 	}
-	scratch := filepath.Join(d.Root, "staging", "archive-"+xid.New().String()+".git")
-	if err := borrow(scratch, repo); err != nil {
-		return nil, errors.Join(d.local("make a scratch repository", err), d.discard(scratch))
+	if err := setAttributes(repo); err != nil {
+		return nil, d.local("set the attributes of a repository", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	args := []string{"archive", "--format=tar", "--end-of-options", c.Hash + "^{tree}"}
 	if dir != "" {
 		args = append(args, dir)
 	}
-	p, err := d.start(ctx, command{args: args, repo: scratch, piped: true,
+	p, err := d.start(ctx, command{args: args, repo: repo, piped: true,
 		config: [][2]string{{"core.autocrlf", "input"}, {"core.eol", "lf"}}})
 	if err != nil {
 		cancel()
-		return nil, errors.Join(d.localGit(ctx, "archive", err), d.discard(scratch))
+		return nil, d.localGit(ctx, "archive", err)
 	}
 	_ = p.stdin.Close()
-	a := &archive{disk: d, ctx: ctx, process: p, cancel: cancel, scratch: scratch, Reader: p.stdout}
+	a := &archive{disk: d, ctx: ctx, process: p, cancel: cancel, Reader: p.stdout}
 	if dir != "" {
 		a.Reader = a.relative(dir)
 	}
 	return a, nil
 }
 
-func (d *Disk) isDirectory(ctx context.Context, repo, commit, dir string) error {
-	out, err := d.output(ctx, 64<<10, command{args: []string{"cat-file", "--batch-check=%(objecttype)"}, repo: repo,
-		stdin: strings.NewReader(commit + ":" + dir + "\n")})
+func (d *Disk) isDirectory(ctx context.Context, id mirror.ID, commit, dir string) error {
+	tree, err := d.Tree(ctx, id, commit)
 	if err != nil {
-		return d.localGit(ctx, "look for a directory", err)
+		return err
 	}
-	if strings.TrimSpace(string(out)) != "tree" {
+	info, err := fs.Stat(tree, dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
 		return &mirror.Problem{Kind: mirror.ErrNotFound, What: "the commit has no directory " + quote(dir)}
+	}
+	if err != nil {
+		return d.gone(ctx, id, "look for a directory", err)
 	}
 	return nil
 }
 
-func borrow(scratch, repo string) error {
-	if err := initBare(scratch); err != nil {
+// setAttributes is for repositories that have lost the attributes they were
+// begun with. Where they stand already nothing is written.
+func setAttributes(repo string) error {
+	name := filepath.Join(repo, "info", "attributes")
+	text, err := os.ReadFile(name)
+	if err == nil && string(text) == goAttributes {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	return errors.Join(
-		os.WriteFile(filepath.Join(scratch, "objects", "info", "alternates"), []byte(alternate(filepath.Join(repo, "objects"))+"\n"), 0o644),
-		os.WriteFile(filepath.Join(scratch, "info", "attributes"), []byte("* -export-subst -export-ignore\n"), 0o644),
-	)
+	return replaceFile(name, "attributes."+xid.New().String(), goAttributes)
 }
 
 // archive is a running git archive.
@@ -89,7 +98,6 @@ type archive struct {
 	ctx     context.Context
 	process *process
 	cancel  context.CancelFunc
-	scratch string
 	pipe    *io.PipeReader
 	copied  chan struct{}
 
@@ -158,7 +166,6 @@ func (a *archive) Close() error {
 			a.err = a.disk.localGit(a.ctx, "archive", err)
 		}
 		a.cancel()
-		a.err = errors.Join(a.err, a.disk.discard(a.scratch))
 	})
 	return a.err
 }

@@ -62,6 +62,8 @@ type state struct {
 	threads int
 	client  *http.Client
 	owned   *os.File // locked as long as this process lives
+	refs    *recent[*snapshot]
+	objects *recent[*objects]
 
 	mu          sync.Mutex
 	fetching    map[mirror.ID]bool // an Incoming is open
@@ -110,6 +112,7 @@ func Open(ctx context.Context, d Disk) (*Disk, error) {
 	d.state = &state{
 		binary: binary, path: searchPath(binary), threads: max(1, bits.Len(uint(runtime.NumCPU()))-1),
 		fetching: map[mirror.ID]bool{}, maintaining: map[mirror.ID]bool{},
+		refs: newRecent[*snapshot](keptRefs, nil), objects: newRecent(openObjects, (*objects).close),
 	}
 	if ssh, err := exec.LookPath("ssh"); err == nil {
 		d.state.ssh, _ = filepath.Abs(ssh)
@@ -218,6 +221,8 @@ func (d *Disk) Remove(_ context.Context, id mirror.ID) error {
 	if err != nil {
 		return err
 	}
+	defer d.state.refs.forget(id)
+	defer d.state.objects.forget(id)
 	return d.discard(dir)
 }
 

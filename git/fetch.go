@@ -102,6 +102,7 @@ func initBare(dir string) error {
 	}
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "HEAD"), []byte("ref: refs/heads/main\n"), 0o644),
+		os.WriteFile(filepath.Join(dir, "info", "attributes"), []byte(goAttributes), 0o644),
 		os.WriteFile(filepath.Join(dir, "config"), []byte("[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"), 0o644),
 	)
 }

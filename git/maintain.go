@@ -31,6 +31,7 @@ func (d *Disk) Maintain(ctx context.Context, id mirror.ID) error {
 		delete(d.state.maintaining, id)
 		d.state.mu.Unlock()
 	}()
+	defer d.state.objects.forget(id) // packs that are gone take room while they are open
 	for _, args := range due(repo) {
 		if err := d.run(ctx, command{args: args, repo: repo}); err != nil {
 			return d.gone(ctx, id, "tidy up the repository", err)

@@ -1,7 +1,6 @@
 package git
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -32,35 +31,45 @@ type packed map[string]mirror.Ref
 // when the peeled values cannot be relied on.
 func readPacked(repo string) (refs packed, complete bool, err error) {
 	refs = packed{}
-	f, err := os.Open(filepath.Join(repo, "packed-refs"))
+	text, err := os.ReadFile(filepath.Join(repo, "packed-refs"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return refs, true, nil
 	}
 	if err != nil {
 		return nil, false, err
 	}
-	defer f.Close()
-	var last string
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		line := lines.Text()
+	list, complete, err := parsePacked(string(text))
+	for _, ref := range list {
+		refs[ref.Name] = ref
+	}
+	return refs, complete, err
+}
+
+// errNotPeeled is a packed-refs file that does not say what its tags lead to.
+var errNotPeeled = errors.New("packed-refs is not fully peeled")
+
+// parsePacked reads the text of a packed-refs file. The refs are parts of the text.
+func parsePacked(text string) (refs []mirror.Ref, complete bool, err error) {
+	refs = make([]mirror.Ref, 0, strings.Count(text, "\n"))
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
 		switch {
 		case strings.HasPrefix(line, "#"):
 			complete = strings.Contains(line, " fully-peeled ")
 		case strings.HasPrefix(line, "^"):
-			r := refs[last]
-			r.Peeled = line[1:]
-			refs[last] = r
+			if len(refs) == 0 || !isHash(line[1:]) {
+				return nil, false, fmt.Errorf("packed-refs: line %q", line)
+			}
+			refs[len(refs)-1].Peeled = line[1:]
 		default:
 			hash, name, ok := strings.Cut(line, " ")
 			if !ok || !isHash(hash) {
 				return nil, false, fmt.Errorf("packed-refs: line %q", line)
 			}
-			refs[name] = mirror.Ref{Name: name, Hash: hash}
-			last = name
+			refs = append(refs, mirror.Ref{Name: name, Hash: hash})
 		}
 	}
-	return refs, complete, lines.Err()
+	return refs, complete, nil
 }
 
 // apply changes refs by a transaction. It fails, changing nothing that counts,

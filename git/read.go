@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -15,50 +13,7 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-const (
-	maxRefsBytes     = 512 << 20
-	maxCommitHeaders = 1 << 20
-)
-
-// Refs lists branches, tags and our own refs. See mirror.Reader.
-func (d *Disk) Refs(ctx context.Context, id mirror.ID) (mirror.Listing, error) {
-	repo, err := d.existing(id)
-	if err != nil {
-		return mirror.Listing{}, err
-	}
-	out, err := d.output(ctx, maxRefsBytes, command{args: []string{"show-ref", "--dereference"}, repo: repo})
-	var f *failure
-	if errors.As(err, &f) && f.code == 1 && f.stderr == "" && len(out) == 0 {
-		err = nil // there are none
-	}
-	if err != nil {
-		return mirror.Listing{}, d.gone(ctx, id, "list the refs", err)
-	}
-	var l mirror.Listing
-	for line := range strings.Lines(string(out)) {
-		hash, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		if base, ok := strings.CutSuffix(name, "^{}"); ok {
-			if n := len(l.Refs); n > 0 && l.Refs[n-1].Name == base {
-				l.Refs[n-1].Peeled = hash
-			}
-			continue
-		}
-		if ours(name) {
-			l.Refs = append(l.Refs, mirror.Ref{Name: name, Hash: hash})
-		}
-	}
-	l.Sort()
-	head, err := os.ReadFile(filepath.Join(repo, "HEAD"))
-	if err != nil {
-		return mirror.Listing{}, d.gone(ctx, id, "read HEAD", err)
-	}
-	if target, ok := strings.CutPrefix(strings.TrimSpace(string(head)), "ref: "); ok {
-		if _, there := l.Ref(target); there {
-			l.Head = target
-		}
-	}
-	return l, nil
-}
+const maxCommitHeaders = 1 << 20
 
 // gone explains a failed read; a repository that was removed meanwhile is not found.
 func (d *Disk) gone(ctx context.Context, id mirror.ID, doing string, err error) error {
@@ -82,7 +37,17 @@ func (d *Disk) Commit(ctx context.Context, id mirror.ID, rev string) (mirror.Com
 	}
 	digits := isHex(rev) && len(rev) >= 7 && len(rev) <= 64
 	switch {
-	case ours(rev), isHash(rev):
+	case isHash(rev):
+	case ours(rev):
+		list, err := d.Refs(ctx, id)
+		if err != nil {
+			return mirror.Commit{}, err
+		}
+		ref, ok := list.Ref(rev)
+		if !ok {
+			return mirror.Commit{}, unknown("there is no such ref")
+		}
+		rev = ref.Hash
 	case digits:
 		// Not left to git as it is: a branch may be called like an abbreviation.
 		candidates, err := d.abbreviated(ctx, repo, rev)
@@ -96,7 +61,10 @@ func (d *Disk) Commit(ctx context.Context, id mirror.ID, rev string) (mirror.Com
 	default:
 		return mirror.Commit{}, unknown("it is neither a full ref name nor 7 to 64 hex digits")
 	}
-	c, err := d.readCommit(ctx, repo, rev)
+	c, err := d.objects(id, repo).commit(rev)
+	if err != nil && !errors.Is(err, mirror.ErrNotFound) {
+		c, err = d.readCommit(ctx, repo, rev) // git is the judge of what is strange
+	}
 	if errors.Is(err, mirror.ErrNotFound) {
 		return mirror.Commit{}, unknown("no such object, or not a commit")
 	}
@@ -169,17 +137,22 @@ func commitHeaders(in *bufio.Reader) (c mirror.Commit, found bool, err error) {
 		return c, false, nil
 	}
 	c.Hash = fields[0]
+	c.Time, err = headers(in, c.Hash)
+	return c, err == nil, err
+}
+
+// headers reads when a commit was committed.
+func headers(in *bufio.Reader, commit string) (time.Time, error) {
 	for {
 		line, err := in.ReadString('\n')
 		if err != nil {
-			return c, false, fmt.Errorf("commit %s has no committer", c.Hash)
+			return time.Time{}, fmt.Errorf("commit %s has no committer", commit)
 		}
 		if line == "\n" {
-			return c, true, nil // git shows the epoch too
+			return time.Time{}, nil
 		}
 		if who, ok := strings.CutPrefix(line, "committer "); ok {
-			c.Time = time.Unix(committed(who), 0).UTC()
-			return c, true, nil
+			return time.Unix(committed(who), 0).UTC(), nil
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (t *tail) text() string {
 }
 
 // clean makes a line of a stranger fit for logs and terminals: no secrets, no
-// escape sequences, no control characters, valid UTF-8.
+// escape sequences, no control characters, no line breaks, valid UTF-8.
 func clean(line string, secrets []string) string {
 	for _, s := range secrets {
 		if s != "" {
@@ -83,7 +83,7 @@ func clean(line string, secrets []string) string {
 		switch {
 		case r == utf8.RuneError && n == 1:
 			b.WriteRune(utf8.RuneError)
-		case r == '\t':
+		case r == '\t' || r == '\n':
 			b.WriteByte(' ')
 		case unicode.IsControl(r) || unicode.Is(unicode.Cf, r):
 		default:

@@ -9,12 +9,9 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/storage/filesystem"
@@ -32,23 +29,18 @@ const (
 	maxFileBytes = 500 << 20
 	// inMemory is the size up to which go-git reads a file, into memory. Larger
 	// ones are streamed by git.
-	inMemory    = 8 << 20
-	cachedTrees = 256
+	inMemory = 8 << 20
 )
 
-// tree is the files of one commit. It opens the object storage afresh when an
-// object seems to be missing: maintenance may have repacked it.
+// tree is the files of one commit.
 type tree struct {
 	disk *Disk
 	ctx  context.Context // values only, never its end: an fs.FS has no other place for them
-	repo string
 	root plumbing.Hash
 	time time.Time
 
-	mu      sync.Mutex
-	objects *filesystem.Storage
-	trees   map[plumbing.Hash]*object.Tree
-	listed  int
+	*objects
+	listed int // entries so far; guarded by the lock of the objects
 }
 
 // Tree opens the files of a commit. See mirror.Reader. At most a million
@@ -62,65 +54,18 @@ func (d *Disk) Tree(ctx context.Context, id mirror.ID, commit string) (fs.FS, er
 	if err != nil {
 		return nil, err
 	}
-	t := &tree{disk: d, ctx: context.WithoutCancel(ctx), repo: repo, time: c.Time}
-	t.open()
-	var found *object.Commit
-	err = t.retry(func() (err error) {
-		found, err = object.GetCommit(t.objects, plumbing.NewHash(c.Hash))
+	t := &tree{disk: d, ctx: context.WithoutCancel(ctx), time: c.Time, objects: d.objects(id, repo)}
+	err = t.read(func(s *filesystem.Storage) error {
+		found, err := object.GetCommit(s, plumbing.NewHash(c.Hash))
+		if err == nil {
+			t.root = found.TreeHash
+		}
 		return err
 	})
 	if err != nil {
 		return nil, d.gone(ctx, id, "read a commit", err)
 	}
-	t.root = found.TreeHash
 	return t, nil
-}
-
-func (t *tree) open() {
-	t.objects = filesystem.NewStorage(osfs.New(t.repo, osfs.WithBoundOS()), cache.NewObjectLRU(8*cache.MiByte))
-	t.trees = map[plumbing.Hash]*object.Tree{}
-}
-
-// retry runs read with the storage locked and, when that fails, once more with
-// a storage that has seen the present packs.
-func (t *tree) retry(read func() error) error {
-	if err := read(); err == nil {
-		return nil
-	}
-	_ = t.objects.Close()
-	t.open()
-	return read()
-}
-
-func (t *tree) size(h plumbing.Hash) (n int64, err error) {
-	err = t.retry(func() error {
-		n, err = t.objects.EncodedObjectSize(h)
-		return err
-	})
-	return n, err
-}
-
-// dir reads a tree object. The lock is held.
-func (t *tree) dir(h plumbing.Hash) (*object.Tree, error) {
-	if d, ok := t.trees[h]; ok {
-		return d, nil
-	}
-	if n, err := t.size(h); err != nil || n > maxTreeObject {
-		return nil, errors.Join(err, tooMuch(n > maxTreeObject, "a directory of the repository is too large"))
-	}
-	var d *object.Tree
-	err := t.retry(func() (err error) {
-		d, err = object.GetTree(t.objects, h)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if len(t.trees) >= cachedTrees {
-		clear(t.trees)
-	}
-	t.trees[h] = d
-	return d, nil
 }
 
 func tooMuch(is bool, what string) error {
@@ -301,8 +246,8 @@ func (f *file) load() error {
 	t := f.tree
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.retry(func() error {
-		blob, err := object.GetBlob(t.objects, f.entry.Hash)
+	return t.retry(func(s *filesystem.Storage) error {
+		blob, err := object.GetBlob(s, f.entry.Hash)
 		if err != nil {
 			return err
 		}
