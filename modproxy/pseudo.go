@@ -63,7 +63,7 @@ func (v *view) checkBase(ctx context.Context, rev revision, base string) error {
 			continue
 		}
 		last = tag
-		ok, err := v.reader.Ancestor(ctx, v.repo.ID, commit, rev.Hash)
+		ok, err := v.ancestor(ctx, commit, rev.Hash)
 		if ok || err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func (c *conversion) precedingTag(ctx context.Context) (string, error) {
 		if !ok {
 			continue
 		}
-		ok, err = c.reader.Ancestor(ctx, c.repo.ID, one.commit, c.rev.Hash)
+		ok, err = c.ancestor(ctx, one.commit, c.rev.Hash)
 		if err != nil {
 			return "", err
 		}

@@ -38,23 +38,49 @@ type Repos struct {
 	// Limit is how many archives are read at once; zero = GOMAXPROCS.
 	Limit int
 
-	once    sync.Once
-	slots   chan struct{}
-	sums    *memo[sumKey, string]
-	commits *memo[commitKey, mirror.Commit]
-	flight  singleflight.Group
+	once     sync.Once
+	slots    chan struct{}
+	sums     *memo[sumKey, string]
+	commits  *memo[commitKey, mirror.Commit]
+	files    *memo[fileKey, knownFile]
+	ancestry *memo[ancestryKey, bool]
+	indexes  *memo[mirror.ID, *index]
+	flight   singleflight.Group
 }
 
-// maxSums and maxCommits bound memory: about 300 bytes each.
+// Bounds of what is remembered. An entry of the first three takes about 300
+// bytes, a file up to maxFile, an index about 200 bytes per tag.
 const (
-	maxSums    = 50_000
-	maxCommits = 50_000
+	maxSums     = 50_000
+	maxCommits  = 50_000
+	maxAncestry = 50_000
+	maxFiles    = 10_000
+	maxFile     = 8 << 10
+	maxIndexes  = 128
 )
 
 // commitKey names a commit by its full hash.
 type commitKey struct {
 	repo mirror.ID
 	hash string
+}
+
+// ancestryKey names two commits by their full hashes.
+type ancestryKey struct {
+	repo     mirror.ID
+	old, new string
+}
+
+// fileKey names a file of a commit.
+type fileKey struct {
+	repo         mirror.ID
+	commit, name string
+}
+
+// knownFile is what a file holds, or that there is none.
+type knownFile struct {
+	data   []byte
+	absent bool
 }
 
 // readTimeout bounds the reading of one archive, which outlives its asker.
@@ -69,6 +95,9 @@ func (r *Repos) init() {
 		r.slots = make(chan struct{}, n)
 		r.sums = newMemo[sumKey, string](maxSums)
 		r.commits = newMemo[commitKey, mirror.Commit](maxCommits)
+		r.files = newMemo[fileKey, knownFile](maxFiles)
+		r.ancestry = newMemo[ancestryKey, bool](maxAncestry)
+		r.indexes = newMemo[mirror.ID, *index](maxIndexes)
 	})
 }
 

@@ -21,13 +21,10 @@ import (
 // view is a repository during one question. It is not shared between goroutines.
 type view struct {
 	*home
-	reader  mirror.Reader
-	commits *memo[commitKey, mirror.Commit]
-	list    mirror.Listing
-	tags    map[string]string   // short name → commit
-	at      map[string][]string // commit → short names of tags, sorted
-	trees   map[string]fs.FS
-	known   map[string]revision // what revision has found out
+	*index
+	repos  *Repos // for what it remembers
+	reader mirror.Reader
+	trees  map[string]fs.FS
 	// retracted is filled on first use.
 	retracted func(version string) bool
 }
@@ -50,14 +47,7 @@ func (r *Repos) view(ctx context.Context, h *home) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{home: h, reader: r.Reader, commits: r.commits, list: list, tags: map[string]string{}, at: map[string][]string{}, trees: map[string]fs.FS{}, known: map[string]revision{}}
-	for _, ref := range list.Refs {
-		if ref.IsTag() {
-			v.tags[ref.Short()] = ref.Commit()
-			v.at[ref.Commit()] = append(v.at[ref.Commit()], ref.Short())
-		}
-	}
-	return v, nil
+	return &view{home: h, index: r.index(h.repo.ID, list), repos: r, reader: r.Reader, trees: map[string]fs.FS{}}, nil
 }
 
 // versionError says why a revision or version is none; the text is for the user.
@@ -81,12 +71,16 @@ func (r revision) short() string { return r.Hash[:min(12, len(r.Hash))] }
 // codehost.gitRepo.stat. Only full names of refs we have listed and hex digits
 // go to the reader.
 func (v *view) revision(ctx context.Context, rev string) (revision, error) {
-	if known, ok := v.known[rev]; ok {
+	key := revisionKey{rev: rev}
+	if v.gopkg() {
+		key.gopkgMajor = v.major
+	}
+	if known, ok := v.index.get(key); ok {
 		return known, nil
 	}
 	found, err := v.lookUp(ctx, rev)
 	if err == nil {
-		v.known[rev] = found
+		v.index.put(key, found)
 	}
 	return found, err
 }
@@ -126,7 +120,7 @@ func (v *view) lookUp(ctx context.Context, rev string) (revision, error) {
 // commitAt reads the commit a ref leads to.
 func (v *view) commitAt(ctx context.Context, hash, tag, ref string) (revision, error) {
 	key := commitKey{v.repo.ID, hash}
-	if c, ok := v.commits.get(key); ok {
+	if c, ok := v.repos.commits.get(key); ok {
 		return revision{c, tag, ref}, nil
 	}
 	c, err := v.reader.Commit(ctx, v.repo.ID, hash)
@@ -134,7 +128,7 @@ func (v *view) commitAt(ctx context.Context, hash, tag, ref string) (revision, e
 		return revision{}, unfit("%s does not lead to a commit", ref)
 	}
 	if err == nil {
-		v.commits.put(key, c)
+		v.repos.commits.put(key, c)
 	}
 	return revision{c, tag, ref}, err
 }
@@ -150,11 +144,24 @@ func (v *view) reachable(ctx context.Context, hash string) (bool, error) {
 		if !strings.HasPrefix(ref.Name, mirror.KeptPrefix) {
 			continue
 		}
-		if ok, err := v.reader.Ancestor(ctx, v.repo.ID, hash, ref.Commit()); ok || err != nil {
+		if ok, err := v.ancestor(ctx, hash, ref.Commit()); ok || err != nil {
 			return ok, err
 		}
 	}
 	return false, nil
+}
+
+// ancestor tells whether the commit old can be reached from new.
+func (v *view) ancestor(ctx context.Context, old, new string) (bool, error) {
+	key := ancestryKey{v.repo.ID, old, new}
+	if yes, ok := v.repos.ancestry.get(key); ok {
+		return yes, nil
+	}
+	yes, err := v.reader.Ancestor(ctx, v.repo.ID, old, new)
+	if err == nil {
+		v.repos.ancestry.put(key, yes)
+	}
+	return yes, err
 }
 
 // gopkgRef is a branch or tag that gopkg.in counts as a version.
@@ -209,8 +216,23 @@ func (v *view) revOf(version string) string {
 }
 
 // file reads a file of a commit of at most 16 MiB; a symbolic link reads as its
-// target's name. fs.ErrNotExist when there is none.
+// target's name. fs.ErrNotExist when there is none. The caller must not change it.
 func (v *view) file(ctx context.Context, commit, name string) ([]byte, error) {
+	key := fileKey{v.repo.ID, commit, name}
+	if known, ok := v.repos.files.get(key); ok {
+		if known.absent {
+			return nil, fs.ErrNotExist
+		}
+		return known.data, nil
+	}
+	data, err := v.readFile(ctx, commit, name)
+	if absent := errors.Is(err, fs.ErrNotExist); absent || err == nil && len(data) <= maxFile {
+		v.repos.files.put(key, knownFile{data, absent})
+	}
+	return data, err
+}
+
+func (v *view) readFile(ctx context.Context, commit, name string) ([]byte, error) {
 	tree := v.trees[commit]
 	if tree == nil {
 		var err error
