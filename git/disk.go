@@ -109,6 +109,7 @@ func Open(ctx context.Context, d Disk) (*Disk, error) {
 	if binary, err = filepath.Abs(binary); err != nil {
 		return nil, fmt.Errorf("find git: %w", err)
 	}
+	reportFileSize()
 	d.state = &state{
 		binary: binary, path: searchPath(binary), threads: max(1, bits.Len(uint(runtime.NumCPU()))-1),
 		fetching: map[mirror.ID]bool{}, maintaining: map[mirror.ID]bool{},

@@ -366,31 +366,34 @@ func TestFsckRefusal(t *testing.T) {
 
 func TestDiskFull(t *testing.T) {
 	if os.Getenv("GITMIRROR_TEST_ULIMIT") != "" {
-		fullDisk(t, t.TempDir())
+		fullDisk(t, t.TempDir(), func() func() { return limitFiles(t, 2<<20) })
 		return
 	}
 	small := t.TempDir()
 	if err := mount(small, 3<<20); err == nil {
 		t.Cleanup(func() { unmount(t, small) })
-		fullDisk(t, small)
+		fullDisk(t, small, func() func() { return func() {} })
 		return
 	}
-	// Without the right to mount, a limit on the size of files stands in.
-	cmd := exec.Command("sh", "-c", `ulimit -f 2048 && exec "$0" -test.run='^TestDiskFull$' -test.v`, os.Args[0])
+	// Without the right to mount, a limit on the size of files stands in, in a
+	// process of its own.
+	cmd := exec.Command(os.Args[0], "-test.run=^TestDiskFull$", "-test.v")
 	cmd.Env = append(os.Environ(), "GITMIRROR_TEST_ULIMIT=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("with a file size limit: %v\n%s", err, out)
 	}
 }
 
-func fullDisk(t *testing.T, root string) {
+func fullDisk(t *testing.T, root string, fill func() (free func())) {
 	h := &house{Disk: open(t, root), up: gittest.NewUpstream(t), id: mirror.NewID()}
 	h.from = remote(t, h.up.URL(project))
 	h.up.Commit(t, project, files(5, 1))
 	h.mustSync(t)
 	before := h.revOf(t, "refs/heads/main")
 	h.up.Commit(t, project, map[string]string{"large": gittest.Noise(5<<20, 1)})
+	free := fill()
 	_, _, err := h.fetch(t.Context())
+	free()
 	problem(t, "Fetch onto a full disk", err, mirror.ErrBusy, mirror.CodeDisk)
 	h.up.Commit(t, project, files(6, 3))
 	h.up.ForceBranch(t, project, "main", before)

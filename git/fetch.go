@@ -276,7 +276,8 @@ func (d *Disk) localGit(ctx context.Context, doing string, err error) error {
 		return interrupted(ctx)
 	}
 	var f *failure
-	if errors.As(err, &f) && (f.full || strings.Contains(f.stderr, "No space left on device") || strings.Contains(f.stderr, "Disk quota exceeded")) {
+	full := func(words string) bool { return strings.Contains(f.stderr, words) }
+	if errors.As(err, &f) && (f.full || full("No space left on device") || full("Disk quota exceeded") || full("File too large")) {
 		return diskFull(f.stderr)
 	}
 	return d.local(doing, err)

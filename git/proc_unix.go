@@ -5,6 +5,7 @@ package git
 import (
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 )
 
@@ -17,6 +18,11 @@ func signalGroup(p *os.Process, force bool) {
 	}
 	_ = syscall.Kill(-p.Pid, sig) // ESRCH: it is gone already
 }
+
+// reportFileSize makes a write beyond the limit on the size of files an error of
+// that write, here and in every child, instead of the end of the process: a git
+// that is killed tells nobody why.
+func reportFileSize() { signal.Ignore(syscall.SIGXFSZ) }
 
 // overFileSize tells whether a child was killed for writing too large a file.
 func overFileSize(err *exec.ExitError) bool {
