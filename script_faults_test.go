@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -39,39 +40,59 @@ func (w *world) breakUpstream(ts *testscript.TestScript, how string, repo []stri
 	w.mend = append(w.mend, w.upstream.Break(fault))
 }
 
-// diskCommand puts the data directory on a small disk of its own: disk SIZE.
-// Without the right to mount one, a limit on the size of each file stands in.
+// diskCommand puts the data directory on a small disk of its own and fills it.
+// Without the right to mount one, a limit on the size of the server's files
+// stands in.
 func (w *world) diskCommand(ts *testscript.TestScript, neg bool, args []string) {
-	size := 0
-	if len(args) == 1 {
-		size, _ = strconv.Atoi(args[0])
+	megabytes := 0
+	if len(args) == 2 {
+		megabytes, _ = strconv.Atoi(args[1])
 	}
-	if neg || size <= 0 {
-		ts.Fatalf("usage: disk SIZE")
+	switch {
+	case !neg && len(args) == 2 && args[0] == "small" && megabytes > 0:
+		w.smallDisk(ts, megabytes)
+	case !neg && len(args) == 2 && args[0] == "fill" && megabytes > 0:
+		w.fillDisk(ts, megabytes<<20)
+	case !neg && len(args) == 1 && args[0] == "free":
+		if w.small == "" {
+			ts.Check(ts.Exec("prlimit", "--pid", strconv.Itoa(w.server.Process.Pid), "--fsize=unlimited:"))
+			return
+		}
+		ts.Check(os.Remove(filepath.Join(w.small, "ballast")))
+	default:
+		ts.Fatalf("usage: disk small MB | fill MB | free")
 	}
-	data := ts.MkAbs("data")
-	ts.Check(os.MkdirAll(data, 0o700))
-	err := syscall.Mount("tmpfs", data, "tmpfs", 0, fmt.Sprintf("size=%dm", size))
-	if err == nil {
-		ts.Defer(func() {
-			w.stop(syscall.SIGKILL)
-			if err := syscall.Unmount(data, syscall.MNT_DETACH); err != nil {
-				ts.Logf("unmount %s: %v", data, err)
-			}
-		})
-		return
-	}
-	ts.Logf("mount: %v; limiting the size of files", err)
-	w.small = size << 10 / 4
 }
 
-// limit makes cmd run with the limit on file sizes, if there is one.
-func (w *world) limit(cmd *exec.Cmd) {
-	if w.small == 0 {
+func (w *world) smallDisk(ts *testscript.TestScript, megabytes int) {
+	data := ts.MkAbs("data")
+	ts.Check(os.MkdirAll(data, 0o700))
+	if err := syscall.Mount("tmpfs", data, "tmpfs", 0, fmt.Sprintf("size=%dm", megabytes)); err != nil {
+		ts.Logf("mount: %v; a limit on the size of files has to do", err)
 		return
 	}
-	cmd.Args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -f %d && exec "$0" "$@"`, w.small*2), cmd.Path}, cmd.Args[1:]...)
-	cmd.Path = "/bin/sh"
+	w.small = data
+	ts.Defer(func() {
+		w.stop(syscall.SIGKILL)
+		if err := syscall.Unmount(data, syscall.MNT_DETACH); err != nil {
+			ts.Logf("unmount %s: %v", data, err)
+		}
+	})
+}
+
+// fillDisk leaves room for so many bytes.
+func (w *world) fillDisk(ts *testscript.TestScript, room int) {
+	if w.small == "" {
+		ts.Check(ts.Exec("prlimit", "--pid", strconv.Itoa(w.server.Process.Pid), fmt.Sprintf("--fsize=%d:", room)))
+		return
+	}
+	var fs syscall.Statfs_t
+	ts.Check(syscall.Statfs(w.small, &fs))
+	ballast := int64(fs.Bavail)*fs.Bsize - int64(room)
+	if ballast < 0 || ballast > 1<<30 {
+		ts.Fatalf("disk fill: %d bytes would have to be written", ballast)
+	}
+	ts.Check(os.WriteFile(filepath.Join(w.small, "ballast"), make([]byte, ballast), 0o600))
 }
 
 // eventually runs a command until it succeeds, for half a minute.

@@ -48,7 +48,8 @@ func TestMain(m *testing.M) {
 //	server stop | kill                SIGTERM and wait for exit 0 | SIGKILL
 //	server login                      sign in as the admin
 //	server log FILE                   what the present or last server said
-//	disk SIZE                         the next server's data directory is on a disk of that many MB
+//	disk small MB                     the next server's data directory is on a disk of that size
+//	disk fill MB | free               only so much room is left on it | as much as before
 //	eventually COMMAND…               until it exits with 0
 //	exits CODE COMMAND…               the exit code, exactly
 //	replace FILE OLD NEW              in a file
@@ -93,7 +94,7 @@ type world struct {
 	ended     chan error
 
 	mend  []func() // ends what "upstream break" began
-	small int      // KB a file of the server may have; zero = any
+	small string   // mount point of the small disk; empty = none
 }
 
 // setup gives the story a home of its own; nothing of the developer's settings is seen.
@@ -237,7 +238,6 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 		"--security-allow-private-upstreams", "true", "--log-format", "text",
 	}, flags...)
 	cmd := w.program(ts, args...)
-	w.limit(cmd)
 	cmd.Env = append(cmd.Env, "GITMIRROR_ADMIN_PASSWORD="+ts.Getenv("PASSWORD"))
 	w.log = &lockedBuffer{}
 	cmd.Stdout, cmd.Stderr = w.log, w.log
