@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/xid"
@@ -64,6 +65,9 @@ type state struct {
 	owned   *os.File // locked as long as this process lives
 	refs    *recent[*snapshot]
 	objects *recent[*objects]
+	// advertisement is what git says first in version 2 of the protocol; nil
+	// until it was said.
+	advertisement atomic.Pointer[[]byte]
 
 	mu          sync.Mutex
 	fetching    map[mirror.ID]bool // an Incoming is open

@@ -1,6 +1,7 @@
 package git
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -39,6 +40,9 @@ func (d *Disk) UploadPack(ctx context.Context, u UploadPack) error {
 	if err != nil {
 		return err
 	}
+	if done, err := d.answer(ctx, &u); done {
+		return err
+	}
 	args := []string{"upload-pack", "--strict", "--timeout=" + strconv.Itoa(max(1, int(d.IdleTimeout.Seconds())))}
 	if u.Stateless {
 		args = append(args, "--stateless-rpc")
@@ -74,7 +78,13 @@ func (d *Disk) UploadPack(ctx context.Context, u UploadPack) error {
 		}
 		_ = p.stdin.Close()
 	}()
-	_, sent := io.Copy(u.Out, p.stdout)
+	var said bytes.Buffer
+	out := u.Out
+	advertised := u.Stateless && u.Advertise && speaksV2(u.Protocol)
+	if advertised {
+		out = io.MultiWriter(u.Out, &said)
+	}
+	_, sent := io.Copy(out, p.stdout)
 	if sent != nil { // the client has gone
 		cancel()
 		_, _ = io.Copy(io.Discard, p.stdout)
@@ -82,6 +92,10 @@ func (d *Disk) UploadPack(ctx context.Context, u UploadPack) error {
 	err = p.wait()
 	if sent != nil {
 		return sent
+	}
+	if advertised && err == nil {
+		text := said.Bytes()
+		d.state.advertisement.Store(&text)
 	}
 	return served(err)
 }
