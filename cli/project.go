@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -100,9 +98,10 @@ func (p *program) moduleOf(dir string) (root string, dirs []string, err error) {
 	if err != nil {
 		return module, nil, nil
 	}
-	text, err := os.ReadFile(filepath.Join(work, "go.work"))
+	text, err := readRegular(filepath.Join(work, "go.work"))
 	if err != nil {
-		return "", nil, err
+		return "", nil, &mirror.Problem{Code: rewrite.CodeProject, Kind: mirror.ErrInvalid, What: filepath.Join(work, "go.work") + " cannot be read",
+			Why: err.Error(), Do: "mend it, or set GOWORK=off to leave it alone"}
 	}
 	file, err := modfile.ParseWork("go.work", text, nil)
 	if err != nil {
@@ -139,15 +138,22 @@ func (pr *project) outside(name string) ([]byte, error) {
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(pr.Name(), filepath.FromSlash(name))
 	}
-	f, err := os.Open(name)
-	if err != nil {
+	return readRegular(name)
+}
+
+// readRegular reads a file that somebody else may have put there: a pipe would
+// wait for ever, a device might not end.
+func readRegular(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
 		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file: %w", name, fs.ErrInvalid)
+	case info.Size() > maxList:
+		return nil, fmt.Errorf("%s is larger than %d MB: %w", name, maxList>>20, fs.ErrInvalid)
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, fs.ErrInvalid)
-	}
-	return io.ReadAll(io.LimitReader(f, maxList))
+	return os.ReadFile(name)
 }
 
 // goSettings are the variables that bear on where the go command looks: its

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/semver"
 
 	"github.com/gitmirror/gitmirror/mirror"
 	"github.com/gitmirror/gitmirror/rewrite"
@@ -125,7 +127,7 @@ func (p *program) rewriteCommand() *cobra.Command {
 			}
 			doc := rewriteDoc{Plan: plan, Reason: "done"}
 			doc.Settings, doc.Advice = f.environment(p, site, plan).Settings()
-			var result error
+			result := leftBehind(plan)
 			switch {
 			case check || diff:
 				doc.Diff = plan.Diff()
@@ -161,6 +163,24 @@ func (p *program) rewriteCommand() *cobra.Command {
 	return cmd
 }
 
+// leftBehind is the error of a plan that leaves out a module which the project
+// itself requires. One that only the requirements of others name is no failure:
+// without a sealed client it is found where it always was.
+func leftBehind(plan *rewrite.Plan) error {
+	built := map[string]string{} // versions of required modules: of several the newest counts
+	for _, m := range plan.Modules {
+		if m.Direct && semver.Compare(m.Version, built[m.Path]) > 0 {
+			built[m.Path] = m.Version
+		}
+	}
+	for _, m := range plan.Coverage.Missing {
+		if built[m.Path] == m.Version {
+			return silent{mirror.ErrNotFound}
+		}
+	}
+	return nil
+}
+
 // rerun is the command that does what --check found to do.
 func rerun(cmd *cobra.Command, args []string) string {
 	words := []string{"gitmirror", "rewrite"}
@@ -188,6 +208,8 @@ func (p *program) tellPlan(doc rewriteDoc, onlyDiff bool) {
 				to, proof = m.Replacement.String(), string(m.Proof)
 			case m.Problem == nil:
 				proof = "as before"
+			case m.Repo != "" && errors.Is(m.Problem, mirror.ErrNotFound):
+				proof = "version not mirrored"
 			case !errors.Is(m.Problem, mirror.ErrNotFound):
 				proof = m.Problem.Error()
 			}
@@ -201,7 +223,11 @@ func (p *program) tellPlan(doc rewriteDoc, onlyDiff bool) {
 	if doc.Coverage.Modules > 0 {
 		p.say("%s", printable(doc.Coverage.String()))
 	}
+	none := len(doc.Modules) > 0 && !slices.ContainsFunc(doc.Modules, func(m rewrite.Module) bool { return m.Replacement.Path != "" })
 	switch {
+	case none && doc.Empty() && doc.Mode == rewrite.Replace:
+		p.say("nothing was changed: the mirror has none of the modules")
+		return
 	case onlyDiff && doc.Empty() && doc.Mode == rewrite.Replace:
 		p.say("nothing to do")
 	case doc.Applied:
