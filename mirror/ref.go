@@ -3,7 +3,6 @@ package mirror
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -60,9 +59,12 @@ func (l *Listing) Sort() {
 // HEAD. The listing must be sorted.
 func (l Listing) Digest() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "HEAD %s\n", l.Head)
+	line := append(append([]byte("HEAD "), l.Head...), '\n')
+	h.Write(line)
 	for _, r := range l.Refs {
-		fmt.Fprintf(h, "%s %s %s\n", r.Hash, r.Peeled, r.Name)
+		line = append(append(line[:0], r.Hash...), ' ')
+		line = append(append(line, r.Peeled...), ' ')
+		h.Write(append(append(line, r.Name...), '\n'))
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

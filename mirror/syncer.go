@@ -138,6 +138,7 @@ func (s *Syncer) LastTick() time.Time { return time.Unix(0, s.lastTick.Load()) }
 
 // Busy tells how many syncs this process is running.
 func (s *Syncer) Busy() int {
+	s.init()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.running)
@@ -159,6 +160,7 @@ func (s *Syncer) stop(id ID) {
 	if s == nil {
 		return
 	}
+	s.init()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if cancel, ok := s.running[id]; ok {
