@@ -130,6 +130,7 @@ func (d *Disk) lsRefs(ctx context.Context, base, header string, found *advertise
 			return broken(errPkt)
 		}
 		hash, name := fields[0], fields[1]
+		found.add(name, hash)
 		for _, attr := range fields[2:] {
 			if target, ok := strings.CutPrefix(attr, "symref-target:"); ok && name == "HEAD" {
 				found.head = target
@@ -138,7 +139,6 @@ func (d *Disk) lsRefs(ctx context.Context, base, header string, found *advertise
 				found.add(name+"^{}", peeled)
 			}
 		}
-		found.add(name, hash)
 	}
 }
 

@@ -1,6 +1,7 @@
 package git
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -19,6 +20,9 @@ const (
 // check-ref-format, is UTF-8, and fits into file names and terminals. Names
 // that look like options are refused too.
 func wellFormed(name string) bool {
+	if plain(name) {
+		return true
+	}
 	if len(name) > maxRefName || !utf8.ValidString(name) || strings.Contains(name, "..") ||
 		strings.Contains(name, "@{") || strings.HasSuffix(name, ".") {
 		return false
@@ -38,6 +42,39 @@ func wellFormed(name string) bool {
 		}
 	}
 	return true
+}
+
+// plain tells whether a name is one of the many that need no closer look: short
+// elements of letters, digits, "-", "_" and single dots inside.
+func plain(name string) bool {
+	rest, ok := strings.CutPrefix(name, "refs/heads/")
+	if !ok {
+		if rest, ok = strings.CutPrefix(name, "refs/tags/"); !ok {
+			return false
+		}
+	}
+	if rest == "" || len(rest) > maxRefElement || strings.Contains(rest, ".lock") {
+		return false
+	}
+	before := byte('/')
+	for i := range len(rest) {
+		c := rest[i]
+		switch {
+		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_':
+		case c == '-' || c == '.':
+			if before == '/' || before == '.' {
+				return false
+			}
+		case c == '/':
+			if before == '/' || before == '.' {
+				return false
+			}
+		default:
+			return false
+		}
+		before = c
+	}
+	return before != '/' && before != '.'
 }
 
 // ours tells whether a ref may be written: a branch, a tag or one of our own.
@@ -69,20 +106,22 @@ func isHex(s string) bool {
 // advertised collects what an upstream says it has, in any order.
 type advertised struct {
 	head   string
-	refs   map[string]mirror.Ref
+	refs   []mirror.Ref
 	bad    []string
-	peeled map[string]string
+	peeled map[string]string // of tags that did not just come
 }
 
-func newAdvertised() *advertised {
-	return &advertised{refs: map[string]mirror.Ref{}, peeled: map[string]string{}}
-}
+func newAdvertised() *advertised { return &advertised{peeled: map[string]string{}} }
 
 // add takes one line of an advertisement. Only branches and tags count; a line
 // with a broken id is skipped like a broken name.
 func (a *advertised) add(name, hash string) {
 	if base, ok := strings.CutSuffix(name, "^{}"); ok {
-		a.peeled[base] = hash
+		if n := len(a.refs); n > 0 && a.refs[n-1].Name == base && isHash(hash) {
+			a.refs[n-1].Peeled = hash
+		} else {
+			a.peeled[base] = hash
+		}
 		return
 	}
 	if !upstreams(name) {
@@ -92,7 +131,7 @@ func (a *advertised) add(name, hash string) {
 		a.skip(name)
 		return
 	}
-	a.refs[name] = mirror.Ref{Name: name, Hash: hash}
+	a.refs = append(a.refs, mirror.Ref{Name: name, Hash: hash})
 }
 
 func (a *advertised) skip(name string) {
@@ -108,33 +147,46 @@ func (a *advertised) skip(name string) {
 	a.bad = append(a.bad, name)
 }
 
-// listing is what remains: sorted, every name compatible with every other. Of
-// a branch "a" and a branch "a/b", which no repository can hold both, "a" stays.
+// listing is what remains: sorted, every name once and compatible with every
+// other. Of a branch "a" and a branch "a/b", which no repository can hold both,
+// "a" stays.
 func (a *advertised) listing() mirror.Listing {
-	var l mirror.Listing
-	all := mirror.Listing{}
-	for name, ref := range a.refs {
-		if p := a.peeled[name]; isHash(p) {
+	byName := func(x, y mirror.Ref) int { return strings.Compare(x.Name, y.Name) }
+	if !slices.IsSortedFunc(a.refs, byName) { // git sorts
+		slices.SortStableFunc(a.refs, byName)
+	}
+	l := mirror.Listing{Refs: make([]mirror.Ref, 0, len(a.refs))}
+	for i, ref := range a.refs {
+		if i+1 < len(a.refs) && a.refs[i+1].Name == ref.Name {
+			continue // said twice: the last counts
+		}
+		if p := a.peeled[ref.Name]; isHash(p) {
 			ref.Peeled = p
 		}
-		all.Refs = append(all.Refs, ref)
-	}
-	all.Sort()
-	taken := map[string]bool{}
-	for _, ref := range all.Refs {
 		// A branch is a commit; git refuses anything else there.
-		if under(ref.Name, taken) || ref.IsHead() && ref.Peeled != "" {
+		if below(l, ref.Name) || ref.IsHead() && ref.Peeled != "" {
 			a.skip(ref.Name)
 			continue
 		}
-		taken[ref.Name] = true
 		l.Refs = append(l.Refs, ref)
 	}
-	if taken[a.head] && strings.HasPrefix(a.head, "refs/heads/") {
+	if _, ok := l.Ref(a.head); ok && strings.HasPrefix(a.head, "refs/heads/") {
 		l.Head = a.head
 	}
 	l.Skipped = a.bad
 	return l
+}
+
+// below tells whether a directory of name is itself a name in the listing.
+func below(l mirror.Listing, name string) bool {
+	for i := len("refs/tags/"); i < len(name); i++ {
+		if name[i] == '/' {
+			if _, taken := l.Ref(name[:i]); taken {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // under tells whether a directory of name is itself a name that is taken.
