@@ -68,5 +68,5 @@ func due(repo string) [][]string {
 	default:
 		return todo
 	}
-	return append(todo, []string{"commit-graph", "write", "--reachable", "--split", "--changed-paths", "--no-progress"})
+	return append(todo, []string{"commit-graph", "write", "--reachable", "--split", "--no-progress"})
 }
