@@ -58,7 +58,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 	}()
 	err := <-result
 	var p *mirror.Problem
-	if !errors.As(err, &p) || p.Code != rewrite.CodeFiles {
+	if !errors.As(err, &p) || p.Code != rewrite.CodeFiles || errors.Is(err, mirror.ErrInvalid) {
 		t.Errorf("Apply() in a read-only directory = %v, want %s", err, rewrite.CodeFiles)
 	}
 	for _, dir := range []string{".", "vendor"} {

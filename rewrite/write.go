@@ -17,7 +17,7 @@ const tempMark = ".gitmirror-"
 // unwritable is the Problem of a file that cannot be written.
 func unwritable(name string, err error) error {
 	return &mirror.Problem{
-		Code: CodeFiles, Kind: mirror.ErrInvalid, What: name + " cannot be written", Why: reason(err),
+		Code: CodeFiles, What: name + " cannot be written", Why: reason(err),
 		Do: "check permissions and free space; nothing was changed",
 	}
 }
