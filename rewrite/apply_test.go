@@ -117,6 +117,15 @@ func TestKilledBetweenFiles(t *testing.T) {
 		}
 		same(t, "reverted files", read(t, root.Name()), files)
 	}
+	// One that was killed while it wrote its record leaves a piece of it.
+	plan, root := planOf(t, planner, files)
+	write(t, root.Name(), map[string]string{".gitmirror/.rewrite.json.gitmirror-XYZ": "{", ".gitmirror/..gitignore.gitmirror-XYZ": "*"})
+	if err := rewrite.Apply(root, plan); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := fs.Glob(root.FS(), ".gitmirror/.*.gitmirror-*"); err != nil || len(left) > 0 {
+		t.Errorf("pieces of a record after Apply() = %v, %v, want none", left, err)
+	}
 }
 
 func TestRevertAfterEdits(t *testing.T) {

@@ -187,7 +187,8 @@ func Rewritten(fsys fs.FS, dirs ...string) (bool, error) {
 	return slices.ContainsFunc(proj.modules, func(m *member) bool { return len(m.mod.blocks) > 0 }), nil
 }
 
-// lock keeps a second rewrite out. The directory it makes goes again when it
+// lock keeps a second rewrite out, and takes away what a killed one left of its
+// record. The directory it makes goes again when it
 // holds nothing else.
 func lock(root *os.Root) (unlock func(), err error) {
 	if err := root.Mkdir(recordDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -205,6 +206,8 @@ func lock(root *os.Root) (unlock func(), err error) {
 	if err != nil {
 		return nil, unwritable(lockName, err)
 	}
+	sweep(root, recordName)
+	sweep(root, ignoreName)
 	return func() {
 		release()
 		root.Remove(recordDir) // fails when the record is in it, as it should
