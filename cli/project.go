@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -60,6 +61,9 @@ func (p *program) openProject(args []string) (*project, error) {
 	start, err := filepath.Abs(start)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := os.Stat(start); errors.Is(err, fs.ErrNotExist) {
+		return nil, &mirror.Problem{Code: rewrite.CodeProject, Kind: mirror.ErrNotFound, What: "there is no " + start, Do: "name the directory of a Go module"}
 	}
 	dir := start
 	if len(dirs) == 0 {
@@ -149,9 +153,9 @@ func readRegular(name string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file: %w", name, fs.ErrInvalid)
+		return nil, errors.New("it is not a regular file")
 	case info.Size() > maxList:
-		return nil, fmt.Errorf("%s is larger than %d MB: %w", name, maxList>>20, fs.ErrInvalid)
+		return nil, fmt.Errorf("it is larger than %d MB", maxList>>20)
 	}
 	return os.ReadFile(name)
 }
