@@ -120,6 +120,16 @@ func (c *client) mirrorEvents(ctx context.Context, id mirror.ID, limit int) ([]w
 	return page.Items, err
 }
 
+// byRun are the latest events of a mirror, by the run that saw them.
+func (c *client) byRun(ctx context.Context, id mirror.ID) (map[int64][]web.Event, error) {
+	events, err := c.mirrorEvents(ctx, id, 200)
+	by := map[int64][]web.Event{}
+	for _, e := range slices.Backward(events) {
+		by[e.Run] = append(by[e.Run], e)
+	}
+	return by, err
+}
+
 // problemOf is a problem inside an answer as an error.
 func problemOf(p *mirror.Problem) error {
 	if p == nil {

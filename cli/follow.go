@@ -103,6 +103,13 @@ func (c *client) lookAt(ctx context.Context, item *asked) error {
 	}
 	item.Run = &run
 	item.err, item.Error = problemOf(run.Error), run.Error
+	if run.Error == nil {
+		happened, err := c.byRun(ctx, item.Mirror.ID)
+		if err != nil {
+			return err
+		}
+		item.Events = happened[run.ID]
+	}
 	if m, err := c.mirror(ctx, string(item.Mirror.Path)); err == nil {
 		item.Mirror = &m
 	}

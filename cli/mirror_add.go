@@ -22,6 +22,7 @@ type asked struct {
 	Existed bool            `json:"existed"`
 	Result  string          `json:"result"`        // in words
 	Run     *web.Run        `json:"run,omitempty"` // with --wait
+	Events  []web.Event     `json:"events,omitempty"`
 	Error   *mirror.Problem `json:"error,omitempty"`
 
 	after   int64 // runs with a higher id answer the request
@@ -219,6 +220,9 @@ func (p *program) report(items []*asked) error {
 	} else {
 		p.table("nothing to do", row{"MIRROR", "RESULT"}, rows)
 		for _, item := range items {
+			for _, e := range item.Events {
+				p.say("%s: %s: %s", item.name(), printable(e.Ref), printable(e.Text))
+			}
 			if item.err != nil {
 				p.tell(explain(item.err))
 			}

@@ -161,11 +161,18 @@ func (p *program) mirrorLog() *cobra.Command {
 			if p.json {
 				return p.emit(runs)
 			}
+			happened, err := c.byRun(cmd.Context(), m.ID)
+			if err != nil {
+				return err
+			}
 			rows := make([]row, len(runs))
 			for i, r := range runs {
 				text := fmt.Sprintf("+%d ~%d -%d refs", r.Created, r.Updated, r.Deleted)
 				if r.Error != nil {
 					text = r.Error.Error()
+				}
+				for _, e := range happened[r.ID] {
+					text += fmt.Sprintf("; %s %s", e.Kind, e.Ref)
 				}
 				rows[i] = row{r.StartedAt.Local().Format(time.DateTime), string(r.Trigger), or(string(r.Outcome), "running"),
 					took(r), size(r.Bytes), text}

@@ -85,7 +85,7 @@ func (c *changes) hold(have Listing, h, u Ref) {
 	c.update = append(c.update, RefUpdate{Name: heldName(u.Name), Old: mark.Hash, New: u.Hash})
 	c.events = append(c.events, Event{
 		Kind: TagMoved, Ref: u.Name, Old: h.Hash, New: u.Hash,
-		Text: "upstream moved the tag; we go on serving the old one. To take the new one, set the mirror's tag policy to follow",
+		Text: "upstream moved the tag; we go on serving the old one. To take the new one, set the mirror's tag policy to follow (gitmirror mirror edit PATH --tags follow)",
 	})
 }
 
