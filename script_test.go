@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 //	upstream commit REPO DIR [TAG…]   commit the files of DIR
 //	upstream modules PATH@VERSION…    repositories made of real modules
 //	upstream move REPO TAG REV        move a tag
+//	upstream delete REPO REF          delete a ref
 //	upstream private REPO USER PASS   it wants a password now
 //	upstream break HOW [REPO]         it misbehaves: see faults in script_faults_test.go
 //	upstream mend                     it does no longer
@@ -121,7 +122,7 @@ func (w *world) setup(env *testscript.Env) error {
 
 func (w *world) upstreamCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: upstream start | commit REPO DIR [TAG…] | modules PATH@VERSION… | move REPO TAG REV | private REPO USER PASS | break HOW [REPO] | mend | remove REPO | stop")
+		ts.Fatalf("usage: upstream start | commit REPO DIR [TAG…] | modules PATH@VERSION… | move REPO TAG REV | delete REPO REF | private REPO USER PASS | break HOW [REPO] | mend | remove REPO | stop")
 	}
 	if args[0] == "start" {
 		w.upstream = gittest.NewUpstream(w.tb)
@@ -147,6 +148,8 @@ func (w *world) upstreamCommand(ts *testscript.TestScript, neg bool, args []stri
 		ts.Setenv("COMMIT", w.upstream.Commit(w.tb, args[1], files, args[3:]...))
 	case args[0] == "modules" && len(args) >= 2:
 		w.fixtures = append(w.fixtures, w.upstream.AddModules(w.tb, parseModules(ts.Fatalf, args[1:])...)...)
+	case args[0] == "delete" && len(args) == 3:
+		w.upstream.DeleteRef(w.tb, args[1], args[2])
 	case args[0] == "move" && len(args) == 4:
 		w.upstream.MoveTag(w.tb, args[1], args[2], args[3])
 	case args[0] == "private" && len(args) == 4:
