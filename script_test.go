@@ -3,6 +3,8 @@ package main_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -55,6 +57,7 @@ func TestMain(m *testing.M) {
 //	exits CODE COMMAND…               the exit code, exactly
 //	replace FILE OLD NEW              in a file
 //	project DIR PATH[@VERSION]…       a Go project that requires modules of the upstream
+//	certificate HOST                  the next server is https://HOST, with a certificate of its own
 //	settings [FLAG…]                  what "gitmirror env" says, into the environment
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
@@ -76,7 +79,7 @@ func runStory(t *testing.T, file string) {
 		Setup: w.setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"upstream": w.upstreamCommand, "server": w.serverCommand, "exits": exits, "replace": replace,
-			"project": w.projectCommand, "settings": settingsCommand, "disk": w.diskCommand, "eventually": eventually,
+			"project": w.projectCommand, "settings": settingsCommand, "certificate": certificateCommand, "disk": w.diskCommand, "eventually": eventually,
 		},
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_STORIES") != "",
@@ -218,7 +221,7 @@ func (w *world) program(ts *testscript.TestScript, args ...string) *exec.Cmd {
 	ts.Check(err)
 	cmd := exec.Command(path, args...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, key := range []string{"HOME", "PATH", "TMPDIR", "GIT_CONFIG_NOSYSTEM", "GOCOVERDIR"} {
+	for _, key := range []string{"HOME", "PATH", "TMPDIR", "GIT_CONFIG_NOSYSTEM", "GOCOVERDIR", "SSL_CERT_FILE"} {
 		cmd.Env = append(cmd.Env, key+"="+ts.Getenv(key))
 	}
 	return cmd
@@ -231,8 +234,12 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 	}
 	if w.http == "" {
 		w.http, w.ssh = freePort(ts), freePort(ts)
+		url := "http://" + w.http
+		if host := ts.Getenv("TLS_HOST"); host != "" { // see the command "certificate"
+			w.http, url = "127.0.0.1:443", "https://"+host
+		}
 		ts.Setenv("ADDR", w.http)
-		ts.Setenv("SERVER", "http://"+w.http)
+		ts.Setenv("SERVER", url)
 		ts.Setenv("SSH", "ssh://git@"+w.ssh)
 		ts.Setenv("PASSWORD", "correct-horse-battery-staple")
 	}
@@ -255,17 +262,33 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 			ts.Fatalf("the server ended before it was ready: %v\n%s", err, w.log)
 		case <-time.After(20 * time.Millisecond):
 		}
-		resp, err := http.Get("http://" + w.http + "/readyz")
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return
-			}
+		if err := w.ready(ts); err == nil {
+			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("the server is not ready after 60 s: %v\n%s", err, w.log)
+			ts.Fatalf("the server is not ready after 60 s: %v\n%s", w.ready(ts), w.log)
 		}
 	}
+}
+
+// ready asks the server whether it is.
+func (w *world) ready(ts *testscript.TestScript) error {
+	client := &http.Client{}
+	if pem, err := os.ReadFile(ts.Getenv("SSL_CERT_FILE")); err == nil {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(pem)
+		client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+		defer client.CloseIdleConnections()
+	}
+	resp, err := client.Get(ts.Getenv("SERVER") + "/readyz")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	return nil
 }
 
 // stop ends the server, if one runs, and returns how it ended.
