@@ -70,6 +70,23 @@ func parseListRequest(data []byte) (q listRequest, ok bool) {
 	}
 }
 
+// isShallowClone tells whether a request of version 2 is for a few commits by a
+// client that has none: what the go command and CI do.
+func isShallowClone(data []byte) bool {
+	in := pktReader{bufio.NewReader(bytes.NewReader(data))}
+	deepen := false
+	for {
+		line, _, err := in.next()
+		if err != nil {
+			return deepen && err == io.EOF
+		}
+		if strings.HasPrefix(line, "have ") {
+			return false
+		}
+		deepen = deepen || strings.HasPrefix(line, "deepen ")
+	}
+}
+
 func (q listRequest) wants(name string) bool {
 	return len(q.prefixes) == 0 || slices.ContainsFunc(q.prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }
@@ -128,6 +145,7 @@ func (d *Disk) answer(ctx context.Context, u *UploadPack) (done bool, err error)
 	}
 	q, ok := parseListRequest(start)
 	if !ok {
+		u.shallow = len(start) < maxListRequest && isShallowClone(start)
 		return false, nil
 	}
 	l, err := d.Refs(ctx, u.Repo)

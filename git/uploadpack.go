@@ -30,6 +30,8 @@ type UploadPack struct {
 	Out io.Writer
 	// Err gets what git says to a person, cleaned; nil = nobody. It is for ssh.
 	Err io.Writer
+
+	shallow bool // a shallow clone, as far as is known
 }
 
 // UploadPack serves one conversation. It returns when git has ended, and holds
@@ -57,6 +59,11 @@ func (d *Disk) UploadPack(ctx context.Context, u UploadPack) error {
 		{"transfer.hideRefs", "refs/gitmirror"},
 		{"core.packedGitWindowSize", "64m"},
 	}}
+	if u.shallow {
+		// Deltas that are stored are sent; looking for others costs more than the
+		// rest of the pack and spares a sixteenth of it.
+		c.config = append(c.config, [2]string{"pack.window", "0"})
+	}
 	if u.Protocol != "" {
 		c.env = append(c.env, "GIT_PROTOCOL="+u.Protocol)
 	}
