@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/spf13/pflag"
+
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -104,7 +106,7 @@ func Main(ctx context.Context, in Process) int {
 
 	p := &program{stdin: in.In, stdout: in.Out, stderr: in.Err, environ: in.Environ, stamp: in.Version}
 	root := p.root()
-	root.SetArgs(in.Args[1:])
+	root.SetArgs(bareSwitches(in.Args[1:]))
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = errInterrupted
@@ -155,6 +157,10 @@ func usage(err error) error {
 	do := "see \"gitmirror help\""
 	if _, names, ok := strings.Cut(hint, "Did you mean this?"); ok {
 		do = "did you mean " + strings.Join(strings.Fields(names), " or ") + "? " + do
+	}
+	var bare *pflag.ValueRequiredError
+	if errors.As(err, &bare) {
+		do = "write --" + bare.GetFlag().Name + " VALUE: " + bare.GetFlag().Usage
 	}
 	return &mirror.Problem{Code: codeUsage, Kind: mirror.ErrInvalid, What: what, Do: do}
 }

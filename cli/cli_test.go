@@ -56,6 +56,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"mirror", "show"}, `needs PATH`},
 		{[]string{"mirror", "list", "a", "b"}, "one argument too many"},
 		{[]string{"serve", "--no-such-flag"}, "unknown flag: --no-such-flag"},
+		{[]string{"serve", "--sync-workers"}, "write --sync-workers VALUE: "},
 		{[]string{"completion", "csh"}, "use bash, zsh, fish or powershell"},
 		{[]string{"version", "now"}, "one argument too many"},
 	}

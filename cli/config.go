@@ -225,3 +225,19 @@ func unknownKey(what, near string) error {
 func configProblem(what, why, do string) error {
 	return &mirror.Problem{Code: codeConfig, Kind: mirror.ErrInvalid, What: what, Why: why, Do: do}
 }
+
+// bareSwitches lets the flag of a yes-or-no setting stand alone: it then means
+// true. With a value behind it ("--auth-anonymous-read false") it is left as it is.
+func bareSwitches(args []string) []string {
+	out := slices.Clone(args)
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		alone := i+1 == len(args) || strings.HasPrefix(args[i+1], "-")
+		if alone && slices.ContainsFunc(settings, func(s setting) bool { return s.Kind.Name == boolKind.Name && arg == "--"+s.flag() }) {
+			out[i] += "=true"
+		}
+	}
+	return out
+}

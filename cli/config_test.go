@@ -46,6 +46,15 @@ func TestSettingsPrecedence(t *testing.T) {
 			t.Errorf("setting %s = %q from %q, want %q from %q", key, d.Value, d.Origin, want[0], want[1])
 		}
 	}
+	// The flag of a yes-or-no setting may stand alone.
+	for _, flags := range [][]string{
+		{"--security-allow-private-upstreams"}, {"--security-allow-private-upstreams", "true"}, {"--security-allow-private-upstreams", "--http-addr", "off"},
+	} {
+		got := settingsOf(t, run(t, nil, append([]string{"config", "show", "--json"}, flags...)...))
+		if d := got["security.allow_private_upstreams"]; d.Value != "true" {
+			t.Errorf("config show %q = %q, want true", flags, d.Value)
+		}
+	}
 }
 
 func TestSettingsFileInDataDirectory(t *testing.T) {
