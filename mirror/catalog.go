@@ -51,19 +51,20 @@ const minInterval = 10 * time.Second
 
 // Add maps and queues the first clone. A path that is mirrored already is
 // returned with existed = true, unless it comes from elsewhere: that is ErrExists.
+// A password in the URL then replaces the one that was given the same way.
 func (c *Catalog) Add(ctx context.Context, m NewMirror) (repo Repo, existed bool, err error) {
 	plan, err := c.Preview(ctx, m)
 	if err != nil {
 		return Repo{}, false, err
 	}
 	repo = plan.Repo
-	if plan.Existed {
-		return repo, true, nil
-	}
 	if plan.secret != nil {
 		if err := c.AddCredential(ctx, *plan.secret); err != nil {
 			return Repo{}, false, err
 		}
+	}
+	if plan.Existed {
+		return repo, true, nil
 	}
 	if err := c.Store.AddRepo(ctx, repo); err != nil {
 		if !errors.Is(err, ErrExists) {
@@ -119,8 +120,17 @@ func (c *Catalog) Preview(ctx context.Context, m NewMirror) (Preview, error) {
 			Kind: ErrExists, What: fmt.Sprintf("%s is already mirrored from %s", have.Path, have.Upstream),
 			Do: "edit that mirror, or choose another path",
 		}
+	case err == nil && cred != nil && (have.Credential != string(have.Path) || have.Upstream != loc.Upstream):
+		return Preview{}, &Problem{
+			Kind: ErrExists, What: fmt.Sprintf("%s is already mirrored from %s, without the password in the URL", have.Path, have.Upstream),
+			Do: "store it (gitmirror credential add NAME --host " + cred.Host + ") and name it in that mirror (gitmirror mirror edit " + string(have.Path) + " --credential NAME)",
+		}
 	case err == nil:
 		p.Repo, p.Existed = have, true
+		if cred != nil { // a new password for the same mirror, added the same way
+			cred.Name = have.Credential
+			p.secret = cred
+		}
 		return p, nil
 	case !errors.Is(err, ErrNotFound):
 		return Preview{}, err

@@ -62,6 +62,29 @@ func TestAddAndEditRefuse(t *testing.T) {
 	}
 }
 
+// Adding a mirror again with a new password in the URL renews the password; it
+// is not dropped in silence.
+func TestPasswordInURLIsRenewed(t *testing.T) {
+	r := newRig(t)
+	for _, password := range []string{"first-secret", "second-secret"} {
+		repo, existed, err := r.catalog.Add(t.Context(), mirror.NewMirror{Text: "https://robot:" + password + "@git.corp.test/team/tool"})
+		if err != nil || existed != (password == "second-secret") {
+			t.Fatalf("Add with %s = %v, %v", password, existed, err)
+		}
+		cred, err := r.catalog.OpenCredential(t.Context(), repo.Credential)
+		if err != nil || cred.Secret.Reveal() != password {
+			t.Errorf("OpenCredential(%s) = %v, %v, want %s", repo.Credential, cred, err, password)
+		}
+	}
+	if _, _, err := r.catalog.Add(t.Context(), mirror.NewMirror{Text: "git.corp.test/team/open"}); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := r.catalog.Add(t.Context(), mirror.NewMirror{Text: "https://robot:secret-secret@git.corp.test/team/open"})
+	if p := mirror.AsProblem(err); !errors.Is(err, mirror.ErrExists) || p.Do == "" {
+		t.Errorf("Add of a mirror without a credential = %v, want ErrExists and what to do", err)
+	}
+}
+
 func TestCredentialGoesToItsHostOnly(t *testing.T) {
 	r := newRig(t)
 	if err := r.catalog.AddCredential(t.Context(), mirror.Credential{Name: "ci", Host: "git.corp.test", User: "x", Secret: "s"}); err != nil {
