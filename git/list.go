@@ -71,7 +71,7 @@ func (d *Disk) listSSH(ctx context.Context, from mirror.Remote, found *advertise
 }
 
 func (d *Disk) listHTTP(ctx context.Context, from mirror.Remote, found *advertised) error {
-	header, _, err := d.authorization(from)
+	header, _, err := d.authorization(ctx, from)
 	if err != nil {
 		return err
 	}

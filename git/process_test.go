@@ -80,6 +80,14 @@ func TestNoCredentialOverPlainHTTP(t *testing.T) {
 	from.Credential = &mirror.Credential{Name: "ci", Host: "git.example.com", User: "u", Secret: password}
 	_, err := disk.List(t.Context(), from)
 	problem(t, "List", err, mirror.ErrDenied, mirror.CodeAuth)
+	// Private upstreams being allowed makes the road to a public one no safer.
+	disk = open(t, t.TempDir())
+	from = remote(t, "http://8.8.8.8/team/project")
+	from.Credential = &mirror.Credential{Name: "ci", Host: "8.8.8.8", User: "u", Secret: password}
+	_, err = disk.List(t.Context(), from)
+	problem(t, "List with private upstreams allowed", err, mirror.ErrDenied, mirror.CodeAuth)
+	_, err = disk.Fetch(t.Context(), mirror.NewID(), from, nil, nil)
+	problem(t, "Fetch with private upstreams allowed", err, mirror.ErrDenied, mirror.CodeAuth)
 }
 
 func TestEnvironmentIsOurs(t *testing.T) {

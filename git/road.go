@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,7 +43,7 @@ func (d *Disk) road(ctx context.Context, from mirror.Remote) (road, error) {
 		err := d.overSSH(&r, addrs[0])
 		return r, err
 	}
-	header, secrets, err := d.authorization(from)
+	header, secrets, err := d.authorization(ctx, from)
 	if err != nil {
 		return road{}, err
 	}
@@ -91,7 +92,7 @@ func joined(addrs []netip.Addr) string {
 
 // authorization is the value of the header, empty without a credential, and
 // what must never appear in a message.
-func (d *Disk) authorization(from mirror.Remote) (header string, secrets []string, err error) {
+func (d *Disk) authorization(ctx context.Context, from mirror.Remote) (header string, secrets []string, err error) {
 	cred := from.Credential
 	if cred == nil || from.Upstream.Scheme == "ssh" {
 		return "", nil, nil
@@ -101,7 +102,11 @@ func (d *Disk) authorization(from mirror.Remote) (header string, secrets []strin
 			What: "the credential " + cred.Name + " is not for " + from.Upstream.Host,
 			Why:  "it may only be sent to " + cred.Host, Do: "choose a credential of this host"}
 	}
-	if from.Upstream.Scheme == "http" && !d.AllowPrivate {
+	private, err := d.inOwnNetwork(ctx, from.Upstream)
+	if err != nil {
+		return "", nil, err
+	}
+	if from.Upstream.Scheme == "http" && !private {
 		return "", nil, &mirror.Problem{Code: mirror.CodeAuth, Kind: mirror.ErrDenied,
 			What: "the credential " + cred.Name + " is not sent over http",
 			Why:  "anybody on the way could read it", Do: "use https in the upstream's URL"}
@@ -109,6 +114,19 @@ func (d *Disk) authorization(from mirror.Remote) (header string, secrets []strin
 	secret := cred.Secret.Reveal()
 	packed := base64.StdEncoding.EncodeToString([]byte(cred.User + ":" + secret))
 	return "Basic " + packed, []string{packed, secret}, nil
+}
+
+// inOwnNetwork tells whether an upstream is on private addresses only, and
+// may be: what goes there unencrypted passes no foreign network.
+func (d *Disk) inOwnNetwork(ctx context.Context, up mirror.Upstream) (bool, error) {
+	if !d.AllowPrivate || up.Scheme != "http" {
+		return false, nil
+	}
+	addrs, err := d.resolve(ctx, up.Host)
+	return err == nil && !slices.ContainsFunc(addrs, func(a netip.Addr) bool {
+		private, _ := reserved(a)
+		return private == ""
+	}), err
 }
 
 func (d *Disk) userAgent() string { return "git/" + d.GitVersion() + " gitmirror" }
