@@ -79,6 +79,20 @@ func (c *client) clone() (int, error) {
 	return len(pack), err
 }
 
+// shallow fetches one tag without history, as the go command does.
+func (c *client) shallow(tag string) error {
+	if _, err := c.ask("/info/refs?service=git-upload-pack", ""); err != nil {
+		return err
+	}
+	list, err := c.ask("/git-upload-pack", pkt("command=ls-refs\n")+capabilities+pkt("ref-prefix refs/tags/"+tag+"\n")+"0000")
+	if err != nil {
+		return err
+	}
+	_, err = c.ask("/git-upload-pack", pkt("command=fetch")+capabilities+pkt("thin-pack")+pkt("no-progress")+pkt("ofs-delta")+
+		pkt("deepen 1")+pkt("want "+string(list[4:44])+"\n")+pkt("done\n")+"0000")
+	return err
+}
+
 // together runs do once for each client, all at the same time.
 func together(b *testing.B, clients []*client, do func(*client) error) {
 	errs := make(chan error)

@@ -44,6 +44,11 @@ func BenchmarkClone(b *testing.B) {
 	}
 }
 
+// BenchmarkShallowClone is a fetch of one tag by who has nothing.
+func BenchmarkShallowClone(b *testing.B) {
+	compare(b, grown, 1, "clones/s", func(c *client) error { return c.shallow("v0.15.0") })
+}
+
 // BenchmarkListRefs is the ls-refs of a client of a repository with 3,000 refs.
 func BenchmarkListRefs(b *testing.B) {
 	compare(b, wide, 1, "lists/s", func(c *client) error { _, err := c.listRefs(); return err })
