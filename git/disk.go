@@ -226,8 +226,9 @@ func (d *Disk) Remove(_ context.Context, id mirror.ID) error {
 	if err != nil {
 		return err
 	}
-	defer d.state.refs.forget(id)
+	d.state.objects.forget(id) // open packs keep their space, on Windows their names
 	defer d.state.objects.forget(id)
+	defer d.state.refs.forget(id)
 	return d.discard(dir)
 }
 

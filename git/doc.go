@@ -5,15 +5,17 @@
 // The heavy work (fetch, index, serve, repack, archive) is done by the git
 // binary, always through one function with an environment built from scratch.
 // Listing an upstream over http is done in-process, because a child process
-// hides status codes and addresses. go-git only reads trees; it writes refs in
-// place, so it never writes here.
+// hides status codes and addresses. So is what needs no more than the refs, which
+// are kept parsed: listing them, and the first answers of protocol version 2.
+// go-git only reads commits and trees; it writes refs in place, so it never
+// writes here.
 //
 // Layout below [Disk].Root, where a name always is an id or random and never
 // text of a stranger:
 //
 //	repos/<id>.git                     served; appears by rename, leaves by rename
 //	repos/<id>.git/objects/gm-incoming-*   quarantine of a running fetch
-//	staging/                           first clones, scratch directories
+//	staging/                           first clones
 //	trash/                             the only place where trees are deleted
 //
 // All refs of a repository live in its packed-refs file, which is replaced
