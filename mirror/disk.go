@@ -43,7 +43,8 @@ type Incoming interface {
 // Reader reads what is on disk.
 type Reader interface {
 	// Refs lists heads, tags and everything under refs/gitmirror/, sorted.
-	// ErrNotFound when the repository was never cloned.
+	// ErrNotFound when the repository was never cloned. The listing is shared: it is
+	// the same slice for as long as the refs are the same, and must not be changed.
 	Refs(ctx context.Context, id ID) (Listing, error)
 	// Commit resolves a full ref name or 7 to 64 hex digits to a commit, peeling
 	// tags. ErrNotFound when there is none or the digits are ambiguous.
