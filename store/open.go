@@ -18,7 +18,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
-	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -91,8 +90,8 @@ func openFile(ctx context.Context, name string, log *slog.Logger) (*DB, error) {
 		return nil, unreadable(name, err)
 	}
 	db := &DB{pools: []*sql.DB{reader, writer}, file: name}
-	if db.write, err = openGorm(sqlite.Dialector{DriverName: "sqlite", Conn: writer}, log); err == nil {
-		db.read, err = openGorm(sqlite.Dialector{DriverName: "sqlite", Conn: reader}, log)
+	if db.write, err = openGorm(sqliteDialect{writer}, log); err == nil {
+		db.read, err = openGorm(sqliteDialect{reader}, log)
 	}
 	if err != nil {
 		db.Close()
