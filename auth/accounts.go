@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -28,9 +30,9 @@ type Accounts struct {
 	hashing chan struct{} // one place per password hash at work: 19 MiB each
 	names   *throttle     // failed sign-ins by user name
 	peers   *throttle     // failed sign-ins by peer address
-	recent  *lru[[32]byte, time.Time]
-	noted   *lru[string, time.Time] // keys and tokens whose use was recorded
-	secret  [32]byte                // keys the entries of recent
+	recent  *lru.Cache[[32]byte, time.Time]
+	noted   *lru.Cache[string, time.Time] // keys and tokens whose use was recorded
+	secret  [32]byte                      // keys the entries of recent
 
 	edit sync.Mutex // one change of users at a time: the last admin must stay
 }
@@ -49,8 +51,8 @@ func (a *Accounts) init() {
 		a.hashing = make(chan struct{}, maxHashing)
 		a.names = newThrottle(10, 6*time.Second)
 		a.peers = newThrottle(20, 3*time.Second)
-		a.recent = newLRU[[32]byte, time.Time](1000)
-		a.noted = newLRU[string, time.Time](10000)
+		a.recent = kept[[32]byte, time.Time](1000)
+		a.noted = kept[string, time.Time](10000)
 		rand.Read(a.secret[:]) // never fails: crypto/rand
 		if a.Log == nil {
 			a.Log = slog.New(slog.DiscardHandler)
@@ -90,7 +92,7 @@ func (a *Accounts) password(ctx context.Context, name, password, peer string, re
 	var mark [32]byte
 	if good && remember {
 		mark = a.mark(user, password)
-		if until, ok := a.recent.get(mark); ok && time.Now().Before(until) {
+		if until, ok := a.recent.Get(mark); ok && time.Now().Before(until) {
 			return identity(user, ScopeAdmin, ByPassword), nil
 		}
 	}
@@ -107,7 +109,7 @@ func (a *Accounts) password(ctx context.Context, name, password, peer string, re
 		return Identity{}, errCredentials()
 	}
 	if remember {
-		a.recent.put(mark, time.Now().Add(recentFor))
+		a.recent.Add(mark, time.Now().Add(recentFor))
 	}
 	return identity(user, ScopeAdmin, ByPassword), nil
 }
@@ -244,10 +246,10 @@ func (a *Accounts) enabled(ctx context.Context, id string) (User, error) {
 // is logged and stops nobody.
 func (a *Accounts) note(ctx context.Context, keyOrToken string, last time.Time) {
 	now := time.Now().UTC()
-	if before, ok := a.noted.get(keyOrToken); now.Sub(last) < noteEvery || ok && now.Sub(before) < noteEvery {
+	if before, ok := a.noted.Get(keyOrToken); now.Sub(last) < noteEvery || ok && now.Sub(before) < noteEvery {
 		return
 	}
-	a.noted.put(keyOrToken, now)
+	a.noted.Add(keyOrToken, now)
 	if err := a.Store.Used(context.WithoutCancel(ctx), keyOrToken, now); err != nil {
 		a.Log.Error("use of a key or token not recorded", "err", err)
 	}

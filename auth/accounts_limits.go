@@ -1,39 +1,51 @@
 package auth
 
 import (
-	"container/list"
 	"crypto/hmac"
 	"crypto/sha256"
 	"net/netip"
 	"strconv"
-	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 )
+
+// kept is a map of the n entries used last.
+func kept[K comparable, V any](n int) *lru.Cache[K, V] {
+	c, err := lru.New[K, V](n)
+	if err != nil {
+		panic(err) // n is a constant, and more than nothing
+	}
+	return c
+}
 
 // throttle counts failures per key and says when a key has had enough of them.
 // It remembers the 10,000 keys that failed last.
 type throttle struct {
 	burst   int
 	every   time.Duration // one more failure is allowed after each
-	buckets *lru[string, *rate.Limiter]
+	buckets *lru.Cache[string, *rate.Limiter]
 }
 
 func newThrottle(burst int, every time.Duration) *throttle {
-	return &throttle{burst: burst, every: every, buckets: newLRU[string, *rate.Limiter](10000)}
+	return &throttle{burst: burst, every: every, buckets: kept[string, *rate.Limiter](10000)}
 }
 
 // spent tells whether key may not even try.
 func (t *throttle) spent(key string) bool {
-	l, ok := t.buckets.get(short(key))
+	l, ok := t.buckets.Get(short(key))
 	return ok && l.Tokens() < 1
 }
 
 // charge counts a failure of key.
 func (t *throttle) charge(key string) {
-	l := t.buckets.getOr(short(key), func() *rate.Limiter { return rate.NewLimiter(rate.Every(t.every), t.burst) })
-	l.Allow()
+	fresh := rate.NewLimiter(rate.Every(t.every), t.burst)
+	if l, ok, _ := t.buckets.PeekOrAdd(short(key), fresh); ok {
+		l.Allow()
+		return
+	}
+	fresh.Allow()
 }
 
 // short bounds the memory a stranger's text can take as a key.
@@ -84,65 +96,4 @@ func printable(s string) string {
 		return q
 	}
 	return s
-}
-
-// lru is a map that keeps the entries used last.
-type lru[K comparable, V any] struct {
-	mu    sync.Mutex
-	max   int
-	order *list.List // front = used last
-	items map[K]*list.Element
-}
-
-type lruEntry[K comparable, V any] struct {
-	key   K
-	value V
-}
-
-func newLRU[K comparable, V any](max int) *lru[K, V] {
-	return &lru[K, V]{max: max, order: list.New(), items: make(map[K]*list.Element)}
-}
-
-func (l *lru[K, V]) get(key K) (value V, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e, ok := l.items[key]
-	if !ok {
-		return value, false
-	}
-	l.order.MoveToFront(e)
-	return e.Value.(*lruEntry[K, V]).value, true
-}
-
-func (l *lru[K, V]) put(key K, value V) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.set(key, value)
-}
-
-// getOr returns the value of key, made and kept if there was none.
-func (l *lru[K, V]) getOr(key K, make func() V) V {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e, ok := l.items[key]; ok {
-		l.order.MoveToFront(e)
-		return e.Value.(*lruEntry[K, V]).value
-	}
-	value := make()
-	l.set(key, value)
-	return value
-}
-
-func (l *lru[K, V]) set(key K, value V) {
-	if e, ok := l.items[key]; ok {
-		e.Value.(*lruEntry[K, V]).value = value
-		l.order.MoveToFront(e)
-		return
-	}
-	l.items[key] = l.order.PushFront(&lruEntry[K, V]{key, value})
-	if l.order.Len() > l.max {
-		last := l.order.Back()
-		l.order.Remove(last)
-		delete(l.items, last.Value.(*lruEntry[K, V]).key)
-	}
 }

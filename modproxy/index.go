@@ -26,7 +26,7 @@ const maxKnown = 4096
 
 // index makes the index of a listing, or finds the one made before.
 func (r *Repos) index(id mirror.ID, list mirror.Listing) *index {
-	if x, ok := r.indexes.get(id); ok && x.of(list) {
+	if x, ok := r.indexes.Get(id); ok && x.of(list) {
 		return x
 	}
 	x := &index{list: list, tags: map[string]string{}, at: map[string][]string{}, known: map[revisionKey]revision{}}
@@ -36,7 +36,7 @@ func (r *Repos) index(id mirror.ID, list mirror.Listing) *index {
 			x.at[ref.Commit()] = append(x.at[ref.Commit()], ref.Short())
 		}
 	}
-	r.indexes.put(id, x)
+	r.indexes.Add(id, x)
 	return x
 }
 

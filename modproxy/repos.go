@@ -17,6 +17,8 @@ import (
 	"golang.org/x/mod/semver"
 	"golang.org/x/sync/singleflight"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -40,11 +42,11 @@ type Repos struct {
 
 	once     sync.Once
 	slots    chan struct{}
-	sums     *memo[sumKey, string]
-	commits  *memo[commitKey, mirror.Commit]
-	files    *memo[fileKey, knownFile]
-	ancestry *memo[ancestryKey, bool]
-	indexes  *memo[mirror.ID, *index]
+	sums     *lru.Cache[sumKey, string]
+	commits  *lru.Cache[commitKey, mirror.Commit]
+	files    *lru.Cache[fileKey, knownFile]
+	ancestry *lru.Cache[ancestryKey, bool]
+	indexes  *lru.Cache[mirror.ID, *index]
 	flight   singleflight.Group
 }
 
@@ -93,12 +95,21 @@ func (r *Repos) init() {
 			n = runtime.GOMAXPROCS(0)
 		}
 		r.slots = make(chan struct{}, n)
-		r.sums = newMemo[sumKey, string](maxSums)
-		r.commits = newMemo[commitKey, mirror.Commit](maxCommits)
-		r.files = newMemo[fileKey, knownFile](maxFiles)
-		r.ancestry = newMemo[ancestryKey, bool](maxAncestry)
-		r.indexes = newMemo[mirror.ID, *index](maxIndexes)
+		r.sums = kept[sumKey, string](maxSums)
+		r.commits = kept[commitKey, mirror.Commit](maxCommits)
+		r.files = kept[fileKey, knownFile](maxFiles)
+		r.ancestry = kept[ancestryKey, bool](maxAncestry)
+		r.indexes = kept[mirror.ID, *index](maxIndexes)
 	})
+}
+
+// kept is a map of the n results used last, of something that never changes.
+func kept[K comparable, V any](n int) *lru.Cache[K, V] {
+	c, err := lru.New[K, V](n)
+	if err != nil {
+		panic(err) // n is a constant, and more than nothing
+	}
+	return c
 }
 
 // slot waits until an archive may be read; the caller calls free afterwards.

@@ -127,7 +127,7 @@ func (r *Repos) zipSums(ctx context.Context, v *view, f found, names []mirror.Mo
 	key := sumKey{repo: v.repo.ID, commit: f.Hash, dir: f.place.dir}
 	for i, name := range names {
 		key.mod = name
-		sum, ok := r.sums.get(key)
+		sum, ok := r.sums.Get(key)
 		sums[i], known = sum, known && ok
 	}
 	if known {
@@ -153,7 +153,7 @@ func (r *Repos) zipSums(ctx context.Context, v *view, f found, names []mirror.Mo
 		for i, name := range names {
 			sums[i] = result.Val.(contents).hash(name.Path, name.Version)
 			key.mod = name
-			r.sums.put(key, sums[i])
+			r.sums.Add(key, sums[i])
 		}
 		return sums, nil
 	}

@@ -120,7 +120,7 @@ func (v *view) lookUp(ctx context.Context, rev string) (revision, error) {
 // commitAt reads the commit a ref leads to.
 func (v *view) commitAt(ctx context.Context, hash, tag, ref string) (revision, error) {
 	key := commitKey{v.repo.ID, hash}
-	if c, ok := v.repos.commits.get(key); ok {
+	if c, ok := v.repos.commits.Get(key); ok {
 		return revision{c, tag, ref}, nil
 	}
 	c, err := v.reader.Commit(ctx, v.repo.ID, hash)
@@ -128,7 +128,7 @@ func (v *view) commitAt(ctx context.Context, hash, tag, ref string) (revision, e
 		return revision{}, unfit("%s does not lead to a commit", ref)
 	}
 	if err == nil {
-		v.repos.commits.put(key, c)
+		v.repos.commits.Add(key, c)
 	}
 	return revision{c, tag, ref}, err
 }
@@ -154,12 +154,12 @@ func (v *view) reachable(ctx context.Context, hash string) (bool, error) {
 // ancestor tells whether the commit old can be reached from new.
 func (v *view) ancestor(ctx context.Context, old, new string) (bool, error) {
 	key := ancestryKey{v.repo.ID, old, new}
-	if yes, ok := v.repos.ancestry.get(key); ok {
+	if yes, ok := v.repos.ancestry.Get(key); ok {
 		return yes, nil
 	}
 	yes, err := v.reader.Ancestor(ctx, v.repo.ID, old, new)
 	if err == nil {
-		v.repos.ancestry.put(key, yes)
+		v.repos.ancestry.Add(key, yes)
 	}
 	return yes, err
 }
@@ -219,7 +219,7 @@ func (v *view) revOf(version string) string {
 // target's name. fs.ErrNotExist when there is none. The caller must not change it.
 func (v *view) file(ctx context.Context, commit, name string) ([]byte, error) {
 	key := fileKey{v.repo.ID, commit, name}
-	if known, ok := v.repos.files.get(key); ok {
+	if known, ok := v.repos.files.Get(key); ok {
 		if known.absent {
 			return nil, fs.ErrNotExist
 		}
@@ -227,7 +227,7 @@ func (v *view) file(ctx context.Context, commit, name string) ([]byte, error) {
 	}
 	data, err := v.readFile(ctx, commit, name)
 	if absent := errors.Is(err, fs.ErrNotExist); absent || err == nil && len(data) <= maxFile {
-		v.repos.files.put(key, knownFile{data, absent})
+		v.repos.files.Add(key, knownFile{data, absent})
 	}
 	return data, err
 }
