@@ -45,7 +45,10 @@ type RepoQuery struct {
 // can share one database and a dead one's work is taken up again.
 type QueueStore interface {
 	// Ask makes a repository due now, because of why. Asking twice is asking once.
-	Ask(ctx context.Context, id ID, why Trigger, now time.Time) error
+	// It returns the id of the repository's newest run (zero without one): the run
+	// that answers has a greater id. Times could not tell, since a claim may wait
+	// for the database.
+	Ask(ctx context.Context, id ID, why Trigger, now time.Time) (last int64, err error)
 	// Claim leases up to limit repositories that are due, not paused and not
 	// leased, most urgent first (asked for by a person or a client, then by due
 	// time), opens a Run for each and sets its Status to Cloning or Syncing. A

@@ -168,34 +168,50 @@ func (s *Syncer) stop(id ID) {
 	}
 }
 
-// Ask makes a mirror due now and returns at once. A sync that is going on is
-// followed by another, since it may have looked before the news was there.
-func (s *Syncer) Ask(ctx context.Context, id ID, why Trigger) error {
+// Ask makes a mirror due now and returns at once, with what Await wants. A sync
+// that is going on is followed by another, since it may have looked before the
+// news was there.
+func (s *Syncer) Ask(ctx context.Context, id ID, why Trigger) (last int64, err error) {
 	repo, err := s.Store.RepoByID(ctx, id)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if repo.Paused {
-		return &Problem{Kind: ErrInvalid, What: string(repo.Path) + " is paused", Do: "resume it first: gitmirror mirror resume " + string(repo.Path)}
+		return 0, &Problem{Kind: ErrInvalid, What: string(repo.Path) + " is paused", Do: "resume it first: gitmirror mirror resume " + string(repo.Path)}
 	}
-	if err := s.Store.Ask(ctx, id, why, time.Now().UTC()); err != nil {
-		return err
+	if last, err = s.Store.Ask(ctx, id, why, time.Now().UTC()); err != nil {
+		return 0, err
 	}
 	s.wakeUp()
-	return nil
+	return last, nil
 }
 
 // Sync asks and waits for the run that answers. The error tells why waiting
 // failed; how the sync went is in the Run. A client is also content with a run
 // that was already going on: it needs a mirror, not the latest one.
 func (s *Syncer) Sync(ctx context.Context, id ID, why Trigger) (Run, error) {
+	last, err := s.Ask(ctx, id, why)
+	if err != nil {
+		return Run{}, err
+	}
+	if why == ByClient {
+		runs, err := s.Store.Runs(ctx, id, 0, 1)
+		if err != nil {
+			return Run{}, err
+		}
+		if len(runs) > 0 && runs[0].ID == last && runs[0].Ended.IsZero() {
+			last--
+		}
+	}
+	return s.Await(ctx, id, last)
+}
+
+// Await waits for the end of a run that was opened after last. An interrupted
+// one does not count: it is repeated.
+func (s *Syncer) Await(ctx context.Context, id ID, last int64) (Run, error) {
 	watch, end := context.WithCancel(ctx)
 	defer end()
 	news := s.Watch(watch, id)
-	asked := time.Now().UTC().Truncate(time.Microsecond)
-	if err := s.Ask(ctx, id, why); err != nil {
-		return Run{}, err
-	}
 	poll := time.NewTicker(time.Second) // another process may do it
 	defer poll.Stop()
 	for {
@@ -203,8 +219,7 @@ func (s *Syncer) Sync(ctx context.Context, id ID, why Trigger) (Run, error) {
 		if err != nil {
 			return Run{}, err
 		}
-		if len(runs) > 0 && !runs[0].Ended.IsZero() && !runs[0].Ended.Before(asked) &&
-			(why == ByClient || !runs[0].Started.Before(asked)) && runs[0].Outcome != Interrupted {
+		if len(runs) > 0 && runs[0].ID > last && !runs[0].Ended.IsZero() && runs[0].Outcome != Interrupted {
 			return runs[0], nil
 		}
 		select {

@@ -277,7 +277,7 @@ func TestDeadServersWorkIsTakenUp(t *testing.T) {
 	repo := r.add(t, tool)
 	// Another server claimed it long ago and was killed.
 	past := time.Now().Add(-time.Hour).UTC()
-	if err := r.db.Ask(t.Context(), repo.ID, mirror.ByHand, past); err != nil {
+	if _, err := r.db.Ask(t.Context(), repo.ID, mirror.ByHand, past); err != nil {
 		t.Fatal(err)
 	}
 	claims, err := r.db.Claim(t.Context(), "dead", time.Now().UTC(), time.Millisecond, 1)
@@ -301,7 +301,7 @@ func TestPausedMirrorIsLeftAlone(t *testing.T) {
 	if err != nil || paused.State.Status != mirror.Paused || !paused.State.NextSync.IsZero() {
 		t.Fatalf("Edit(paused) = %+v, %v", paused.State, err)
 	}
-	if err := r.syncer.Ask(t.Context(), repo.ID, mirror.ByHand); !errors.Is(err, mirror.ErrInvalid) {
+	if _, err := r.syncer.Ask(t.Context(), repo.ID, mirror.ByHand); !errors.Is(err, mirror.ErrInvalid) {
 		t.Errorf("Ask of a paused mirror = %v, want ErrInvalid", err)
 	}
 	if _, err := r.catalog.Edit(t.Context(), repo.ID, mirror.Edit{Paused: &no, Version: paused.Version - 1}); !errors.Is(err, mirror.ErrExists) {

@@ -15,10 +15,13 @@ import (
 // again is somebody else, as far as the older run goes.
 
 // Ask implements mirror.QueueStore.
-func (db *DB) Ask(ctx context.Context, id mirror.ID, why mirror.Trigger, now time.Time) error {
-	return about("repository", string(id), db.in(ctx, func(tx *gorm.DB) error {
+func (db *DB) Ask(ctx context.Context, id mirror.ID, why mirror.Trigger, now time.Time) (last int64, err error) {
+	err = about("repository", string(id), db.in(ctx, func(tx *gorm.DB) error {
 		row, err := db.locked(ctx, tx, id)
 		if err != nil {
+			return err
+		}
+		if err := tx.Raw("SELECT coalesce(max(id), 0) FROM runs WHERE repo_id = ?", string(id)).Scan(&last).Error; err != nil {
 			return err
 		}
 		if row.AskedTrigger == "" || urgent(why) && !row.Urgent {
@@ -32,6 +35,7 @@ func (db *DB) Ask(ctx context.Context, id mirror.ID, why mirror.Trigger, now tim
 		}
 		return update(ctx, tx, id, row, "asked_trigger", "asked_at", "urgent", "next_sync")
 	}))
+	return last, err
 }
 
 // urgent tells whether somebody waits.
@@ -43,6 +47,7 @@ func (db *DB) Claim(ctx context.Context, owner string, now time.Time, lease time
 		return nil, fmt.Errorf("claim without an owner: %w", mirror.ErrInvalid)
 	}
 	var claims []mirror.Claim
+	asked := time.Now()
 	err := db.in(ctx, func(tx *gorm.DB) error {
 		expired := gorm.G[repoRow](tx, db.forUpdate("SKIP LOCKED")...).
 			Where("lease_owner <> '' AND lease_until <= ?", now.UnixMicro()).Order("lease_until, id").Limit(1000)
@@ -53,7 +58,8 @@ func (db *DB) Claim(ctx context.Context, owner string, now time.Time, lease time
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		claims, err = leaseRows(ctx, tx, rows, owner, now, now.Add(lease))
+		// The runs start when the database lets us, not when we asked it.
+		claims, err = leaseRows(ctx, tx, rows, owner, now.Add(time.Since(asked)), now.Add(lease))
 		return err
 	})
 	if err != nil {
@@ -82,12 +88,12 @@ func (db *DB) due(ctx context.Context, tx *gorm.DB, now time.Time, limit int) ([
 }
 
 // leaseRows opens a run for each row and gives its lease to owner.
-func leaseRows(ctx context.Context, tx *gorm.DB, rows []repoRow, owner string, now, until time.Time) ([]mirror.Claim, error) {
+func leaseRows(ctx context.Context, tx *gorm.DB, rows []repoRow, owner string, start, until time.Time) ([]mirror.Claim, error) {
 	runs := make([]runRow, len(rows))
 	ids := make([]string, len(rows))
 	for i, row := range rows {
 		ids[i] = row.ID
-		runs[i] = runRow{RepoID: row.ID, Owner: owner, Trigger: row.AskedTrigger, Started: now.UnixMicro()}
+		runs[i] = runRow{RepoID: row.ID, Owner: owner, Trigger: row.AskedTrigger, Started: start.UnixMicro()}
 		if row.AskedTrigger == "" {
 			runs[i].Trigger = string(mirror.BySchedule)
 		}

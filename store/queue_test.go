@@ -64,7 +64,7 @@ func TestClaimOrder(t *testing.T) {
 			id  mirror.ID
 			why mirror.Trigger
 		}{{client.ID, mirror.ByClient}, {hand.ID, mirror.BySchedule}, {hand.ID, mirror.ByHand}, {hand.ID, mirror.ByHand}, {paused.ID, mirror.ByHand}} {
-			if err := db.Ask(t.Context(), a.id, a.why, base()); err != nil {
+			if _, err := db.Ask(t.Context(), a.id, a.why, base()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -78,7 +78,7 @@ func TestClaimOrder(t *testing.T) {
 			t.Errorf("Claim(3) = %v, want those asked for, then first:add", words)
 		}
 		for _, c := range got {
-			if c.Owner != "n1" || !c.Until.Equal(base().Add(lease)) || c.Run.Repo != c.Repo.ID || !c.Run.Started.Equal(base()) || !c.Run.Ended.IsZero() {
+			if c.Owner != "n1" || !c.Until.Equal(base().Add(lease)) || c.Run.Repo != c.Repo.ID || c.Run.Started.Sub(base()).Abs() > time.Minute || !c.Run.Ended.IsZero() {
 				t.Errorf("claim %+v, want owner n1, one lease, an open run", c)
 			}
 			if s := mustRepo(t, db, c.Repo.ID).State.Status; s != mirror.Cloning || c.Repo.State.Status != mirror.Cloning {
@@ -150,7 +150,7 @@ func TestAskedWhileRunning(t *testing.T) {
 		r := add(t, db, "github.com/o/r")
 		c := claim(t, db, "n1", base(), 1)[0]
 		now := base().Add(time.Second)
-		if err := db.Ask(t.Context(), r.ID, mirror.ByHand, now); err != nil {
+		if _, err := db.Ask(t.Context(), r.ID, mirror.ByHand, now); err != nil {
 			t.Fatal(err)
 		}
 		if got := claimed(claim(t, db, "n2", now, 1)); got != "" {
@@ -288,7 +288,7 @@ func TestNextDue(t *testing.T) {
 		if err := db.AddRepo(ctx, paused); err != nil {
 			t.Fatal(err)
 		}
-		if err := db.Ask(ctx, paused.ID, mirror.ByHand, base()); err != nil {
+		if _, err := db.Ask(ctx, paused.ID, mirror.ByHand, base()); err != nil {
 			t.Fatal(err)
 		}
 		check("paused", time.Time{})
@@ -300,7 +300,7 @@ func TestNextDue(t *testing.T) {
 			t.Fatal(err)
 		}
 		check("ended", base().Add(time.Second).AddDate(0, 0, 1))
-		if err := db.Ask(ctx, r.ID, mirror.ByClient, base().Add(time.Minute)); err != nil {
+		if _, err := db.Ask(ctx, r.ID, mirror.ByClient, base().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		check("asked", base().Add(time.Minute))
@@ -446,7 +446,7 @@ func TestQueueUnderContention(t *testing.T) {
 				d, owner, ctx := servers[i%2], fmt.Sprintf("n%d", i), t.Context()
 				for round := range 15 {
 					now := base().Add(time.Duration(round) * 2 * lease)
-					if err := d.Ask(ctx, ids[(round+i)%len(ids)], mirror.ByHand, now); err != nil {
+					if _, err := d.Ask(ctx, ids[(round+i)%len(ids)], mirror.ByHand, now); err != nil {
 						t.Error(err)
 					}
 					for j, c := range claim(t, d, owner, now, 4) {
@@ -479,6 +479,30 @@ func TestQueueUnderContention(t *testing.T) {
 			if r.Ended.IsZero() {
 				t.Errorf("run %d is still open", r.ID)
 			}
+		}
+	})
+}
+
+// The run that answers an Ask has a greater id than Ask returned, even when the
+// clocks of the claimer say that it began before.
+func TestAskTellsWhichRunAnswers(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, _ string) {
+		r := add(t, db, "github.com/a/asked")
+		last, err := db.Ask(t.Context(), r.ID, mirror.ByHand, base())
+		if err != nil || last != 0 {
+			t.Fatalf("Ask before any run = %d, %v, want 0", last, err)
+		}
+		first := claim(t, db, "n1", base(), 1)[0]
+		last, err = db.Ask(t.Context(), r.ID, mirror.ByHand, base().Add(time.Hour))
+		if err != nil || last != first.Run.ID {
+			t.Fatalf("Ask during a run = %d, %v, want that run's id %d", last, err, first.Run.ID)
+		}
+		if err := end(t, db, first, base().Add(2*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		second := claim(t, db, "n1", base().Add(time.Hour), 1)
+		if len(second) != 1 || second[0].Run.ID <= last {
+			t.Errorf("Claim after that = %+v, want a run with an id above %d", second, last)
 		}
 	})
 }

@@ -129,7 +129,7 @@ func TestRepoErrors(t *testing.T) {
 			if err := db.RemoveRepo(ctx, id); !errors.Is(err, mirror.ErrNotFound) {
 				t.Errorf("RemoveRepo(%q) = %v, want ErrNotFound", id, err)
 			}
-			if err := db.Ask(ctx, id, mirror.ByHand, base()); !errors.Is(err, mirror.ErrNotFound) {
+			if _, err := db.Ask(ctx, id, mirror.ByHand, base()); !errors.Is(err, mirror.ErrNotFound) {
 				t.Errorf("Ask(%q) = %v, want ErrNotFound", id, err)
 			}
 			if err := db.EditRepo(ctx, mirror.Repo{ID: id, Version: 1}); !errors.Is(err, mirror.ErrNotFound) {

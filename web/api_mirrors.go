@@ -239,20 +239,13 @@ func (a *api) syncMirror(ctx context.Context, in *syncMirrorRequest) (*syncMirro
 		return nil, err
 	}
 	out := &syncMirrorAnswer{Status: http.StatusAccepted}
-	before, err := a.Store.Runs(ctx, repo.ID, 0, 1)
-	if err != nil {
+	if out.Body.LastRun, err = a.Syncer.Ask(ctx, repo.ID, mirror.ByHand); err != nil {
 		return nil, err
 	}
-	if len(before) > 0 {
-		out.Body.LastRun = before[0].ID
-	}
-	if in.WaitS == 0 {
-		err = a.Syncer.Ask(ctx, repo.ID, mirror.ByHand)
-	} else {
-		err = a.waitForSync(ctx, repo.ID, time.Duration(in.WaitS)*time.Second, out)
-	}
-	if err != nil {
-		return nil, err
+	if in.WaitS > 0 {
+		if err := a.awaitSync(ctx, repo.ID, time.Duration(in.WaitS)*time.Second, out); err != nil {
+			return nil, err
+		}
 	}
 	if repo, err = a.Store.RepoByID(ctx, repo.ID); err != nil {
 		return nil, err
@@ -261,12 +254,12 @@ func (a *api) syncMirror(ctx context.Context, in *syncMirrorRequest) (*syncMirro
 	return out, nil
 }
 
-// waitForSync puts the run into the answer when it ends in time; not ending in
+// awaitSync puts the run into the answer when it ends in time; not ending in
 // time is no error.
-func (a *api) waitForSync(ctx context.Context, id mirror.ID, limit time.Duration, out *syncMirrorAnswer) error {
+func (a *api) awaitSync(ctx context.Context, id mirror.ID, limit time.Duration, out *syncMirrorAnswer) error {
 	wait, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	run, err := a.Syncer.Sync(wait, id, mirror.ByHand)
+	run, err := a.Syncer.Await(wait, id, out.Body.LastRun)
 	if err != nil {
 		if wait.Err() != nil && ctx.Err() == nil {
 			return nil

@@ -217,7 +217,7 @@ func (c *console) syncMirror(g *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	err = c.Syncer.Ask(g.Request.Context(), repo.ID, mirror.ByHand)
+	_, err = c.Syncer.Ask(g.Request.Context(), repo.ID, mirror.ByHand)
 	return c.orTell(g, err, "Sync asked for.", mirrorURL(repo.ID))
 }
 
