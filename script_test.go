@@ -22,16 +22,32 @@ import (
 
 	"github.com/gitmirror/gitmirror/cli"
 	"github.com/gitmirror/gitmirror/internal/gittest"
+	"github.com/gitmirror/gitmirror/internal/pgtest"
 )
 
 // The binary of the tests is also the program: a story that says "gitmirror"
 // runs it again under that name.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"gitmirror": func() {
+	testscript.Main(withPostgres{m}, map[string]func(){"gitmirror": func() {
 		os.Exit(cli.Main(context.Background(), cli.Process{
 			Args: os.Args, In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Version: "v0.0.0-test",
 		}))
 	}})
+}
+
+// postgres is for the stories that want one; it starts with the first.
+var postgres pgtest.Server
+
+// withPostgres stops it behind the tests.
+type withPostgres struct{ *testing.M }
+
+func (m withPostgres) Run() int {
+	code := m.M.Run()
+	if err := postgres.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "stop PostgreSQL:", err)
+		return 1
+	}
+	return code
 }
 
 // TestStories runs testdata/script/*.txtar, each a promise of the README kept by
@@ -48,6 +64,7 @@ func TestMain(m *testing.M) {
 //	upstream remove REPO              its owner deletes it
 //	upstream stop                     it is gone
 //	server start [FLAG…]              a server on $WORK/data; $SERVER, $ADDR, $SSH, $PASSWORD
+//	postgres                          an empty database on a real PostgreSQL, $POSTGRES
 //	server stop | kill                SIGTERM and wait for exit 0 | SIGKILL
 //	server login                      sign in as the admin
 //	server log FILE                   what the present or last server said
@@ -79,7 +96,9 @@ func runStory(t *testing.T, file string) {
 		Setup: w.setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"upstream": w.upstreamCommand, "server": w.serverCommand, "exits": exits, "replace": replace,
-			"project": w.projectCommand, "settings": settingsCommand, "certificate": certificateCommand, "disk": w.diskCommand, "eventually": eventually,
+			"project": w.projectCommand, "settings": settingsCommand, "certificate": certificateCommand,
+			"postgres": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("POSTGRES", postgres.Database(w.tb)) },
+			"disk":     w.diskCommand, "eventually": eventually,
 		},
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_STORIES") != "",

@@ -115,7 +115,7 @@ func (p *program) showMirror(m web.Mirror) {
 		[2]string{"changed", ago(m.LastChangeAt)},
 		[2]string{"next sync", next(m)},
 		[2]string{"default", m.DefaultBranch},
-		[2]string{"refs", fmt.Sprintf("%d branches, %d tags", m.Branches, m.TagCount)},
+		[2]string{"refs", count(m.Branches, "branch", "branches") + ", " + count(m.TagCount, "tag", "tags")},
 		[2]string{"size", size(m.Bytes)},
 		[2]string{"clone", "git clone " + m.CloneHTTP},
 		[2]string{"", or(m.CloneSSH, "")},

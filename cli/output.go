@@ -188,3 +188,11 @@ func line(r io.Reader) (string, error) {
 	}
 	return "", &mirror.Problem{Code: codeUsage, Kind: mirror.ErrInvalid, What: "the line on standard input is longer than 64 KB"}
 }
+
+// count says how many there are, in words that fit the number.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

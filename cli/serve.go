@@ -95,7 +95,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		Maintain: disk.Maintain,
 	}
 	catalog := &mirror.Catalog{
-		Store: db, Disk: disk, Syncer: syncer, Vault: vault, Site: site,
+		Store: db, Disk: disk, Syncer: syncer, Vault: vault, Site: site, Blocked: disk.Blocked,
 		MayAdmit: func(ctx context.Context, rule mirror.Rule) error {
 			return policy.May(auth.From(ctx), auth.Sync, rule.Private)
 		},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -48,6 +49,21 @@ func (d *Disk) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	}
 	return nil, &mirror.Problem{Code: mirror.CodeBlocked, Kind: mirror.ErrDenied,
 		What: "this server does not connect to " + host, Why: why, Do: do}
+}
+
+// Blocked tells at once why an upstream can never be read: its host is an
+// address, or a name of this machine, that resolve refuses. Other names are
+// looked up when they are connected to, and only then.
+func (d *Disk) Blocked(up mirror.Upstream) error {
+	host := up.Host
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		host = "127.0.0.1"
+	}
+	if _, err := netip.ParseAddr(host); err != nil {
+		return nil
+	}
+	_, err := d.resolve(context.Background(), host) // no look-up: it is an address
+	return err
 }
 
 func lookUp(ctx context.Context, host string) ([]netip.Addr, error) {

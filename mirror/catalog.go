@@ -21,6 +21,9 @@ type Catalog struct {
 	Vault Vault
 	// Site is this server's own address; it is refused as an upstream.
 	Site Site
+	// Blocked tells at once why an upstream can never be read (nil = it may be);
+	// nil = everything is tried.
+	Blocked func(Upstream) error
 	// MayAdmit decides whether the caller in ctx may have a repository mirrored
 	// on first use by rule; nil = nobody may.
 	MayAdmit func(ctx context.Context, rule Rule) error
@@ -177,8 +180,14 @@ func checkInterval(d time.Duration) error {
 	return nil
 }
 
-// checkUpstream refuses this very server: a mirror of itself would sync for ever.
+// checkUpstream refuses what is never reached, and this very server: a mirror of
+// itself would sync for ever.
 func (c *Catalog) checkUpstream(up Upstream) error {
+	if c.Blocked != nil {
+		if err := c.Blocked(up); err != nil {
+			return err
+		}
+	}
 	for _, own := range []string{c.Site.URL, c.Site.SSH} {
 		u, err := url.Parse(own)
 		if err != nil || own == "" {

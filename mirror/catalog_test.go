@@ -85,6 +85,28 @@ func TestPasswordInURLIsRenewed(t *testing.T) {
 	}
 }
 
+func TestBlockedUpstreamIsNotAdded(t *testing.T) {
+	r := newRig(t)
+	blocked := &mirror.Problem{Code: mirror.CodeBlocked, Kind: mirror.ErrDenied, What: "no"}
+	r.catalog.Blocked = func(up mirror.Upstream) error {
+		if up.Host == "10.0.0.1" {
+			return blocked
+		}
+		return nil
+	}
+	good, _, err := r.catalog.Add(t.Context(), mirror.NewMirror{Text: "github.com/a/b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := "https://10.0.0.1/a/b"
+	if _, _, err := r.catalog.Add(t.Context(), mirror.NewMirror{Text: "github.com/x/y", Upstream: bad}); !errors.Is(err, mirror.ErrDenied) {
+		t.Errorf("Add from %s = %v, want ErrDenied", bad, err)
+	}
+	if _, err := r.catalog.Edit(t.Context(), good.ID, mirror.Edit{Upstream: &bad}); !errors.Is(err, mirror.ErrDenied) {
+		t.Errorf("Edit to %s = %v, want ErrDenied", bad, err)
+	}
+}
+
 func TestCredentialGoesToItsHostOnly(t *testing.T) {
 	r := newRig(t)
 	if err := r.catalog.AddCredential(t.Context(), mirror.Credential{Name: "ci", Host: "git.corp.test", User: "x", Secret: "s"}); err != nil {

@@ -88,7 +88,7 @@ func (b *builder) prove() error {
 		}
 	case len(unproven) > 0:
 		return &mirror.Problem{
-			Code: CodeUnproven, Kind: mirror.ErrInvalid,
+			Code: CodeUnproven, Kind: mirror.ErrHeld,
 			What: "go.sum has no checksum for " + list(unproven, 10),
 			Why:  "so there is nothing to prove the mirror's content by",
 			Do:   "run `go mod tidy` with the original source first, or accept what the mirror has with --trust-mirror; nothing was changed",
