@@ -16,8 +16,12 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// maxList bounds what --from reads.
-const maxList = 20 << 20
+// What --from reads is bounded: in bytes, and in what it names. Ten thousand
+// first clones at once are more than anybody means.
+const (
+	maxList  = 20 << 20
+	maxNamed = 10_000
+)
 
 // readFrom reads what --from names: a go.mod, a go.sum, a list with one path or
 // URL a line, or any of them on standard input ("-").
@@ -42,13 +46,18 @@ func (p *program) readFrom(name string) ([]string, error) {
 	if bytes.IndexByte(text, 0) >= 0 || !utf8.Valid(text) {
 		return nil, wrongUsage("--from: "+name+" is not a text file", "name a go.mod, a go.sum, or a list with one path or URL a line")
 	}
+	read := fromList
 	switch listKind(name, text) {
 	case "go.mod":
-		return fromGoMod(name, text)
+		read = fromGoMod
 	case "go.sum":
-		return fromGoSum(name, text)
+		read = fromGoSum
 	}
-	return fromList(name, text)
+	named, err := read(name, text)
+	if err == nil && len(named) > maxNamed {
+		return nil, wrongUsage(fmt.Sprintf("--from: %s names %d repositories; at most %d are added at a time", name, len(named), maxNamed), "split it; nothing was added")
+	}
+	return named, err
 }
 
 // listKind tells by the name what a file is, and where the name says nothing by
