@@ -165,9 +165,15 @@ func (c *Catalog) locateMapping(ctx context.Context, m NewMirror) (Location, *Cr
 		}
 		return Location{Path: path, Upstream: up}, cred, nil
 	}
-	path, err := ParsePath(m.Text)
+	path, _, misplaced, err := ParseMapping(m.Text) // a URL names its place on the mirror, too
 	if err != nil {
 		return Location{}, nil, err
+	}
+	if misplaced != nil {
+		return Location{}, nil, &Problem{
+			Kind: ErrInvalid, What: "the password is in the mirror's path, where it would be of no use",
+			Do: "put it into the upstream URL",
+		}
 	}
 	up, cred, err := ParseUpstream(m.Upstream)
 	return Location{Path: path, Upstream: up}, cred, err

@@ -85,6 +85,28 @@ func TestPasswordInURLIsRenewed(t *testing.T) {
 	}
 }
 
+func TestUpstreamElsewhere(t *testing.T) {
+	r := newRig(t)
+	for text, want := range map[string]mirror.Path{
+		"github.com/a/b":             "github.com/a/b",
+		"https://github.com/a/c.git": "github.com/a/c",
+		"git@github.com:a/d.git":     "github.com/a/d",
+	} {
+		repo, _, err := r.catalog.Add(t.Context(), mirror.NewMirror{Text: text, Upstream: "https://near.example/x/y"})
+		if err != nil || repo.Path != want || repo.Upstream.String() != "https://near.example/x/y" {
+			t.Errorf("Add(%q from elsewhere) = %s from %s, %v, want %s", text, repo.Path, repo.Upstream, err, want)
+		}
+	}
+}
+
+func TestPasswordInThePathIsRefused(t *testing.T) {
+	r := newRig(t)
+	_, _, err := r.catalog.Add(t.Context(), mirror.NewMirror{Text: "https://u:p@github.com/a/b", Upstream: "https://near.example/x/y"})
+	if !errors.Is(err, mirror.ErrInvalid) {
+		t.Errorf("Add = %v, want ErrInvalid", err)
+	}
+}
+
 func TestBlockedUpstreamIsNotAdded(t *testing.T) {
 	r := newRig(t)
 	blocked := &mirror.Problem{Code: mirror.CodeBlocked, Kind: mirror.ErrDenied, What: "no"}
