@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
@@ -218,8 +219,17 @@ func TestZipShared(t *testing.T) {
 			t.Errorf("client %d got %d bytes, client 0 %d", i, n, sizes[0])
 		}
 	}
-	srv.Close() // waits for the handlers
-	if left, _ := os.ReadDir(w.repos.Temp); len(left) > 0 {
-		t.Errorf("files left in Temp: %v", left)
+	// The work that nobody waits for any more ends behind its client's back.
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		left, err := os.ReadDir(w.repos.Temp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(left) == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("files left in Temp: %v", left)
+		}
 	}
 }
