@@ -41,7 +41,12 @@ func (d *Disk) List(ctx context.Context, from mirror.Remote) (mirror.Listing, er
 		}
 		return mirror.Listing{}, d.explain(ctx, err, from)
 	}
-	return found.listing(), nil
+	l := found.listing()
+	l.Fingerprint = l.Digest()
+	if l.Fingerprint == from.Known {
+		return mirror.Listing{Fingerprint: l.Fingerprint}, nil
+	}
+	return l, nil
 }
 
 // listSSH has git ask, because ssh is git's to run.

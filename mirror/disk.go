@@ -9,8 +9,16 @@ import (
 
 // Remote is an upstream with what is needed to read it.
 type Remote struct {
-	Upstream   Upstream
+	Upstream   Upstream    // where to go: the endpoint's address is in it already
 	Credential *Credential // nil = anonymously
+	// Refs says which refs are asked for.
+	Refs RefPolicy
+	// Known is the Listing.Fingerprint of the last answer; List says no more than
+	// "unchanged" when it comes again. Empty = everything is new.
+	Known string
+	// Bandwidth is how many bytes a second all traffic with the host may take;
+	// zero = as many as there are.
+	Bandwidth int64
 }
 
 // Fetcher brings refs and objects from an upstream to the disk. Errors are
@@ -18,8 +26,9 @@ type Remote struct {
 // it sent is broken), ErrDenied (blocked address) or ErrNotFound/ErrSignIn
 // (the upstream says so).
 type Fetcher interface {
-	// List asks upstream for its branches, tags and HEAD, sorted; names that are
-	// not well-formed are in Skipped. No object is fetched.
+	// List asks upstream for HEAD and the refs of from.Refs, sorted; names that are
+	// not well-formed are in Skipped. No object is fetched. When the answer is the
+	// one from.Known stands for, the Listing holds Fingerprint and Trip alone.
 	List(ctx context.Context, from Remote) (Listing, error)
 	// Fetch brings everything want needs that the repository lacks into
 	// quarantine, where it is checked (fsck, connectivity) and seen by nobody.

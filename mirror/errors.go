@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Kind is a kind of failure that every edge (page, API, git, go, ssh, exit code)
@@ -74,15 +75,19 @@ const (
 	CodeRedirect    Code = "E1107"
 	CodeBlocked     Code = "E1108"
 	CodeSelf        Code = "E1109"
+	CodeCutOff      Code = "E1110"
 	CodeAuth        Code = "E1201"
 	CodeThrottled   Code = "E1202"
 	CodeGone        Code = "E1203"
 	CodeServer      Code = "E1205"
+	CodeAnonymous   Code = "E1206"
 	CodeDisk        Code = "E1301"
 	CodeFsck        Code = "E1304"
 	CodeLocal       Code = "E1305"
 	CodeInterrupted Code = "E1306"
 	CodeTagMoved    Code = "E1401"
+	CodeRewound     Code = "E1402"
+	CodeDeletions   Code = "E1403"
 	CodeSignIn      Code = "E2101"
 	CodeCredentials Code = "E2102"
 	CodeMayNot      Code = "E2103"
@@ -109,6 +114,10 @@ type Problem struct {
 	Why  string `json:"why,omitempty"`
 	Do   string `json:"do,omitempty"`
 	Raw  string `json:"raw,omitempty"`
+	// RetryAfter is when the peer wants to be asked again (RFC 9110, 10.2.3).
+	RetryAfter time.Time `json:"retry_after,omitzero"`
+	// Location is the URL a redirect leads to, without query and credentials.
+	Location string `json:"location,omitempty"`
 }
 
 // Error is the fact and its cause on one line, led by the code.

@@ -48,6 +48,11 @@ type Listing struct {
 	// Skipped are names upstream has and we refuse: not well-formed, or outside
 	// of what the policy mirrors.
 	Skipped []string
+	// Fingerprint is equal for two answers of an upstream to the same question
+	// exactly when they list the same; made by Fetcher.List.
+	Fingerprint string
+	// Trip is how the answer came.
+	Trip Trip
 }
 
 // Sort puts the refs in the order of their names, as git lists them.

@@ -37,6 +37,8 @@ type Repo struct {
 	Interval time.Duration
 	// Tags says what to do when a tag moves upstream.
 	Tags TagPolicy
+	// Refs says which refs are mirrored.
+	Refs RefPolicy
 	// Paused mirrors are served but not synced.
 	Paused bool
 
@@ -89,9 +91,11 @@ const (
 // it never happened.
 type State struct {
 	Status Status
-	// Digest is Listing.Digest of the last listing that was applied in full;
+	// Digest is Listing.Fingerprint of the last listing that was applied in full;
 	// empty forces the next sync to compare everything.
 	Digest string
+	// Endpoint is the name of the endpoint that gave that listing.
+	Endpoint string
 	// Generation grows by one whenever the served refs change.
 	Generation int64
 	Head       string // default branch, "refs/heads/main"; empty while unknown
@@ -103,6 +107,11 @@ type State struct {
 	LastSuccess time.Time // last time we were in step with upstream
 	LastChange  time.Time // last time upstream had something new
 	NextSync    time.Time // zero while paused
+	LastClient  time.Time // last time a client cloned, fetched or listed it
+	LastHook    time.Time // last time a webhook told of a change that was there
+	// HostID is the number the upstream's host knows the repository by, across
+	// renames; zero while unknown. Webhooks name it.
+	HostID int64
 	// Failures in a row; zero after a success.
 	Failures int
 	// Problem of the last attempt; nil after a success.

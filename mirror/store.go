@@ -61,7 +61,7 @@ type QueueStore interface {
 	// in while the run was going, the repository stays due now. If it was edited
 	// meanwhile, the edit stands: a paused mirror stays paused and not due, and
 	// Digest is cleared so that the next sync applies the change.
-	EndRun(ctx context.Context, c Claim, run Run, state State, events []Event) error
+	EndRun(ctx context.Context, c Claim, end Ending) error
 	// Abandon gives back whatever owner still holds, closing the runs as
 	// Interrupted, with Status as State.Resting has it and due now: called at
 	// start by a server that knows its earlier self is dead.
@@ -81,6 +81,16 @@ type Claim struct {
 	Run   Run
 	Owner string
 	Until time.Time
+}
+
+// Ending is what a run leaves behind.
+type Ending struct {
+	Run    Run
+	State  State
+	Events []Event
+	// Holds are those the run found open, when it came so far as to know; they
+	// replace the undecided ones of the repository. nil = leave them.
+	Holds []Hold
 }
 
 // ImportStore keeps what maps import paths and unknown repositories to mirrors.

@@ -175,14 +175,14 @@ func (db *DB) held(ctx context.Context, tx *gorm.DB, c mirror.Claim) (repoRow, e
 
 // EndRun implements mirror.QueueStore. A mapping that was edited or asked for
 // while the run was going is due at once, and compared in full.
-func (db *DB) EndRun(ctx context.Context, c mirror.Claim, run mirror.Run, state mirror.State, events []mirror.Event) error {
+func (db *DB) EndRun(ctx context.Context, c mirror.Claim, end mirror.Ending) error {
 	return about("lease of", string(c.Repo.Path), db.in(ctx, func(tx *gorm.DB) error {
 		row, err := db.held(ctx, tx, c)
 		if err != nil {
 			return err
 		}
 		ended := repoRow{}
-		if err := ended.setState(state); err != nil {
+		if err := ended.setState(end.State); err != nil {
 			return err
 		}
 		if row.AskedTrigger != "" || row.Version != c.Repo.Version {
@@ -198,7 +198,7 @@ func (db *DB) EndRun(ctx context.Context, c mirror.Claim, run mirror.Run, state 
 		if err := update(ctx, tx, c.Repo.ID, ended, "settled", columns...); err != nil {
 			return err
 		}
-		return closeRun(ctx, tx, c.Run.ID, run, events)
+		return closeRun(ctx, tx, c.Run.ID, end.Run, end.Events)
 	}))
 }
 

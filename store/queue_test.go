@@ -38,7 +38,7 @@ func end(t testing.TB, db *store.DB, c mirror.Claim, at time.Time, events ...mir
 	run, state := c.Run, c.Repo.State
 	run.Ended, run.Outcome = at, mirror.Updated
 	state.Status, state.LastSuccess, state.NextSync = mirror.Ready, at, at.AddDate(0, 0, 1)
-	return db.EndRun(t.Context(), c, run, state, events)
+	return db.EndRun(t.Context(), c, mirror.Ending{Run: run, State: state, Events: events})
 }
 
 func TestClaimOrder(t *testing.T) {
@@ -114,7 +114,7 @@ func TestEndRun(t *testing.T) {
 			{At: at, Kind: mirror.TagMoved, Ref: "refs/tags/v1", Old: "aa", New: "bb", Text: "moved"},
 			{At: at, Kind: mirror.RefRejected, Ref: "refs/heads/\xff\x00", Text: "日本 'quoted'"},
 		}
-		if err := db.EndRun(ctx, c, run, state, events); err != nil {
+		if err := db.EndRun(ctx, c, mirror.Ending{Run: run, State: state, Events: events}); err != nil {
 			t.Fatal(err)
 		}
 		again := open(t, location)
@@ -136,7 +136,7 @@ func TestEndRun(t *testing.T) {
 		if got[0].Ref != "refs/heads/\uFFFD\uFFFD" || got[0].Text != events[1].Text || got[0].ID <= got[1].ID {
 			t.Errorf("Events[0] = %+v, want the newest, with its bad bytes marked", got[0])
 		}
-		if err := db.EndRun(ctx, c, run, state, nil); !errors.Is(err, mirror.ErrExists) {
+		if err := db.EndRun(ctx, c, mirror.Ending{Run: run, State: state}); !errors.Is(err, mirror.ErrExists) {
 			t.Errorf("EndRun twice = %v, want ErrExists", err)
 		}
 		if _, err := db.Run(ctx, 1<<40); !errors.Is(err, mirror.ErrNotFound) {

@@ -23,6 +23,7 @@ type repoRow struct {
 	Private    bool
 	IntervalUs int64
 	Tags       string
+	Refs       string
 	Paused     bool
 	Created    int64
 	Updated    int64
@@ -30,6 +31,7 @@ type repoRow struct {
 
 	Settled     string
 	Digest      string
+	Endpoint    string
 	Generation  int64
 	Head        string
 	HeadCount   int64
@@ -38,6 +40,9 @@ type repoRow struct {
 	LastAttempt *int64
 	LastSuccess *int64
 	LastChange  *int64
+	LastClient  *int64
+	LastHook    *int64
+	HostID      int64
 	Failures    int64
 	Problem     *string
 
@@ -57,23 +62,29 @@ func (repoRow) TableName() string { return "repos" }
 // stateColumns are those a run writes when it ends.
 func stateColumns() []any {
 	return []any{
-		"digest", "generation", "head", "head_count", "tag_count", "bytes",
+		"digest", "endpoint", "host_id", "generation", "head", "head_count", "tag_count", "bytes",
 		"last_attempt", "last_success", "last_change", "failures", "problem", "next_sync",
 	}
 }
 
 func newRepoRow(r mirror.Repo) (repoRow, error) {
+	refs, err := refPolicyText(r.Refs)
+	if err != nil {
+		return repoRow{}, err
+	}
 	row := repoRow{
 		ID: string(r.ID), Path: string(r.Path), PathKey: r.Path.Key(), Upstream: r.Upstream.String(),
 		Credential: r.Credential, Private: r.Private, IntervalUs: r.Interval.Microseconds(), Tags: string(r.Tags),
-		Paused: r.Paused, Created: r.Created.UnixMicro(), Updated: r.Updated.UnixMicro(), Version: r.Version,
+		Refs: refs, Paused: r.Paused, Created: r.Created.UnixMicro(), Updated: r.Updated.UnixMicro(), Version: r.Version,
 	}
 	return row, row.setState(r.State)
 }
 
 func (row *repoRow) setState(s mirror.State) (err error) {
 	row.Settled = string(settled(s))
-	row.Digest, row.Generation, row.Head = s.Digest, s.Generation, clean(s.Head)
+	row.Digest, row.Endpoint, row.HostID = s.Digest, s.Endpoint, s.HostID
+	row.Generation, row.Head = s.Generation, clean(s.Head)
+	row.LastClient, row.LastHook = micros(s.LastClient), micros(s.LastHook)
 	row.HeadCount, row.TagCount, row.Bytes = int64(s.Heads), int64(s.Tags), s.Bytes
 	row.LastAttempt, row.LastSuccess, row.LastChange = micros(s.LastAttempt), micros(s.LastSuccess), micros(s.LastChange)
 	row.Failures, row.NextSync = int64(s.Failures), micros(s.NextSync)
@@ -102,14 +113,19 @@ func (row repoRow) repo() (mirror.Repo, error) {
 	if err != nil {
 		return mirror.Repo{}, fmt.Errorf("stored repository %s: %w", row.ID, err)
 	}
+	refs, err := parseRefPolicy(row.Refs)
+	if err != nil {
+		return mirror.Repo{}, fmt.Errorf("stored repository %s: %w", row.ID, err)
+	}
 	return mirror.Repo{
 		ID: mirror.ID(row.ID), Path: mirror.Path(row.Path), Upstream: upstream, Credential: row.Credential,
-		Private: row.Private, Interval: time.Duration(row.IntervalUs) * time.Microsecond, Tags: mirror.TagPolicy(row.Tags),
+		Private: row.Private, Interval: time.Duration(row.IntervalUs) * time.Microsecond, Tags: mirror.TagPolicy(row.Tags), Refs: refs,
 		Paused: row.Paused, Created: moment(&row.Created), Updated: moment(&row.Updated), Version: row.Version,
 		State: mirror.State{
-			Status: mirror.Status(row.Status), Digest: row.Digest, Generation: row.Generation, Head: row.Head,
+			Status: mirror.Status(row.Status), Digest: row.Digest, Endpoint: row.Endpoint, HostID: row.HostID, Generation: row.Generation, Head: row.Head,
 			Heads: int(row.HeadCount), Tags: int(row.TagCount), Bytes: row.Bytes,
 			LastAttempt: moment(row.LastAttempt), LastSuccess: moment(row.LastSuccess), LastChange: moment(row.LastChange),
+			LastClient: moment(row.LastClient), LastHook: moment(row.LastHook),
 			NextSync: moment(row.NextSync), Failures: int(row.Failures), Problem: problem,
 		},
 	}, nil
@@ -222,7 +238,7 @@ func (db *DB) EditRepo(ctx context.Context, r mirror.Repo) error {
 		} else if edited.NextSync == nil {
 			edited.NextSync = &edited.Updated
 		}
-		return update(ctx, tx, r.ID, edited, "settled", "upstream", "credential", "private", "interval_us", "tags", "paused",
+		return update(ctx, tx, r.ID, edited, "settled", "upstream", "credential", "private", "interval_us", "tags", "refs", "paused",
 			"updated", "version", "digest", "next_sync")
 	}))
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gitmirror/gitmirror/migrations"
@@ -76,6 +77,7 @@ func columns(t *testing.T, db *sql.DB, query string) map[string]string {
 		if err := rows.Scan(&table, &column, &nullable, &def, &generated); err != nil {
 			t.Fatal(err)
 		}
+		def = strings.TrimSuffix(def, "::text") // PostgreSQL spells the type out
 		found[table+"."+column] = fmt.Sprintf("nullable %t, default %q, generated %t", nullable, def, generated)
 	}
 	if err := rows.Err(); err != nil {

@@ -64,3 +64,19 @@ func parseProblem(text *string) (*mirror.Problem, error) {
 	}
 	return &p, nil
 }
+
+// refPolicyText is "" for the policy most mirrors have.
+func refPolicyText(p mirror.RefPolicy) (string, error) {
+	text, err := json.Marshal(p)
+	if err != nil || string(text) == "{}" {
+		return "", err
+	}
+	return clean(string(text)), nil
+}
+
+func parseRefPolicy(text string) (p mirror.RefPolicy, err error) {
+	if text != "" {
+		err = json.Unmarshal([]byte(text), &p)
+	}
+	return p, err
+}

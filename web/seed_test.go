@@ -121,7 +121,7 @@ func (s *consoleSite) seedHistory(t *testing.T, repo mirror.Repo, problem *mirro
 				{Repo: c.Repo.ID, Run: run.ID, At: at, Kind: mirror.RefRewound, Ref: "refs/heads/next", Old: "9b4c2f1faa5f8f2f3a8a52ed3a54b1fe2d4f7c33", New: "10a1c0e1b2ff8f2f3a8a52ed3a54b1fe2d4f7c44"},
 			}
 		}
-		if err := s.db.EndRun(ctx, c, run, repo.State, events); err != nil {
+		if err := s.db.EndRun(ctx, c, mirror.Ending{Run: run, State: repo.State, Events: events}); err != nil {
 			t.Fatal(err)
 		}
 	}
