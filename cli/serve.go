@@ -92,7 +92,6 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		OnRun: func(_ mirror.Repo, run mirror.Run) {
 			metrics.SyncEnded(string(run.Outcome), string(run.Trigger), run.Bytes, run.Ended.Sub(run.Started))
 		},
-		Maintain: disk.Maintain,
 	}
 	catalog := &mirror.Catalog{
 		Store: db, Disk: disk, Syncer: syncer, Vault: vault, Site: site, Blocked: disk.Blocked,

@@ -58,11 +58,6 @@ func (a *attempt) apply(ctx context.Context, remote Remote, upstream Listing) er
 		state.LastChange = now
 		a.run.Outcome = Updated
 	}
-	if a.Maintain != nil {
-		if err := a.Maintain(ctx, a.repo.ID); err != nil && ctx.Err() == nil {
-			a.Log.Warn("maintain repository", "repo", a.repo.Path, "err", err)
-		}
-	}
 	return a.measure(publish, fresh)
 }
 

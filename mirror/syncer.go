@@ -33,8 +33,9 @@ type Syncer struct {
 	Log      *slog.Logger
 	// OnRun is told of every run that ended; may be nil.
 	OnRun func(Repo, Run)
-	// Maintain is called after refs were published, still under the lease; may be nil.
-	Maintain func(context.Context, ID) error
+	// Pause tells why nothing is synced for now (the disk is nearly full); nil =
+	// it is. It is asked often and must be quick. May be nil.
+	Pause func() *Problem
 
 	board    board
 	once     sync.Once
@@ -117,6 +118,10 @@ func (s *Syncer) claim(ctx context.Context, free int) ([]Claim, error) {
 	if free <= 0 {
 		return nil, nil
 	}
+	if s.paused() != nil {
+		s.lastTick.Store(time.Now().UnixNano())
+		return nil, nil
+	}
 	claims, err := s.Store.Claim(ctx, s.Owner, time.Now().UTC(), leaseFor, free)
 	if err == nil {
 		s.lastTick.Store(time.Now().UnixNano())
@@ -124,7 +129,18 @@ func (s *Syncer) claim(ctx context.Context, free int) ([]Claim, error) {
 	return claims, err
 }
 
+// paused is why nothing is synced for now; nil = it is.
+func (s *Syncer) paused() *Problem {
+	if s.Pause == nil {
+		return nil
+	}
+	return s.Pause()
+}
+
 func (s *Syncer) untilNext(ctx context.Context) time.Duration {
+	if s.paused() != nil {
+		return pollEvery
+	}
 	due, err := s.Store.NextDue(ctx)
 	if err != nil || due.IsZero() {
 		return pollEvery
@@ -178,6 +194,9 @@ func (s *Syncer) Ask(ctx context.Context, id ID, why Trigger) (last int64, err e
 	}
 	if repo.Paused {
 		return 0, &Problem{Kind: ErrInvalid, What: string(repo.Path) + " is paused", Do: "resume it first: gitmirror mirror resume " + string(repo.Path)}
+	}
+	if p := s.paused(); p != nil {
+		return 0, p
 	}
 	if last, err = s.Store.Ask(ctx, id, why, time.Now().UTC()); err != nil {
 		return 0, err
