@@ -56,7 +56,11 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		return err
 	}
 	defer db.Close()
-	disk, err := git.Open(ctx, git.Disk{Root: data.Path, AllowPrivate: c.bool("security.allow_private_upstreams"), Log: log})
+	disk, err := git.Open(ctx, git.Disk{
+		Root: data.Path, Log: log,
+		AllowPrivate: c.bool("security.allow_private_upstreams"),
+		API:          c.apis(),
+	})
 	if err != nil {
 		return err
 	}

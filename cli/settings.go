@@ -43,6 +43,7 @@ var settings = []setting{
 	{Key: "sync.interval_max", Kind: durationKind, Default: "8h", Help: "longest time between two syncs of a mirror"},
 	{Key: "sync.workers", Kind: countKind, Default: "8", Help: "syncs that run at the same time"},
 	{Key: "sync.timeout", Kind: durationKind, Default: "30m", Help: "longest time one sync may take"},
+	{Key: "network.api", Kind: apiKind, Help: "REST APIs of hosts as host=url,… where it is not https://HOST/api/v3; they confirm renames and deletions and list organisations"},
 	{Key: "security.allow_private_upstreams", Kind: boolKind, Default: "false", Help: "let upstreams be on loopback and private addresses"},
 	{Key: "log.format", Kind: oneOf("text", "json"), Help: "text or json (default: text on a terminal, else json)"},
 	{Key: "log.level", Kind: oneOf("debug", "info", "warn", "error"), Default: "info", Help: "debug, info, warn or error"},
@@ -171,6 +172,31 @@ var (
 	}}
 )
 
+// apiKind is a list of host=url.
+var apiKind = kind{"host=url,…", func(text string) string {
+	_, why := apiURLs(text)
+	return why
+}}
+
+// apiURLs reads a list of host=url.
+func apiURLs(text string) (urls map[string]string, why string) {
+	urls = map[string]string{}
+	for entry := range strings.SplitSeq(text, ",") {
+		if entry = strings.TrimSpace(entry); entry == "" {
+			continue
+		}
+		host, base, ok := strings.Cut(entry, "=")
+		if !ok || host == "" || base == "" {
+			return nil, "write host=url, such as git.corp.example=https://git.corp.example/api/v3"
+		}
+		if why := urlKind.check(base); why != "" {
+			return nil, why
+		}
+		urls[strings.ToLower(host)] = strings.TrimSuffix(base, "/")
+	}
+	return urls, ""
+}
+
 func oneOf(values ...string) kind {
 	return kind{strings.Join(values, ", "), func(text string) string {
 		for _, v := range values {
@@ -224,6 +250,12 @@ func (c Config) duration(key string) time.Duration {
 func (c Config) count(key string) int {
 	n, _ := strconv.Atoi(c.text(key))
 	return n
+}
+
+// apis is network.api.
+func (c Config) apis() map[string]string {
+	urls, _ := apiURLs(c.text("network.api"))
+	return urls
 }
 
 // data is the absolute path of the data directory.

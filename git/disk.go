@@ -35,6 +35,9 @@ type Disk struct {
 	SSHDir string
 	// CAFile is a PEM bundle to trust instead of the system's; empty = the system's.
 	CAFile string
+	// API is where the REST API of a host is, by host or host:port, when it is not
+	// https://HOST/api/v3: {"git.corp.example": "https://api.corp.example"}.
+	API map[string]string
 	// StallAfter ends a fetch that brings no byte and no progress for so long, a
 	// first clone after three times that; zero = 5 minutes. There is no limit on
 	// the whole: a slow upstream converges.

@@ -209,8 +209,7 @@ func (d *Disk) ask(ctx context.Context, method, url, authorization string, send 
 	}
 	defer res.Body.Close()
 	start, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-	return nil, &answer{status: res.StatusCode, contentType: got, location: res.Header.Get("Location"),
-		retry: res.Header.Get("Retry-After"), limit: res.Header.Get("X-RateLimit-Remaining"), body: string(start), authorized: authorization != ""}
+	return nil, newAnswer(res, start, authorization != "")
 }
 
 type limitedBody struct {

@@ -8,34 +8,15 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/url"
-	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
 // errStalled is why we end a git that makes no progress.
 var errStalled = errors.New("stalled")
-
-// answer is an HTTP answer that is not what git promised.
-type answer struct {
-	status                       int
-	contentType, location, retry string
-	limit, body                  string
-	authorized                   bool
-}
-
-func (a *answer) Error() string {
-	if a.contentType == "" {
-		return fmt.Sprintf("HTTP status %d", a.status)
-	}
-	return fmt.Sprintf("HTTP status %d (%s)", a.status, a.contentType)
-}
 
 // interrupted is a call whose caller has gone away or run out of time.
 func interrupted(ctx context.Context) error {
@@ -149,74 +130,6 @@ func notSHA1(from mirror.Remote, format string) *mirror.Problem {
 		Why:  "it uses " + clean(format, nil) + " object names; only sha1 repositories are supported"}
 }
 
-// problem explains an HTTP answer by its status, headers and first bytes.
-func (a *answer) problem(from mirror.Remote) *mirror.Problem {
-	host := from.Upstream.Host
-	raw := clean(a.Error(), nil)
-	if text, ok := strings.CutPrefix(a.contentType, "text/"); ok && text == "plain" && a.body != "" {
-		line, _, _ := strings.Cut(a.body, "\n")
-		raw += ": " + clean(line, nil)
-	}
-	if a.throttled() {
-		p := throttled(from, raw)
-		if a.retry != "" {
-			wait := "until " + clean(a.retry, nil)
-			if seconds, err := strconv.Atoi(a.retry); err == nil {
-				wait = (time.Duration(seconds) * time.Second).String()
-			}
-			p.Why += " (it asks to wait " + wait + ")"
-		}
-		return p
-	}
-	switch {
-	case a.status == http.StatusOK:
-		why := "it answered with " + quote(a.contentType) + " where git was expected; "
-		if a.contentType == "text/html" {
-			why += "that is a web page, perhaps a sign-in page or a proxy's message"
-			if t := title(a.body); t != "" {
-				why += " (" + quote(t) + ")"
-			}
-		} else {
-			why += "it may not be a git repository"
-		}
-		return &mirror.Problem{Code: mirror.CodeNotGit, Kind: mirror.ErrUpstream, What: from.Upstream.String() + " is not a git repository",
-			Why: why, Do: "open the URL in a browser and check it", Raw: raw}
-	case a.status >= 300 && a.status < 400:
-		return redirected(from, a.location, raw)
-	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
-		return refused(from, a.authorized, raw)
-	case a.status == http.StatusNotFound, a.status == http.StatusGone:
-		return gone(from, raw)
-	case a.status >= 500:
-		return &mirror.Problem{Code: mirror.CodeServer, Kind: mirror.ErrUpstream, What: host + " has trouble of its own",
-			Why: fmt.Sprintf("it answered with status %d", a.status), Do: "it is tried again by itself", Raw: raw}
-	}
-	return &mirror.Problem{Code: mirror.CodeNotGit, Kind: mirror.ErrUpstream, What: from.Upstream.String() + " does not answer as a git server",
-		Why: fmt.Sprintf("it answered with status %d", a.status), Do: "check the URL", Raw: raw}
-}
-
-func (a *answer) throttled() bool {
-	if a.status == http.StatusTooManyRequests {
-		return true
-	}
-	return a.status == http.StatusForbidden && (a.retry != "" || a.limit == "0" || strings.Contains(strings.ToLower(a.body), "rate limit"))
-}
-
-func throttled(from mirror.Remote, raw string) *mirror.Problem {
-	return &mirror.Problem{Code: mirror.CodeThrottled, Kind: mirror.ErrUpstream, What: from.Upstream.Host + " limits our requests",
-		Why: "too many came from this address or account", Do: "it is tried again later by itself; a credential usually raises the limit", Raw: raw}
-}
-
-func redirected(from mirror.Remote, to, raw string) *mirror.Problem {
-	p := &mirror.Problem{Code: mirror.CodeRedirect, Kind: mirror.ErrUpstream, What: from.Upstream.String() + " redirects elsewhere",
-		Why: "redirects are not followed: they could lead anywhere", Do: "if the new place is right, make it the mirror's upstream", Raw: raw}
-	if u, err := url.Parse(to); err == nil && to != "" {
-		u.User, u.RawQuery, u.Fragment = nil, "", ""
-		p.Why = "it leads to " + quote(strings.TrimSuffix(u.String(), "/info/refs")) + "; " + p.Why
-	}
-	return p
-}
-
 func refused(from mirror.Remote, authorized bool, raw string) *mirror.Problem {
 	if authorized || from.Upstream.Scheme == "ssh" {
 		with := "this server's key"
@@ -237,17 +150,6 @@ func gone(from mirror.Remote, raw string) *mirror.Problem {
 	}
 	return &mirror.Problem{Code: mirror.CodeGone, Kind: mirror.ErrNotFound, What: from.Upstream.String() + " does not exist",
 		Why: "it was never there, was deleted or renamed, or is private", Do: do, Raw: raw}
-}
-
-var titleTag = regexp.MustCompile(`(?i)<title[^>]*>([^<]*)`)
-
-// title is what a web page calls itself.
-func title(body string) string {
-	found := titleTag.FindStringSubmatch(body)
-	if found == nil {
-		return ""
-	}
-	return clean(strings.Join(strings.Fields(found[1]), " "), nil)
 }
 
 func quote(s string) string {

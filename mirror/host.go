@@ -76,3 +76,16 @@ type HostEvent struct {
 	By       string // a user's name; empty = the rule
 	Reason   string
 }
+
+// HostRepo is a repository as its host's API knows it.
+type HostRepo struct {
+	ID       int64    // the host's own; a rename does not change it
+	FullName string   // "owner/name", as the host spells it today
+	Upstream Upstream // where it is cloned from today, without ".git"
+	// DefaultBranch has no refs/heads/; empty in an empty repository.
+	DefaultBranch string
+	Private       bool
+	Archived      bool
+	Fork          bool
+	Pushed        time.Time // of the last push, UTC; zero = unknown
+}
