@@ -55,6 +55,8 @@ var (
 	_ mirror.Fetcher = (*Disk)(nil)
 	_ mirror.Reader  = (*Disk)(nil)
 	_ mirror.Remover = (*Disk)(nil)
+
+	_ mirror.RefKeeper = (*Disk)(nil)
 )
 
 // state is what an open Disk knows beyond its settings.
@@ -71,6 +73,8 @@ type state struct {
 	// advertisement is what git says first in version 2 of the protocol; nil
 	// until it was said.
 	advertisement atomic.Pointer[[]byte]
+
+	publishing turns // whose refs are being written
 
 	mu          sync.Mutex
 	fetching    map[mirror.ID]bool // an Incoming is open

@@ -33,7 +33,7 @@ func (d *Disk) Fetch(ctx context.Context, id mirror.ID, from mirror.Remote, want
 		return nil, err
 	}
 	for _, ref := range want {
-		if !wellFormed(ref.Name) || !upstreams(ref.Name) || !isHash(ref.Hash) {
+		if !wellFormed(ref.Name) || !mirrored(ref.Name) || !isHash(ref.Hash) {
 			return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "the ref " + quote(ref.Name) + " cannot be fetched", Why: "its name or its object id is not well-formed"}
 		}
 	}

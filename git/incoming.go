@@ -137,9 +137,10 @@ func (in *incoming) Publish(ctx context.Context, tx mirror.Transaction) (err err
 		return &mirror.Problem{Kind: mirror.ErrInvalid, What: "this fetch has ended already"}
 	}
 	defer func() { err = errors.Join(err, in.end()) }()
-	if tx.Head != "" && (!wellFormed(tx.Head) || !strings.HasPrefix(tx.Head, "refs/heads/")) {
-		return &mirror.Problem{Kind: mirror.ErrInvalid, What: quote(tx.Head) + " cannot be the default branch"}
+	if err := checkHead(tx.Head); err != nil {
+		return err
 	}
+	defer in.disk.state.publishing.wait(in.id)()
 	if err := in.packLoose(ctx); err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ func TestListRefsAsGitDoes(t *testing.T) {
 	gittest.Git(t, h.up.Dir(project), "tag", "of-a-tree", "v0.2.0^{tree}")
 	h.mustSync(t)
 	gittest.Git(t, h.dir(), "update-ref", "refs/gitmirror/kept/20240101T000000Z/heads/old", "refs/heads/main")
+	gittest.Git(t, h.dir(), "update-ref", "refs/pull/12/head", "refs/heads/main")
 	gittest.Git(t, h.dir(), "pack-refs", "--all")
 
 	ask := func(stateless, advertise bool, in string) string {
@@ -51,6 +52,7 @@ func TestListRefsAsGitDoes(t *testing.T) {
 		{"peel\n", "ref-prefix refs/tags/v1.1\n", "ref-prefix refs/tags/of\n"},
 		{"peel", "ref-prefix HEAD", "ref-prefix H"},
 		{"ref-prefix refs/gitmirror/\n"},
+		{"ref-prefix refs/pull/\n"},
 		{"ref-prefix refs/nothing\n"},
 		{"ref-prefix \n"},
 		{"ref-prefix main\n", "ref-prefix refs/heads/main\n", "ref-prefix refs/tags/main\n"},

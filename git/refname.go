@@ -77,12 +77,15 @@ func plain(name string) bool {
 	return before != '/' && before != '.'
 }
 
-// ours tells whether a ref may be written: a branch, a tag or one of our own.
+// ours tells whether a ref may be written: one that is mirrored or one of our own.
 func ours(name string) bool {
-	return wellFormed(name) && (upstreams(name) || strings.HasPrefix(name, "refs/gitmirror/"))
+	return wellFormed(name) && (mirrored(name) || strings.HasPrefix(name, "refs/gitmirror/"))
 }
 
-// upstreams tells whether a ref is one that is mirrored.
+// mirrored tells whether a ref is one that upstreams may give us.
+func mirrored(name string) bool { return upstreams(name) || mirror.IsPull(name) }
+
+// upstreams tells whether a ref is one that clients are told of.
 func upstreams(name string) bool {
 	return strings.HasPrefix(name, "refs/heads/") || strings.HasPrefix(name, "refs/tags/")
 }

@@ -57,6 +57,7 @@ func (d *Disk) UploadPack(ctx context.Context, u UploadPack) error {
 		{"uploadpack.allowAnySHA1InWant", "true"}, // v0 then has what v2 gives anyway
 		{"uploadpack.advertiseBundleURIs", "false"},
 		{"transfer.hideRefs", "refs/gitmirror"},
+		{"transfer.hideRefs", "refs/pull"},
 		{"core.packedGitWindowSize", "64m"},
 	}}
 	if u.shallow {

@@ -51,7 +51,8 @@ type Incoming interface {
 
 // Reader reads what is on disk.
 type Reader interface {
-	// Refs lists heads, tags and everything under refs/gitmirror/, sorted.
+	// Refs lists heads, tags, heads of pull requests (IsPull) and everything under
+	// refs/gitmirror/, sorted.
 	// ErrNotFound when the repository was never cloned. The listing is shared: it is
 	// the same slice for as long as the refs are the same, and must not be changed.
 	Refs(ctx context.Context, id ID) (Listing, error)
@@ -79,6 +80,14 @@ type Reader interface {
 type Commit struct {
 	Hash string
 	Time time.Time // committer's, UTC, to the second
+}
+
+// RefKeeper changes refs of a repository for other reasons than a sync.
+type RefKeeper interface {
+	// Update applies a transaction to objects that are there already, durably: all
+	// of it or nothing, as Incoming.Publish does, and beside a sync that is going
+	// on. ErrExists when an Old is not the present value.
+	Update(ctx context.Context, id ID, tx Transaction) error
 }
 
 // Remover takes repositories off the disk.

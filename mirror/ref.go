@@ -9,10 +9,13 @@ import (
 
 // KeptPrefix and HeldPrefix are the name spaces of refs that upstream no longer
 // has (deleted, or rewound by force) and of tags that upstream moved and nobody
-// has accepted yet. Neither is advertised.
+// has accepted yet. Neither is advertised. OursPrefix marks branches and tags
+// that are served because a person wants them, whatever upstream has:
+// refs/gitmirror/ours/heads/x stands for refs/heads/x.
 const (
 	KeptPrefix = "refs/gitmirror/kept/"
 	HeldPrefix = "refs/gitmirror/held/"
+	OursPrefix = "refs/gitmirror/ours/"
 )
 
 // Ref is a name and what it points to, as upstream lists it.
