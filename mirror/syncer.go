@@ -24,6 +24,9 @@ type Syncer struct {
 	Disk  Disk
 	// Credential opens a stored credential by name.
 	Credential func(ctx context.Context, name string) (*Credential, error)
+	// Roads chooses the way to an upstream and is told how it was; nil = every
+	// upstream is asked directly.
+	Roads Router
 	// Owner names this process in leases; the same name after a restart lets it
 	// take its own leases back at once.
 	Owner    string
