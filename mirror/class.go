@@ -48,7 +48,7 @@ func (p *Problem) Class() Class {
 		return ServerTrouble
 	case CodeCorrupt, CodeFsck:
 		return Content
-	case CodeDisk, CodeLocal:
+	case CodeDisk, CodeLocal, CodeDamaged:
 		return Local
 	}
 	return ""

@@ -85,6 +85,7 @@ const (
 	CodeFsck        Code = "E1304"
 	CodeLocal       Code = "E1305"
 	CodeInterrupted Code = "E1306"
+	CodeDamaged     Code = "E1307"
 	CodeTagMoved    Code = "E1401"
 	CodeRewound     Code = "E1402"
 	CodeDeletions   Code = "E1403"

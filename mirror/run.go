@@ -45,6 +45,10 @@ const (
 	RefDeleted  EventKind = "ref-deleted"  // upstream dropped it; the tip is kept
 	HeadMoved   EventKind = "head-moved"   // upstream's default branch changed
 	RefRejected EventKind = "ref-rejected" // upstream lists a ref that is not well-formed
+
+	DiskDamaged EventKind = "disk-damaged" // a check found our copy damaged
+	DiskMended  EventKind = "disk-mended"  // our copy was put right; Text says how
+	RefLost     EventKind = "ref-lost"     // a damaged ref that upstream no longer has could not be carried over
 )
 
 // Event is something a person may want to know about a repository.

@@ -105,3 +105,19 @@ CREATE TABLE host_events (
     reason     text COLLATE "C" NOT NULL
 );
 CREATE INDEX host_events_by_host ON host_events (host, id);
+
+-- What upkeep knows of the repositories on disk.
+CREATE TABLE upkeep (
+    repo_id   text COLLATE "C" NOT NULL PRIMARY KEY REFERENCES repos (id) ON DELETE CASCADE,
+    condition text COLLATE "C" NOT NULL,
+    since     bigint NOT NULL,
+    tidied    bigint,
+    repacked  bigint,
+    checked   bigint,
+    verified  bigint,
+    due       bigint NOT NULL,
+    failures  bigint NOT NULL,
+    problem   text COLLATE "C"
+);
+CREATE INDEX upkeep_due ON upkeep (due);
+CREATE INDEX upkeep_degraded ON upkeep (repo_id) WHERE condition = 'degraded';

@@ -105,3 +105,19 @@ CREATE TABLE host_events (
     reason     text NOT NULL
 );
 CREATE INDEX host_events_by_host ON host_events (host, id);
+
+-- What upkeep knows of the repositories on disk.
+CREATE TABLE upkeep (
+    repo_id   text NOT NULL PRIMARY KEY REFERENCES repos (id) ON DELETE CASCADE,
+    condition text NOT NULL,
+    since     integer NOT NULL,
+    tidied    integer,
+    repacked  integer,
+    checked   integer,
+    verified  integer,
+    due       integer NOT NULL,
+    failures  integer NOT NULL,
+    problem   text
+);
+CREATE INDEX upkeep_due ON upkeep (due);
+CREATE INDEX upkeep_degraded ON upkeep (repo_id) WHERE condition = 'degraded';
