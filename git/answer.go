@@ -1,6 +1,7 @@
 package git
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -94,7 +95,7 @@ func (a *answer) throttled() bool {
 func (a *answer) wait(p *mirror.Problem) *mirror.Problem {
 	now := time.Now().UTC()
 	var until time.Time
-	if seconds, err := strconv.ParseInt(a.retry, 10, 64); err == nil {
+	if seconds, err := strconv.ParseInt(a.retry, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		until = now.Add(time.Duration(min(max(seconds, 0), int64(maxWait/time.Second))) * time.Second)
 	} else if date, err := http.ParseTime(a.retry); err == nil {
 		until = date.UTC()

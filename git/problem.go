@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
@@ -53,13 +54,11 @@ func (d *Disk) explain(ctx context.Context, err error, from mirror.Remote) error
 	case errors.As(err, &problem):
 		return problem
 	case errors.Is(context.Cause(ctx), errStalled):
-		p := &mirror.Problem{Code: mirror.CodeStalled, Kind: mirror.ErrUpstream,
-			What: from.Upstream.Host + " stopped answering", Why: "nothing came for too long",
-			Do: "it is tried again by itself; if it stays so, look at the network between this server and " + from.Upstream.Host}
+		raw := ""
 		if errors.As(err, &git) {
-			p.Raw = git.stderr
+			raw = git.stderr
 		}
-		return p
+		return stalled(from, raw)
 	case ctx.Err() != nil:
 		return interrupted(ctx)
 	case errors.As(err, &http):
@@ -69,8 +68,8 @@ func (d *Disk) explain(ctx context.Context, err error, from mirror.Remote) error
 	case errors.As(err, &peer):
 		f := failure{stderr: peer.Error()}
 		return f.problem(from)
-	case errors.Is(err, errListing):
-		return corrupt(from, "its list of refs is cut off or garbled", err.Error())
+	case errors.Is(err, errListing) && !lost(err):
+		return corrupt(from, "its list of refs is garbled", err.Error())
 	}
 	return overTheWire(err, from)
 }
@@ -85,23 +84,46 @@ func overTheWire(err error, from mirror.Remote) error {
 		certificate *tls.CertificateVerificationError
 		authority   x509.UnknownAuthorityError
 		record      tls.RecordHeaderError
-		alert       tls.AlertError
 		op          *net.OpError
+		timed       net.Error
 	)
 	switch {
-	case errors.As(err, &certificate), errors.As(err, &authority), errors.As(err, &record), errors.As(err, &alert):
-		return untrusted(from, raw.Error())
-	case errors.As(err, &op) && op.Op == "dial":
+	case errors.As(err, &certificate), errors.As(err, &authority), errors.As(err, &record):
+		return distrusted(err, from, raw.Error())
+	case errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect"):
 		return unreachable(from, raw.Error())
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &op):
-		return unreachable(from, raw.Error())
-	}
-	if strings.Contains(raw.Error(), "tls:") || strings.Contains(raw.Error(), "TLS handshake") {
+	case errors.As(err, &timed) && timed.Timeout():
+		return stalled(from, raw.Error())
+	case strings.Contains(raw.Error(), "tls: "): // an alert of the peer, above all
 		return untrusted(from, raw.Error())
+	case lost(err):
+		return cutOff(from, raw.Error())
 	}
 	return &mirror.Problem{Code: mirror.CodeConnect, Kind: mirror.ErrUpstream,
 		What: "talking to " + from.Upstream.Host + " failed", Why: "the connection broke or did not speak HTTP",
 		Do: "it is tried again by itself", Raw: clean(raw.Error(), nil)}
+}
+
+// lost tells whether a connection that was there ended before the answer did.
+func lost(err error) bool {
+	var op *net.OpError
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) && op.Op != "dial" {
+		return true
+	}
+	text := err.Error() // of types that net/http keeps to itself
+	for _, word := range []string{"http2: ", "stream error: ", "server closed idle connection", "server sent GOAWAY"} {
+		if strings.Contains(text, word) {
+			return true
+		}
+	}
+	return false
+}
+
+func stalled(from mirror.Remote, raw string) *mirror.Problem {
+	return &mirror.Problem{Code: mirror.CodeStalled, Kind: mirror.ErrUpstream,
+		What: from.Upstream.Host + " stopped answering", Why: "nothing came for too long",
+		Do:  "it is tried again by itself; if it stays so, look at the network between this server and " + from.Upstream.Host,
+		Raw: clean(raw, nil)}
 }
 
 func unreachable(from mirror.Remote, raw string) *mirror.Problem {
@@ -111,11 +133,47 @@ func unreachable(from mirror.Remote, raw string) *mirror.Problem {
 		Do:   "check that a firewall lets this server reach it; it is tried again by itself", Raw: clean(raw, nil)}
 }
 
+func cutOff(from mirror.Remote, raw string) *mirror.Problem {
+	return &mirror.Problem{Code: mirror.CodeCutOff, Kind: mirror.ErrUpstream, What: "the connection to " + from.Upstream.Host + " broke off",
+		Why: "its answer ended early", Do: "it is tried again by itself; what is served did not change", Raw: clean(raw, nil)}
+}
+
+// distrusted is untrusted with what the certificate says of itself.
+func distrusted(err error, from mirror.Remote, raw string) *mirror.Problem {
+	p := untrusted(from, raw)
+	var (
+		invalid x509.CertificateInvalidError
+		name    x509.HostnameError
+		now     = time.Now().UTC()
+	)
+	const day = "2 January 2006 15:04 MST"
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
+		p.Why = "its certificate expired on " + invalid.Cert.NotAfter.UTC().Format(day)
+		if now.Before(invalid.Cert.NotBefore) {
+			p.Why = "its certificate is valid only from " + invalid.Cert.NotBefore.UTC().Format(day) + " on"
+		}
+		p.Why += "; this server's clock says " + now.Format(day)
+		p.Do = "tell who runs " + from.Upstream.Host + ", and check this server's clock; it is tried again by itself, and verification is never turned off"
+	case errors.As(err, &name):
+		p.Why = "its certificate is for other names than " + clean(name.Host, nil)
+	}
+	return p
+}
+
 func untrusted(from mirror.Remote, raw string) *mirror.Problem {
 	return &mirror.Problem{Code: mirror.CodeTLS, Kind: mirror.ErrUpstream,
 		What: "no trusted TLS connection to " + from.Upstream.Host,
 		Why:  "its certificate is not valid here, or something in between answers in its place",
 		Do:   "if a company certificate authority signs it, add that authority to this server's trusted certificates; verification is never turned off", Raw: clean(raw, nil)}
+}
+
+// expired is what git's TLS library says of a certificate that is too old.
+func expired(from mirror.Remote, raw string) *mirror.Problem {
+	p := untrusted(from, raw)
+	p.Why = "its certificate has expired, or this server's clock (" + time.Now().UTC().Format("2 January 2006 15:04 MST") + ") is wrong"
+	p.Do = "tell who runs " + from.Upstream.Host + ", and check this server's clock; it is tried again by itself, and verification is never turned off"
+	return p
 }
 
 func corrupt(from mirror.Remote, why, raw string) *mirror.Problem {

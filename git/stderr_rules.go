@@ -19,12 +19,14 @@ func rules() []rule {
 	return []rule{
 		{[]string{"no space left on device", "disk quota exceeded", "file too large", "file size limit exceeded"},
 			func(_ mirror.Remote, raw string) *mirror.Problem { return diskFull(raw) }},
+		{[]string{"limiting some unauthenticated", "limiting unauthenticated"}, throttledAnonymous},
 		{[]string{"temporarily limiting", "rate limit", "too many requests"}, throttled},
 		{[]string{"fsck error", "fsck-objects", "error in object: "}, failedFsck},
 		{[]string{"object-format", "mismatched algorithms", "unknown object format"},
 			func(from mirror.Remote, _ string) *mirror.Problem { return notSHA1(from, "other") }},
 		{[]string{"could not resolve host", "could not resolve hostname"}, unresolved},
 		{[]string{"host key verification failed", "no matching host key"}, unknownHostKey},
+		{[]string{"certificate has expired", "certificate expired"}, expired},
 		{[]string{"ssl certificate problem", "server certificate verification failed", "gnutls_handshake", "ssl_connect", "certificate verify"}, untrusted},
 		{[]string{"repository not found", "' not found"}, gone},
 		{[]string{"unable to update url base from redirection", "redirection"},
@@ -38,14 +40,17 @@ func rules() []rule {
 			func(from mirror.Remote, raw string) *mirror.Problem {
 				return corrupt(from, "objects its refs need are missing", raw)
 			}},
+		// The end came too soon: the road. It is asked before what is about the
+		// content, because a cut pack is a damaged pack to those who read it.
+		{[]string{"early eof", "unexpected disconnect", "transfer closed with", "rpc failed; curl 18", "rpc failed; curl 56", "rpc failed; curl 92",
+			"connection reset", "stream was not closed cleanly"}, truncated},
 		{[]string{"sha1 collision", "pack is corrupted", "inflate returned", "serious inflate", "bad pack header", "unresolved deltas", "pack has bad object",
 			"pack signature mismatch", "not a valid object", "garbage at end of pack", "bad object", "delta base offset", "pack version", "bad packet", "bad line length character",
 			"unable to unpack", "bad band", "protocol error"},
 			func(from mirror.Remote, raw string) *mirror.Problem { return corrupt(from, "the pack is damaged", raw) }},
-		{[]string{"early eof", "unexpected disconnect", "transfer closed with", "hung up unexpectedly", "rpc failed; curl 18", "rpc failed; curl 56", "rpc failed; curl 92",
-			"invalid index-pack output", "fatal: expected "}, truncated},
+		{[]string{"hung up unexpectedly", "invalid index-pack output", "fatal: expected "}, truncated},
 		{[]string{"failed to connect", "connection refused", "connection timed out", "couldn't connect", "network is unreachable", "no route to host",
-			"connection reset", "connection closed by", "operation timed out", "rpc failed"}, unreachable},
+			"connection closed by", "operation timed out", "rpc failed"}, unreachable},
 		{[]string{"could not read from remote repository"}, gone},
 	}
 }
@@ -107,6 +112,6 @@ func changed(from mirror.Remote, raw string) *mirror.Problem {
 }
 
 func truncated(from mirror.Remote, raw string) *mirror.Problem {
-	return &mirror.Problem{Code: mirror.CodeCorrupt, Kind: mirror.ErrUpstream, What: from.Upstream.Host + " stopped in the middle of the transfer",
-		Why: "the pack ended early", Do: "what came was discarded and is tried again by itself; what is served did not change", Raw: raw}
+	return &mirror.Problem{Code: mirror.CodeCutOff, Kind: mirror.ErrUpstream, What: from.Upstream.Host + " stopped in the middle of the transfer",
+		Why: "the pack ended early", Do: "it is tried again by itself; what is served did not change", Raw: raw}
 }
