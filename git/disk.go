@@ -78,7 +78,9 @@ type state struct {
 
 	mu          sync.Mutex
 	fetching    map[mirror.ID]bool // an Incoming is open
+	alone       map[mirror.ID]*holder
 	maintaining map[mirror.ID]bool
+	mended      map[mirror.ID]bool // see Mended
 }
 
 // oldest is the first git whose behaviour we rely on: core.fsync (2.36),
@@ -123,7 +125,8 @@ func Open(ctx context.Context, d Disk) (*Disk, error) {
 	reportFileSize()
 	d.state = &state{
 		binary: binary, path: searchPath(binary), threads: max(1, bits.Len(uint(runtime.NumCPU()))-1),
-		fetching: map[mirror.ID]bool{}, maintaining: map[mirror.ID]bool{},
+		fetching: map[mirror.ID]bool{}, alone: map[mirror.ID]*holder{},
+		maintaining: map[mirror.ID]bool{}, mended: map[mirror.ID]bool{},
 		refs: newRecent[*snapshot](keptRefs, nil), objects: newRecent(openObjects, (*objects).close),
 	}
 	if ssh, err := exec.LookPath("ssh"); err == nil {

@@ -37,7 +37,7 @@ func (d *Disk) Fetch(ctx context.Context, id mirror.ID, from mirror.Remote, want
 			return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "the ref " + quote(ref.Name) + " cannot be fetched", Why: "its name or its object id is not well-formed"}
 		}
 	}
-	if !d.claim(id) {
+	if !d.claim(ctx, id) {
 		return nil, &mirror.Problem{Kind: mirror.ErrBusy, What: "this repository is being synced already", Do: "wait until that sync has ended"}
 	}
 	in := &incoming{disk: d, id: id, live: live, repo: live}
@@ -53,22 +53,6 @@ func (d *Disk) Fetch(ctx context.Context, id mirror.ID, from mirror.Remote, want
 		return nil, d.explain(ctx, err, from)
 	}
 	return in, nil
-}
-
-func (d *Disk) claim(id mirror.ID) bool {
-	d.state.mu.Lock()
-	defer d.state.mu.Unlock()
-	if d.state.fetching[id] {
-		return false
-	}
-	d.state.fetching[id] = true
-	return true
-}
-
-func (d *Disk) release(id mirror.ID) {
-	d.state.mu.Lock()
-	defer d.state.mu.Unlock()
-	delete(d.state.fetching, id)
 }
 
 // begin makes the quarantine, and before it the repository when this is the

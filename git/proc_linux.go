@@ -36,3 +36,11 @@ func orphans(mark string) []*os.Process {
 	}
 	return found
 }
+
+// stepBack gives a process group what is left of processor and disk (nice 10,
+// the idle class of ioprio_set(2)). Where it may not, it is as it was.
+func stepBack(p *os.Process) {
+	_ = syscall.Setpriority(syscall.PRIO_PGRP, p.Pid, 10)
+	const whoGroup, idleClass = 2, 3 << 13
+	_, _, _ = syscall.Syscall(syscall.SYS_IOPRIO_SET, whoGroup, uintptr(p.Pid), idleClass)
+}

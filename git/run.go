@@ -29,6 +29,9 @@ type command struct {
 	// piped leaves stdin and stdout to the caller, as pipes of the process. Bytes
 	// that a slow reader has not taken yet are then not lost when git ends.
 	piped bool
+	// background lets everything else go first: processor and disk are had when
+	// nobody else wants them.
+	background bool
 	// line sees every line of stderr and returns true for those that are progress
 	// and need not be kept. May be nil.
 	line func(string) bool
@@ -116,6 +119,9 @@ func (d *Disk) start(ctx context.Context, c command) (*process, error) {
 	}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("git %s: %w", p.name, err)
+	}
+	if c.background {
+		stepBack(p.cmd.Process)
 	}
 	p.unhook = context.AfterFunc(ctx, p.end)
 	return p, nil
