@@ -118,11 +118,11 @@ func TestAddFrom(t *testing.T) {
 	rows := []struct {
 		name, file, text, want string
 	}{
-		{"go.mod", "go.mod", goMod, "github.com/googleapis/gax-go github.com/russross/blackfriday golang.org/x/mod gopkg.in/yaml.v3"},
-		{"go.sum", "go.sum", goSum, "github.com/a/b gopkg.in/yaml.v3"},
+		{"go.mod", "go.mod", goMod, "github.com/googleapis/gax-go/v2 github.com/russross/blackfriday/v2 golang.org/x/mod gopkg.in/yaml.v3"},
+		{"go.sum", "go.sum", goSum, "github.com/a/b github.com/a/b/sub gopkg.in/yaml.v3"},
 		{"list", "repos.txt", list, "git@github.com:c/d.git https://github.com/a/b"},
-		{"go.mod on stdin", "-", goMod, "github.com/googleapis/gax-go github.com/russross/blackfriday golang.org/x/mod gopkg.in/yaml.v3"},
-		{"go.sum on stdin", "-", goSum, "github.com/a/b gopkg.in/yaml.v3"},
+		{"go.mod on stdin", "-", goMod, "github.com/googleapis/gax-go/v2 github.com/russross/blackfriday/v2 golang.org/x/mod gopkg.in/yaml.v3"},
+		{"go.sum on stdin", "-", goSum, "github.com/a/b github.com/a/b/sub gopkg.in/yaml.v3"},
 		{"empty", "go.sum", "", ""},
 	}
 	for _, r := range rows {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 // what became of it.
 type asked struct {
 	What    string          `json:"asked"`
+	Also    []string        `json:"also_asked,omitempty"` // more that leads to the same mirror
 	Mirror  *web.Mirror     `json:"mirror,omitempty"`
 	Rule    *web.Rule       `json:"rule,omitempty"`
 	Existed bool            `json:"existed"`
@@ -40,13 +40,14 @@ type askedDoc struct {
 func (p *program) mirrorAdd() *cobra.Command {
 	var options web.NewMirror
 	var from, interval string
-	var wait bool
+	var wait, dry bool
 	cmd := p.withJSON(&cobra.Command{
 		Use: "add PATH|URL|PATTERN…", Short: "Mirror repositories",
 		Long: "Mirror repositories. Each is a path (github.com/spf13/cobra), an import path\n" +
 			"(golang.org/x/mod), a URL, user@host:path, or a pattern (github.com/acme/*) whose\n" +
 			"repositories are mirrored when somebody first asks for them.",
 		Example: "  gitmirror mirror add https://github.com/spf13/cobra --wait\n" +
+			"  gitmirror mirror add --from go.mod --dry-run\n" +
 			"  gitmirror mirror add --from go.mod\n" +
 			"  gitmirror mirror add github.com/acme/* --credential ci-read --private",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -54,26 +55,35 @@ func (p *program) mirrorAdd() *cobra.Command {
 			if options.IntervalS, err = intervalOf(interval); err != nil {
 				return err
 			}
+			list := make([]named, len(args))
+			for i, text := range args {
+				list[i].text = text
+			}
 			if from != "" {
 				more, err := p.readFrom(from)
 				if err != nil {
 					return err
 				}
-				args = append(slices.Clone(args), more...)
+				list = append(list, more...)
 			}
 			switch {
-			case len(args) == 0 && from != "":
+			case len(list) == 0 && from != "":
 				p.say("%s names no repository", from)
-			case len(args) == 0:
+			case len(list) == 0:
 				return wrongUsage("\"gitmirror mirror add\" needs PATH|URL|PATTERN", "name a repository, or read a list with --from")
-			case options.Upstream != "" && (len(args) > 1 || strings.Contains(args[0], "*")):
+			case options.Upstream != "" && (len(list) > 1 || strings.Contains(list[0].text, "*")):
 				return wrongUsage("--upstream says where one repository comes from, and several were named", "add them one by one")
+			case dry && wait:
+				return wrongUsage("--dry-run adds nothing to wait for", "leave out --wait")
 			}
 			c, err := p.client()
 			if err != nil {
 				return err
 			}
-			items, err := c.add(cmd.Context(), args, options)
+			if dry {
+				return p.previewAdd(cmd.Context(), c, list, options)
+			}
+			items, err := p.add(cmd.Context(), c, list, options)
 			if err != nil {
 				return err
 			}
@@ -90,7 +100,8 @@ func (p *program) mirrorAdd() *cobra.Command {
 	})
 	f := cmd.Flags()
 	f.StringVar(&options.Upstream, "upstream", "", "where it comes from, when that does not follow from the path")
-	f.StringVar(&from, "from", "", "read more from a go.mod, a go.sum, a list (one a line), or - for standard input")
+	f.StringVar(&from, "from", "", "read more from a go.mod, go.sum, go.work, a list (one a line), or - for standard input")
+	f.BoolVar(&dry, "dry-run", false, "tell what would be added, what is there and what cannot be; add nothing")
 	f.StringVar(&interval, "interval", "", "time between syncs (10m, 2h, 1d); default: adapts to the upstream")
 	f.StringVar(&options.Credential, "credential", "", "name of the stored credential the upstream wants")
 	f.BoolVar(&options.Private, "private", false, "never read without signing in")
@@ -103,37 +114,36 @@ func (p *program) mirrorAdd() *cobra.Command {
 // a vanity host, and the answer comes when all are done.
 const addAtOnce = 20
 
-// add asks for everything in texts. A failure of one is kept with it; the error
+// add asks for everything in list. A failure of one is kept with it; the error
 // is trouble with the server or, when only one was asked for, that one's.
-func (c *client) add(ctx context.Context, texts []string, options web.NewMirror) ([]*asked, error) {
-	items := make([]*asked, len(texts))
+func (p *program) add(ctx context.Context, c *client, list []named, options web.NewMirror) ([]*asked, error) {
+	items := make([]*asked, len(list))
 	var mirrors []*asked
-	for i, text := range texts {
-		items[i] = &asked{What: hidden(text)}
-		if !strings.Contains(text, "*") {
-			mirrors = append(mirrors, items[i])
+	var wanted []web.NewMirror
+	for i, n := range list {
+		items[i] = &asked{What: hidden(n.text)}
+		if !strings.Contains(n.text, "*") {
+			one := options
+			one.PathOrURL, one.Module = n.text, n.module
+			mirrors, wanted = append(mirrors, items[i]), append(wanted, one)
 			continue
 		}
-		rule := web.Rule{Pattern: text, Credential: options.Credential, Private: options.Private}
+		rule := web.Rule{Pattern: n.text, Credential: options.Credential, Private: options.Private}
 		if err := c.call(ctx, http.MethodPost, api+"/rules", rule, &rule); err != nil {
-			if err := items[i].fail(err, len(texts)); err != nil {
+			if err := items[i].fail(err, len(list)); err != nil {
 				return nil, err
 			}
 			continue
 		}
 		items[i].Rule, items[i].Result = &rule, "mirrored on first use"
 	}
-	texts = slices.DeleteFunc(slices.Clone(texts), func(t string) bool { return strings.Contains(t, "*") })
+	bar := p.counting("adding", len(mirrors))
+	defer bar.close()
 	for start := 0; start < len(mirrors); start += addAtOnce {
 		end := min(start+addAtOnce, len(mirrors))
-		in := web.AddMirrors{}
-		for _, text := range texts[start:end] {
-			one := options
-			one.PathOrURL = text
-			in.Mirrors = append(in.Mirrors, one)
-		}
-		if len(items) == 1 {
-			one := in.Mirrors[0]
+		in := web.AddMirrors{Mirrors: wanted[start:end]}
+		if len(items) == 1 && !wanted[start].Module {
+			one := wanted[start]
 			in = web.AddMirrors{PathOrURL: one.PathOrURL, Upstream: one.Upstream, IntervalS: one.IntervalS,
 				Credential: one.Credential, Private: one.Private, Tags: one.Tags}
 		}
@@ -149,8 +159,26 @@ func (c *client) add(ctx context.Context, texts []string, options web.NewMirror)
 				item.Result = "already mirrored"
 			}
 		}
+		bar.set(end)
 	}
-	return items, nil
+	return merged(items), nil
+}
+
+// merged makes one of the items that lead to the same mirror.
+func merged(items []*asked) []*asked {
+	first := map[mirror.ID]*asked{}
+	var out []*asked
+	for _, item := range items {
+		if item.Mirror != nil && item.Mirror.ID != "" {
+			if one := first[item.Mirror.ID]; one != nil {
+				one.Also = append(one.Also, item.What)
+				continue
+			}
+			first[item.Mirror.ID] = item
+		}
+		out = append(out, item)
+	}
+	return out
 }
 
 // askAgain asks for a sync of those that were mapped before and never cloned

@@ -118,3 +118,34 @@ func describe(e mirror.Progress) string {
 	}
 	return text
 }
+
+// counting shows how far a long list is, where a bar can be drawn.
+type counting struct {
+	bars *mpb.Progress // nil = nowhere
+	bar  *mpb.Bar
+}
+
+// longList is how many entries make a list whose progress is worth a line.
+const longList = 40
+
+func (p *program) counting(doing string, total int) counting {
+	if total < longList || !p.progress() {
+		return counting{}
+	}
+	bars := mpb.New(mpb.WithOutput(p.stderr), mpb.WithWidth(30), mpb.WithRefreshRate(150*time.Millisecond))
+	return counting{bars, bars.AddBar(int64(total), mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.Name(doing, decor.WCSyncSpaceR)), mpb.AppendDecorators(decor.CountersNoUnit("%d of %d")))}
+}
+
+func (c counting) set(done int) {
+	if c.bars != nil {
+		c.bar.SetCurrent(int64(done))
+	}
+}
+
+func (c counting) close() {
+	if c.bars != nil {
+		c.bar.Abort(true)
+		c.bars.Wait()
+	}
+}

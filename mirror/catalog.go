@@ -27,12 +27,19 @@ type Catalog struct {
 	// MayAdmit decides whether the caller in ctx may have a repository mirrored
 	// on first use by rule; nil = nobody may.
 	MayAdmit func(ctx context.Context, rule Rule) error
+	// Discoverer asks the hosts of import paths; nil = they are not asked.
+	Discoverer Discoverer
+
+	discoveries discoveries
 }
 
 // NewMirror is a mapping as a person asks for it. Text is a path, a URL or
 // user@host:path (see ParseMapping); the rest may be zero.
 type NewMirror struct {
 	Text string
+	// Module says that Text is the path of a module, as go.mod has it, so that it
+	// leads to a repository by discovery or not at all.
+	Module bool
 	// Upstream overrides where it comes from; Text is then the path on the mirror.
 	Upstream   string
 	Interval   time.Duration
@@ -60,7 +67,7 @@ func (c *Catalog) Add(ctx context.Context, m NewMirror) (repo Repo, existed bool
 		}
 	}
 	if plan.Existed {
-		return repo, true, nil
+		return repo, true, c.addFound(ctx, plan.Alias)
 	}
 	if err := c.Store.AddRepo(ctx, repo); err != nil {
 		if !errors.Is(err, ErrExists) {
@@ -69,7 +76,7 @@ func (c *Catalog) Add(ctx context.Context, m NewMirror) (repo Repo, existed bool
 		if repo, err = c.Store.Repo(ctx, repo.Path); err != nil {
 			return Repo{}, false, err
 		}
-		return repo, true, nil
+		return repo, true, c.addFound(ctx, plan.Alias)
 	}
 	if plan.Alias.Prefix != "" {
 		if err := c.Store.AddAlias(ctx, plan.Alias); err != nil {
@@ -80,17 +87,34 @@ func (c *Catalog) Add(ctx context.Context, m NewMirror) (repo Repo, existed bool
 	return repo, false, nil
 }
 
+// addFound keeps what discovery found about another way to a mirror. The
+// well-known ways need no row, and an administrator's are not replaced.
+func (c *Catalog) addFound(ctx context.Context, a Alias) error {
+	if a.Found != "go-import" {
+		return nil
+	}
+	return c.Store.AddAlias(ctx, a)
+}
+
 // Preview is what Add would do.
 type Preview struct {
 	Repo    Repo
 	Existed bool
-	Alias   Alias // added with it; Prefix is empty when none is needed
+	Alias   Alias // the import prefix that leads to it; Prefix is empty when none is needed
 
 	secret *Credential
 }
 
 // Preview checks a mapping and changes nothing.
 func (c *Catalog) Preview(ctx context.Context, m NewMirror) (Preview, error) {
+	a, err := c.atlas(ctx)
+	if err != nil {
+		return Preview{}, err
+	}
+	return a.preview(ctx, m)
+}
+
+func (c *atlas) preview(ctx context.Context, m NewMirror) (Preview, error) {
 	loc, cred, err := c.locateMapping(ctx, m)
 	if err != nil {
 		return Preview{}, err
@@ -107,9 +131,9 @@ func (c *Catalog) Preview(ctx context.Context, m NewMirror) (Preview, error) {
 	}
 	p := Preview{}
 	if loc.Prefix != "" && loc.Prefix != string(loc.Path) && !isGopkg(loc.Prefix) {
-		p.Alias = Alias{Prefix: loc.Prefix, Repo: loc.Path, Found: loc.Found}
+		p.Alias = Alias{Prefix: loc.Prefix, Repo: loc.Path, Dir: loc.Dir, Found: loc.Found}
 	}
-	have, err := c.Store.Repo(ctx, loc.Path)
+	have, err := c.repo(ctx, loc.Path)
 	switch {
 	case err == nil && m.Upstream != "" && have.Upstream != loc.Upstream:
 		return Preview{}, &Problem{
@@ -153,14 +177,19 @@ func (c *Catalog) Preview(ctx context.Context, m NewMirror) (Preview, error) {
 	return p, nil
 }
 
-func (c *Catalog) locateMapping(ctx context.Context, m NewMirror) (Location, *Credential, error) {
+func (c *atlas) locateMapping(ctx context.Context, m NewMirror) (Location, *Credential, error) {
 	if m.Upstream == "" {
+		text := strings.TrimSpace(m.Text)
+		if m.Module || !strings.Contains(text, "://") && !strings.Contains(text, "@") {
+			loc, err := c.locate(ctx, query{text: strings.TrimSuffix(text, "/"), module: m.Module, ask: true})
+			return loc, nil, err
+		}
 		path, up, cred, err := ParseMapping(m.Text)
 		if err != nil {
 			return Location{}, nil, err
 		}
 		if cred == nil && up.Scheme == "https" && up.Port == "" && up.Host+up.Path == string(path) {
-			loc, err := c.Locate(ctx, string(path)) // it may be an import path: golang.org/x/mod
+			loc, err := c.locate(ctx, query{text: string(path)}) // it may be an import path: golang.org/x/mod
 			return loc, nil, err
 		}
 		return Location{Path: path, Upstream: up}, cred, nil

@@ -76,6 +76,7 @@ const (
 	CodeBlocked     Code = "E1108"
 	CodeSelf        Code = "E1109"
 	CodeCutOff      Code = "E1110"
+	CodeNoImport    Code = "E1111"
 	CodeAuth        Code = "E1201"
 	CodeThrottled   Code = "E1202"
 	CodeGone        Code = "E1203"

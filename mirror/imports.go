@@ -21,42 +21,24 @@ type Location struct {
 	Path     Path
 	Upstream Upstream
 	Prefix   string // as in Import; empty when nothing is known of import paths
-	Found    string // as in Alias
+	Dir      string // as in Alias
+	Found    string // as in Alias; empty = the prefix is the path
 }
 
 // Import finds the mirror that serves an import path: the longest prefix that
 // is a mirror's path or an alias, then what gopkg.in and the well-known vanity
 // paths stand for. A rule may admit it. ErrNotFound when none does.
 func (c *Catalog) Import(ctx context.Context, importPath string) (Import, error) {
-	aliases, err := c.Store.Aliases(ctx)
+	a, err := c.atlas(ctx)
 	if err != nil {
 		return Import{}, err
 	}
-	byPrefix := make(map[string]Alias, len(aliases))
-	for _, a := range aliases {
-		byPrefix[a.Prefix] = a
+	found, repo, err := a.served(ctx, importPath)
+	if err == nil {
+		return Import{Prefix: found.Prefix, Repo: repo, Dir: found.Dir}, nil
 	}
-	for prefix := range prefixes(importPath) {
-		if path, err := ParsePath(prefix); err == nil && string(path) == prefix {
-			repo, err := c.Store.Repo(ctx, path)
-			if err == nil {
-				return Import{Prefix: prefix, Repo: repo}, nil
-			}
-			if !errors.Is(err, ErrNotFound) {
-				return Import{}, err
-			}
-		}
-		a, ok := byPrefix[prefix]
-		if !ok {
-			continue
-		}
-		repo, err := c.Store.Repo(ctx, a.Repo)
-		if err == nil {
-			return Import{Prefix: prefix, Repo: repo, Dir: a.Dir}, nil
-		}
-		if !errors.Is(err, ErrNotFound) {
-			return Import{}, err
-		}
+	if !errors.Is(err, ErrNotFound) {
+		return Import{}, err
 	}
 	loc, ok := wellKnown(importPath)
 	if !ok {
@@ -67,7 +49,7 @@ func (c *Catalog) Import(ctx context.Context, importPath string) (Import, error)
 		root := RepositoryRoot(path)
 		loc = Location{Path: root, Prefix: string(root)}
 	}
-	repo, err := c.Serve(ctx, loc.Path)
+	repo, err = c.Serve(ctx, loc.Path)
 	if errors.Is(err, ErrNotFound) {
 		return Import{}, NotMirrored(string(loc.Path))
 	}
@@ -87,41 +69,14 @@ func prefixes(path string) func(yield func(string) bool) {
 	}
 }
 
-// Locate says which repository an import path or repository path belongs to
-// and where it comes from, whether it is mirrored or not.
+// Locate says which repository the path of a module belongs to and where it
+// comes from, whether it is mirrored or not, without asking anybody.
 func (c *Catalog) Locate(ctx context.Context, importPath string) (Location, error) {
-	aliases, err := c.Store.Aliases(ctx)
+	a, err := c.atlas(ctx)
 	if err != nil {
 		return Location{}, err
 	}
-	best := Location{}
-	for _, a := range aliases {
-		if a.Prefix == importPath || strings.HasPrefix(importPath, a.Prefix+"/") {
-			if len(a.Prefix) > len(best.Prefix) {
-				best = Location{Path: a.Repo, Prefix: a.Prefix, Found: a.Found}
-			}
-		}
-	}
-	if best.Prefix == "" {
-		var ok bool
-		if best, ok = wellKnown(importPath); !ok {
-			path, err := ParsePath(importPath)
-			if err != nil {
-				return Location{}, err
-			}
-			best.Path = RepositoryRoot(path)
-			best.Prefix = string(best.Path)
-		}
-	}
-	if repo, err := c.Store.Repo(ctx, best.Path); err == nil {
-		best.Upstream = repo.Upstream
-		return best, nil
-	} else if !errors.Is(err, ErrNotFound) {
-		return Location{}, err
-	}
-	host := best.Path.Host()
-	best.Upstream = Upstream{Scheme: "https", Host: host, Path: strings.TrimPrefix(string(best.Path), host)}
-	return best, nil
+	return a.locate(ctx, query{text: importPath, module: true})
 }
 
 // AddAlias has import paths under a prefix served from a mirror.

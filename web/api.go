@@ -37,6 +37,7 @@ func (s *Server) apiRoutes(r *gin.Engine) error {
 	a := &api{Server: s, huma: humagin.NewWithGroup(r, group, s.apiConfig())}
 	a.siteOperations()
 	a.mirrorOperations()
+	a.previewOperations()
 	a.historyOperations()
 	a.importOperations()
 	a.moduleOperations()

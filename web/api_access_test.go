@@ -25,6 +25,7 @@ var access = map[string]string{
 
 	"GET /api/v1/mirrors":               "syyyyyss",
 	"POST /api/v1/mirrors":              "snnynyss",
+	"POST /api/v1/mirrors/preview":      "snnynyss",
 	"GET /api/v1/mirrors/:mirror":       "syyyyyss",
 	"PATCH /api/v1/mirrors/:mirror":     "snnynyss",
 	"DELETE /api/v1/mirrors/:mirror":    "snnynyss",
@@ -65,6 +66,7 @@ var access = map[string]string{
 // bodies are good requests, so that only access can refuse them.
 var bodies = map[string]string{
 	"POST /api/v1/mirrors":            `{"path_or_url":"github.com/acme/%s"}`,
+	"POST /api/v1/mirrors/preview":    `{"mirrors":[{"path_or_url":"github.com/acme/%s"}]}`,
 	"PATCH /api/v1/mirrors/:mirror":   `{"private":true}`,
 	"POST /api/v1/aliases":            `{"prefix":"go.acme.example/%s","repo":"github.com/acme/kept"}`,
 	"POST /api/v1/rules":              `{"pattern":"github.com/%s/*"}`,

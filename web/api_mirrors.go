@@ -126,6 +126,10 @@ func (a *api) addMirrors(ctx context.Context, in *addMirrorsRequest) (*addMirror
 
 func (a *api) addSeveral(ctx context.Context, list []NewMirror) (*addMirrorsAnswer, error) {
 	out := &addMirrorsAnswer{Status: http.StatusOK, Body: AddedMirrors{Items: make([]AddedMirror, len(list))}}
+	// Hosts of import paths are asked side by side; each addition then finds the answer.
+	if _, err := a.Catalog.PlanAll(ctx, each(list, NewMirror.asked), nil); err != nil {
+		return nil, err
+	}
 	for i, n := range list {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -148,10 +152,7 @@ func (a *api) add(ctx context.Context, n NewMirror) (mirror.Repo, bool, error) {
 			Code: mirror.CodeBadURL, Kind: mirror.ErrInvalid, What: "path_or_url is empty", Do: "give the repository, for example github.com/spf13/cobra",
 		}
 	}
-	return a.Catalog.Add(ctx, mirror.NewMirror{
-		Text: n.PathOrURL, Upstream: n.Upstream, Interval: time.Duration(n.IntervalS) * time.Second,
-		Credential: n.Credential, Private: n.Private, Tags: mirror.TagPolicy(n.Tags),
-	})
+	return a.Catalog.Add(ctx, n.asked())
 }
 
 func (a *api) showMirror(ctx context.Context, in *MirrorParam) (*mirrorAnswer, error) {

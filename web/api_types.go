@@ -55,6 +55,7 @@ type Mirrors struct {
 // NewMirror asks for a mirror.
 type NewMirror struct {
 	PathOrURL  string `json:"path_or_url" doc:"A path, an import path, a URL or user@host:path" example:"github.com/spf13/cobra"`
+	Module     bool   `json:"module,omitempty" doc:"It is the path of a Go module, as go.mod has it"`
 	Upstream   string `json:"upstream,omitempty" doc:"Where it comes from, when that does not follow from the path"`
 	IntervalS  int64  `json:"interval_s,omitempty" minimum:"0" maximum:"2592000" doc:"Seconds between syncs; 0 = adapts"`
 	Credential string `json:"credential,omitempty" maxLength:"500" doc:"Name of a stored credential"`
