@@ -12,13 +12,24 @@ import (
 	"strings"
 )
 
-// maxHeld bounds the answers that must be held whole to get their length wrong.
+// maxHeld bounds requests, and the answers that must be held whole to get their
+// length wrong.
 const maxHeld = 256 << 20
 
 // serve is HTTP mode: one request and its answer.
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	entry := p.note(r.Method, r.URL.RequestURI())
-	f := &flow{p: p, method: r.Method, path: r.URL.RequestURI(), decided: map[*active]bool{}, entry: entry, done: r.Context().Done()}
+	sent, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxHeld))
+	if err != nil {
+		p.finish(entry, "client")
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(sent))
+	r.ContentLength, r.TransferEncoding = int64(len(sent)), nil
+	f := &flow{
+		p: p, method: r.Method, path: r.URL.RequestURI(), body: plain(sent), entry: entry,
+		decided: map[*active]bool{}, done: r.Context().Done(),
+	}
 	toxics := f.now()
 	for _, a := range toxics {
 		if a.Kind == Latency {
@@ -43,6 +54,16 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	if end == "target" {
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// plain is a body that may be gzipped, at most its first megabyte.
+func plain(body []byte) []byte {
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return body
+	}
+	out, _ := io.ReadAll(io.LimitReader(z, 1<<20)) // what can be read is looked at
+	return out
 }
 
 // forward asks the target.

@@ -1,6 +1,7 @@
 package faultproxy
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -219,6 +220,7 @@ type flow struct {
 	p       *Proxy
 	method  string
 	path    string
+	body    []byte // of the request
 	up      bool // bytes towards the target
 	decided map[*active]bool
 	entry   *Entry
@@ -252,7 +254,7 @@ func (f *flow) now() []*active {
 // decide tells whether a toxic takes a flow it sees for the first time.
 func (p *Proxy) decide(a *active, f *flow) bool {
 	m := a.Match
-	if !strings.Contains(f.path, m.Path) || m.Method != "" && m.Method != f.method {
+	if !strings.Contains(f.path, m.Path) || m.Method != "" && m.Method != f.method || !bytes.Contains(f.body, []byte(m.Body)) {
 		return false
 	}
 	a.seen++

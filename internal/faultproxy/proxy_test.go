@@ -3,6 +3,7 @@ package faultproxy_test
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -153,6 +154,25 @@ func TestMatch(t *testing.T) {
 	}
 	if lines := road.Lines(); strings.Count(lines, `"end":"status"`) != 2 || strings.Count(lines, "\n") != 6 {
 		t.Errorf("Lines = %s, want 6, two of them ended by the toxic", lines)
+	}
+}
+
+func TestMatchOfBodies(t *testing.T) {
+	road := faultproxy.New(t, target(t).URL)
+	road.Add(faultproxy.Toxic{Kind: faultproxy.Status, Status: 503, Match: faultproxy.Match{Body: "command=fetch"}})
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	_, _ = io.WriteString(z, "0011command=fetch")
+	_ = z.Close()
+	for body, want := range map[string]int{"0014command=ls-refs": 200, "0011command=fetch": 503, zipped.String(): 503} {
+		res, err := http.Post(road.URL(), "application/x-test", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("POST %q = %d, want %d", body, res.StatusCode, want)
+		}
 	}
 }
 

@@ -85,6 +85,7 @@ type Toxic struct {
 type Match struct {
 	Path   string  `json:"path,omitempty"`   // path and query hold this text; HTTP mode
 	Method string  `json:"method,omitempty"` // HTTP mode
+	Body   string  `json:"body,omitempty"`   // the request's body holds it, gzipped or not; HTTP mode
 	Skip   int     `json:"skip,omitempty"`   // so many are spared first
 	Times  int     `json:"times,omitempty"`  // so many suffer then; zero = all
 	Chance float64 `json:"chance,omitempty"` // each with this probability; zero = certainly
