@@ -221,7 +221,7 @@ type flow struct {
 	method  string
 	path    string
 	body    []byte // of the request
-	up      bool // bytes towards the target
+	up      bool   // bytes towards the target
 	decided map[*active]bool
 	entry   *Entry
 	done    <-chan struct{} // the client has gone
