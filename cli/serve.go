@@ -64,6 +64,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	defer disk.Close()
 	vault, err := auth.OpenVault(filepath.Join(data.Path, "secrets.key"))
 	if err != nil {
 		return startProblem("the key of stored credentials cannot be used", err, "")

@@ -168,6 +168,15 @@ func (d *Disk) own() error {
 	return nil
 }
 
+// Close gives the data directory back for another process, or another Open, to
+// take. Nothing may be going on in d, and nothing may be asked of it afterwards.
+func (d *Disk) Close() error {
+	d.state.objects.clear()
+	d.state.refs.clear()
+	d.state.client.CloseIdleConnections()
+	return d.state.owned.Close()
+}
+
 func (d *Disk) checkVersion(ctx context.Context) error {
 	out, err := d.output(ctx, 1<<10, command{args: []string{"version"}})
 	if err != nil {

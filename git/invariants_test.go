@@ -330,6 +330,19 @@ func TestKilledServer(t *testing.T) {
 	h.unchanged(t, before)
 }
 
+// Close lets another process have the data directory.
+func TestClose(t *testing.T) {
+	h, before := seeded(t)
+	h.mustSync(t)
+	if err := h.Close(); err != nil {
+		t.Fatalf("Close = %v, want nil", err)
+	}
+	h.Disk = open(t, h.Root)
+	if got := h.revOf(t, "refs/heads/main"); got == before {
+		t.Errorf("main = %s, want what was synced before Close", got)
+	}
+}
+
 // Open removes locks of git when they are old, and leaves young ones.
 func TestStaleLocks(t *testing.T) {
 	h, _ := seeded(t)

@@ -59,6 +59,17 @@ func (r *recent[V]) forget(id mirror.ID) {
 	r.drop(gone)
 }
 
+// clear forgets all.
+func (r *recent[V]) clear() {
+	r.mu.Lock()
+	var gone []V
+	for e := r.order.Front(); e != nil; e = r.order.Front() {
+		gone = r.remove(gone, e)
+	}
+	r.mu.Unlock()
+	r.drop(gone)
+}
+
 // remove takes out an entry, if there is one, and adds it to gone. The lock is held.
 func (r *recent[V]) remove(gone []V, e *list.Element) []V {
 	if e == nil {
