@@ -8,8 +8,10 @@ type Host struct {
 	Endpoints []Endpoint
 	// Active is the name of the endpoint in use.
 	Active string
-	// Pinned keeps Active whatever the samples say: a person chose it.
-	Pinned bool
+	// Pinned keeps Active whatever the samples say, until PinnedUntil (zero = until
+	// somebody ends it): a person chose it.
+	Pinned      bool
+	PinnedUntil time.Time
 	// Bandwidth is how many bytes a second all traffic with it may take; zero = all.
 	Bandwidth int64
 	// Budget is how many requests a second scheduled checks may make; zero = as
@@ -17,6 +19,30 @@ type Host struct {
 	Budget  float64
 	Since   time.Time // of Active
 	Version int64     // grows with every edit
+}
+
+// Endpoint is the one with that name.
+func (h Host) Endpoint(name string) (Endpoint, bool) {
+	for _, e := range h.Endpoints {
+		if e.Name == name {
+			return e, true
+		}
+	}
+	return Endpoint{}, false
+}
+
+// InUse is the endpoint that syncs take: Active, or the first that is enabled
+// when Active has gone. A host without any is reached directly.
+func (h Host) InUse() Endpoint {
+	if e, ok := h.Endpoint(h.Active); ok && !e.Disabled {
+		return e
+	}
+	for _, e := range h.Endpoints {
+		if !e.Disabled {
+			return e
+		}
+	}
+	return Endpoint{Name: Direct, Authoritative: true}
 }
 
 // Direct is the name of the endpoint every host has: its own address.
@@ -55,10 +81,22 @@ type Trip struct {
 type Sample struct {
 	Host     string
 	Endpoint string
-	At       time.Time
+	// Repo is what was asked for; empty when it does not matter.
+	Repo ID
+	At   time.Time
 	Trip
 	Problem Code // why it failed; empty = it did not
 	Probe   bool // asked for the sake of measuring, on a connection of its own
+}
+
+// Latency is the longest phase of a trip. Each phase is about one round trip, so
+// it can be compared between connections that are new and those that were there.
+// Where no phases are known it is the whole trip.
+func (t Trip) Latency() time.Duration {
+	if longest := max(t.DNS, t.Connect, t.TLS, t.FirstByte); longest > 0 {
+		return longest
+	}
+	return t.Total
 }
 
 // Route is the road a sync takes.
@@ -88,4 +126,12 @@ type HostRepo struct {
 	Archived      bool
 	Fork          bool
 	Pushed        time.Time // of the last push, UTC; zero = unknown
+}
+
+// Switch is a change of the endpoint in use, or of its pin: From and To are then
+// the same.
+type Switch struct {
+	HostEvent
+	Pinned      bool
+	PinnedUntil time.Time
 }

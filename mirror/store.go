@@ -13,6 +13,7 @@ type Store interface {
 	QueueStore
 	ImportStore
 	CredentialStore
+	HostStore
 }
 
 // RepoStore keeps the mappings.
@@ -140,3 +141,46 @@ func (Secret) GoString() string { return "[secret]" }
 
 // Reveal returns the text itself, for the one place that must send it.
 func (s Secret) Reveal() string { return string(s) }
+
+// HostStore keeps upstream hosts, the roads to them and how these did.
+type HostStore interface {
+	Hosts(ctx context.Context) ([]Host, error) // by name
+	Host(ctx context.Context, name string) (Host, error)
+	// SaveHost adds h (Version zero) or writes its endpoints, bandwidth and budget
+	// if h.Version is still the stored one. The endpoint in use is SwitchHost's
+	// business, but for a new host.
+	SaveHost(ctx context.Context, h Host) error
+	// SwitchHost writes which endpoint is in use, and the event; ErrExists when
+	// it is not s.From any more.
+	SwitchHost(ctx context.Context, s Switch) error
+	// RemoveHost drops it with all that is known about it.
+	RemoveHost(ctx context.Context, name string) error
+	// CountMirrors is how many mirrors come from each host.
+	CountMirrors(ctx context.Context) (map[string]int, error)
+
+	// AddMeasured stores sums, adding to those of the same stretch of time.
+	AddMeasured(ctx context.Context, list []Measured) error
+	// Measured lists what was measured, joined to steps, in the order of time.
+	Measured(ctx context.Context, q MeasuredQuery) ([]Measured, error)
+	// ThinMeasured joins short stretches that are old into longer ones, and drops
+	// what is very old; it says whether there may be more to do.
+	ThinMeasured(ctx context.Context, now time.Time) (more bool, err error)
+	// HostEvents lists the newest first; host empty = all. before is a
+	// HostEvent.ID to page behind, zero = from the newest.
+	HostEvents(ctx context.Context, host string, before int64, limit int) ([]HostEvent, error)
+}
+
+// MeasuredQuery selects what was measured.
+type MeasuredQuery struct {
+	Host     string // empty = all
+	Endpoint string // empty = all
+	Since    time.Time
+	// Step is how long a stretch each answer sums up; zero = all of the time, one
+	// answer for each endpoint. What is stored is not cut into shorter ones.
+	Step time.Duration
+}
+
+// has tells whether m is selected.
+func (q MeasuredQuery) has(m Measured) bool {
+	return (q.Host == "" || q.Host == m.Host) && (q.Endpoint == "" || q.Endpoint == m.Endpoint) && !m.At.Before(q.Since)
+}

@@ -55,13 +55,14 @@ CREATE TABLE holds (
 CREATE INDEX holds_open ON holds (id) WHERE decision = '';
 
 CREATE TABLE hosts (
-    name      text NOT NULL PRIMARY KEY,
-    active    text NOT NULL,
-    pinned    boolean NOT NULL,
-    bandwidth integer NOT NULL,
-    budget    real NOT NULL,
-    since     integer NOT NULL,
-    version   integer NOT NULL
+    name         text NOT NULL PRIMARY KEY,
+    active       text NOT NULL,
+    pinned       boolean NOT NULL,
+    pinned_until integer,
+    bandwidth    integer NOT NULL,
+    budget       real NOT NULL,
+    since        integer NOT NULL,
+    version      integer NOT NULL
 );
 
 CREATE TABLE endpoints (
@@ -76,7 +77,8 @@ CREATE TABLE endpoints (
 );
 
 -- Measurements, thinned with age: span is how many seconds a row stands for.
--- The times are sums in microseconds over the n - failed that succeeded.
+-- The times are sums in microseconds: dns, connect and tls of the fresh
+-- connections, first_byte of the n - failed, moving of the moved bytes.
 CREATE TABLE samples (
     host       text NOT NULL,
     endpoint   text NOT NULL,
@@ -84,16 +86,18 @@ CREATE TABLE samples (
     at         integer NOT NULL,
     n          integer NOT NULL,
     failed     integer NOT NULL,
+    fresh      integer NOT NULL,
     dns        integer NOT NULL,
     connect    integer NOT NULL,
     tls        integer NOT NULL,
     first_byte integer NOT NULL,
-    first_max  integer NOT NULL,
-    total      integer NOT NULL,
-    bytes      integer NOT NULL,
+    moved      integer NOT NULL,
+    moving     integer NOT NULL,
+    spread     text NOT NULL, -- "step:count " of each size of latency; may name a step twice
     problem    text NOT NULL, -- code of the last failure
     PRIMARY KEY (host, endpoint, span, at)
 );
+CREATE INDEX samples_by_age ON samples (span, at);
 
 CREATE TABLE host_events (
     id         integer NOT NULL PRIMARY KEY AUTOINCREMENT,
