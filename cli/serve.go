@@ -59,7 +59,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	disk, err := git.Open(ctx, git.Disk{
 		Root: data.Path, Log: log,
 		AllowPrivate: c.bool("security.allow_private_upstreams"),
-		API:          c.apis(),
+		Proxy:        c.text("network.proxy"), NoProxy: c.text("network.no_proxy"), API: c.apis(),
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gitmirror/gitmirror/git"
+	"github.com/gitmirror/gitmirror/mirror"
 )
 
 // setting declares one key: flags, environment names, help and "config show"
@@ -43,6 +46,8 @@ var settings = []setting{
 	{Key: "sync.interval_max", Kind: durationKind, Default: "8h", Help: "longest time between two syncs of a mirror"},
 	{Key: "sync.workers", Kind: countKind, Default: "8", Help: "syncs that run at the same time"},
 	{Key: "sync.timeout", Kind: durationKind, Default: "30m", Help: "longest time one sync may take"},
+	{Key: "network.proxy", Kind: proxyKind, Secret: true, Help: "proxy for connections to upstreams: http://, https:// or socks5://, perhaps with user and password; it resolves their names and must itself keep clients off private networks (ssh does not use it)"},
+	{Key: "network.no_proxy", Kind: textKind, Help: "upstream hosts that are reached without network.proxy: names with their subdomains, addresses or networks, with commas between"},
 	{Key: "network.api", Kind: apiKind, Help: "REST APIs of hosts as host=url,… where it is not https://HOST/api/v3; they confirm renames and deletions and list organisations"},
 	{Key: "security.allow_private_upstreams", Kind: boolKind, Default: "false", Help: "let upstreams be on loopback and private addresses"},
 	{Key: "log.format", Kind: oneOf("text", "json"), Help: "text or json (default: text on a terminal, else json)"},
@@ -171,6 +176,14 @@ var (
 		return ""
 	}}
 )
+
+// proxyKind is the URL of a proxy.
+var proxyKind = kind{"proxy URL", func(text string) string {
+	if _, err := git.ParseProxy(text); err != nil {
+		return mirror.AsProblem(err).Why
+	}
+	return ""
+}}
 
 // apiKind is a list of host=url.
 var apiKind = kind{"host=url,…", func(text string) string {

@@ -2,6 +2,7 @@ package git
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,6 +39,14 @@ type Disk struct {
 	// API is where the REST API of a host is, by host or host:port, when it is not
 	// https://HOST/api/v3: {"git.corp.example": "https://api.corp.example"}.
 	API map[string]string
+	// Proxy is the URL of the company's proxy for outgoing connections: http,
+	// https or socks5, perhaps with user and password; empty = none. It resolves
+	// the names of upstreams itself, so the guard judges addresses in URLs alone,
+	// and the proxy must keep us off private networks. ssh never takes it.
+	Proxy string
+	// NoProxy are the hosts that are reached without it, as in the usual variable
+	// no_proxy: "corp.example,10.0.0.0/8". Loopback never takes the proxy.
+	NoProxy string
 	// StallAfter ends a fetch that brings no byte and no progress for so long, a
 	// first clone after three times that; zero = 5 minutes. There is no limit on
 	// the whole: a slow upstream converges.
@@ -67,6 +76,12 @@ type state struct {
 	version version
 	threads int
 	client  *http.Client
+	tls     *tls.Config // for outgoing connections; cloned, never changed
+	company *company    // nil without Proxy
+
+	bandwidths bandwidths
+	versions   versions
+
 	owned   *os.File // locked as long as this process lives
 	refs    *recent[*snapshot]
 	objects *recent[*objects]
@@ -141,6 +156,9 @@ func Open(ctx context.Context, d Disk) (*Disk, error) {
 		return nil, err
 	}
 	if err := d.own(); err != nil {
+		return nil, err
+	}
+	if d.state.company, err = newCompany(d.Proxy, d.NoProxy); err != nil {
 		return nil, err
 	}
 	if d.state.client, err = d.httpClient(); err != nil {

@@ -100,6 +100,7 @@ func (in *incoming) fill(ctx context.Context, from mirror.Remote, want []mirror.
 	if err != nil {
 		return err
 	}
+	defer r.close()
 	var ids []string
 	for _, ref := range want {
 		ids = append(ids, ref.Hash)
@@ -204,7 +205,7 @@ func (in *incoming) fetch(ctx context.Context, r road, wants string, m *meter) e
 	c := in.command(command{
 		args: []string{"fetch", "--progress", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
 			"--no-recurse-submodules", "--no-show-forced-updates", "--dry-run", "--stdin", "--end-of-options", r.url},
-		scheme: r.from.Upstream.Scheme, config: config, env: r.env, secrets: r.secrets,
+		scheme: r.from.Upstream.Scheme, config: config, env: r.env, gate: r.gate, secrets: r.secrets,
 		stdin: strings.NewReader(wants), line: m.take,
 	})
 	c.env = append(c.env, "GIT_QUARANTINE_PATH="+in.quarantine) // any ref update fails

@@ -11,10 +11,7 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-const (
-	resolveTimeout = 10 * time.Second
-	dialTimeout    = 10 * time.Second
-)
+const resolveTimeout = 10 * time.Second
 
 // resolve turns a host into addresses that may be connected to. Everything that
 // goes out connects to these, never to the name again, so a name that answers
@@ -145,26 +142,4 @@ func embedded(a netip.Addr) (netip.Addr, bool) {
 		return netip.AddrFrom4([4]byte(b[2:6])), true
 	}
 	return netip.Addr{}, false
-}
-
-// dial connects to a host through the guard; http.Transport calls it.
-func (d *Disk) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	addrs, err := d.resolve(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	var failed error
-	dialer := net.Dialer{Timeout: dialTimeout}
-	for _, a := range addrs {
-		conn, err := dialer.DialContext(ctx, network, net.JoinHostPort(a.String(), port))
-		if err == nil {
-			return conn, nil
-		}
-		failed = err
-	}
-	return nil, failed
 }

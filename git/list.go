@@ -26,6 +26,7 @@ func (d *Disk) List(ctx context.Context, from mirror.Remote) (mirror.Listing, er
 	if err != nil {
 		return mirror.Listing{}, err
 	}
+	d.state.bandwidths.set(up.Host, from.Bandwidth)
 	asked := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, listTimeout, errStalled)
 	defer cancel()
@@ -55,9 +56,10 @@ func (d *Disk) listSSH(ctx context.Context, from mirror.Remote, found *advertise
 	if err != nil {
 		return err
 	}
+	defer r.close()
 	out, err := d.output(ctx, maxListBytes, command{
 		args:   []string{"ls-remote", "--symref", "--end-of-options", r.url},
-		scheme: from.Upstream.Scheme, config: r.config, env: r.env, secrets: r.secrets,
+		scheme: from.Upstream.Scheme, config: r.config, env: r.env, gate: r.gate, secrets: r.secrets,
 	})
 	if err != nil {
 		return err

@@ -57,6 +57,7 @@ func (d *Disk) explain(ctx context.Context, err error, from mirror.Remote) error
 		raw := ""
 		if errors.As(err, &git) {
 			raw = git.stderr
+			d.state.versions.broke(from.Upstream.Host)
 		}
 		return stalled(from, raw)
 	case ctx.Err() != nil:
@@ -64,7 +65,11 @@ func (d *Disk) explain(ctx context.Context, err error, from mirror.Remote) error
 	case errors.As(err, &http):
 		return http.problem(from)
 	case errors.As(err, &git):
-		return git.problem(from)
+		p := git.problem(from)
+		if p.Code == mirror.CodeCutOff || p.Code == mirror.CodeStalled {
+			d.state.versions.broke(from.Upstream.Host)
+		}
+		return p
 	case errors.As(err, &peer):
 		f := failure{stderr: peer.Error()}
 		return f.problem(from)

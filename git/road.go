@@ -2,58 +2,68 @@ package git
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
-	"net"
-	"net/http"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// road is how a git process reaches one upstream: by checked address, with the
-// credential in its environment, along no redirect.
+// road is how a git process reaches one upstream: through a gate of the guard
+// or, with ssh, by checked address; with the credential in its environment,
+// along no redirect.
 type road struct {
 	from    mirror.Remote
 	url     string
 	config  [][2]string
 	env     []string
 	secrets []string
+	gate    *gate // nil for ssh
 }
 
-// road checks an upstream and its addresses. Nothing is sent to it.
+// close ends the road, and whatever still travels on it.
+func (r road) close() {
+	if r.gate != nil {
+		r.gate.close()
+	}
+}
+
+// road checks an upstream and its addresses. Nothing is sent to it. The caller
+// closes the road when its git has ended.
 func (d *Disk) road(ctx context.Context, from mirror.Remote) (road, error) {
 	up, err := checkedUpstream(from.Upstream)
 	if err != nil {
 		return road{}, err
 	}
 	r := road{from: from, url: up.String()}
-	addrs, err := d.resolve(ctx, up.Host)
-	if err != nil {
-		return road{}, err
-	}
+	d.state.bandwidths.set(up.Host, from.Bandwidth)
 	if up.Scheme == "ssh" {
-		err := d.overSSH(&r, addrs[0])
+		addrs, err := d.resolve(ctx, up.Host)
+		if err == nil {
+			err = d.overSSH(&r, addrs[0])
+		}
 		return r, err
+	}
+	if err := d.passable(ctx, up); err != nil {
+		return road{}, err
 	}
 	header, secrets, err := d.authorization(ctx, from)
 	if err != nil {
 		return road{}, err
 	}
-	r.secrets = secrets
+	if r.gate, err = d.openGate(up); err != nil {
+		return road{}, err
+	}
+	r.secrets = append(secrets, r.gate.password)
 	// The watchdog in fetch ends what stalls; the limit of curl is for a helper
 	// that outlives us. It is long, because servers think before they send.
-	r.config = append(r.config, [2]string{"http.proxy", ""}, [2]string{"http.userAgent", d.userAgent()},
+	r.config = append(r.gate.config(), [2]string{"http.userAgent", d.userAgent()},
 		[2]string{"http.lowSpeedLimit", "1"}, [2]string{"http.lowSpeedTime", strconv.Itoa(60 + 3*int(d.StallAfter.Seconds()))})
-	if _, err := netip.ParseAddr(up.Host); err != nil {
-		r.config = append(r.config, [2]string{"http.curloptResolve", up.Host + ":" + up.DialPort() + ":" + joined(addrs)})
+	if d.state.versions.downgraded(up.Host) {
+		r.config = append(r.config, [2]string{"http.version", "HTTP/1.1"})
 	}
 	if header != "" {
 		r.config = append(r.config, [2]string{"http." + up.Scheme + "://" + up.Address() + "/.extraHeader", "Authorization: " + header})
@@ -78,16 +88,14 @@ func checkedUpstream(up mirror.Upstream) (mirror.Upstream, error) {
 	return up, nil
 }
 
-func joined(addrs []netip.Addr) string {
-	var out []string
-	for _, a := range addrs {
-		text := a.String()
-		if a.Is6() {
-			text = "[" + text + "]"
-		}
-		out = append(out, text)
+// passable tells early, and in our words, that the guard lets nobody through to
+// an upstream. Names that the company's proxy resolves are not looked up here.
+func (d *Disk) passable(ctx context.Context, up mirror.Upstream) error {
+	if d.state.company.takes(up.Scheme, up.Host, up.DialPort()) {
+		return d.Blocked(up)
 	}
-	return strings.Join(out, ",")
+	_, err := d.resolve(ctx, up.Host)
+	return err
 }
 
 // authorization is the value of the header, empty without a credential, and
@@ -119,7 +127,7 @@ func (d *Disk) authorization(ctx context.Context, from mirror.Remote) (header st
 // inOwnNetwork tells whether an upstream is on private addresses only, and
 // may be: what goes there unencrypted passes no foreign network.
 func (d *Disk) inOwnNetwork(ctx context.Context, up mirror.Upstream) (bool, error) {
-	if !d.AllowPrivate || up.Scheme != "http" {
+	if !d.AllowPrivate || up.Scheme != "http" || d.state.company.takes(up.Scheme, up.Host, up.DialPort()) {
 		return false, nil
 	}
 	addrs, err := d.resolve(ctx, up.Host)
@@ -161,33 +169,3 @@ func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) +
 
 // quotedOption is a file name for ssh, which splits at blanks and expands "%".
 func quotedOption(s string) string { return `"` + strings.ReplaceAll(s, "%", "%%") + `"` }
-
-// httpClient is for listing: guarded, without proxies, following nothing.
-func (d *Disk) httpClient() (*http.Client, error) {
-	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
-	if d.CAFile != "" {
-		pem, err := os.ReadFile(d.CAFile)
-		if err != nil {
-			return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "the file of trusted certificates cannot be read", Why: err.Error()}
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "the file of trusted certificates holds none", Why: d.CAFile + " is not in PEM form"}
-		}
-		tlsConfig.RootCAs = pool
-	}
-	return &http.Client{
-		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				return d.dial(ctx, network, address)
-			},
-			TLSClientConfig:        tlsConfig,
-			ForceAttemptHTTP2:      true,
-			TLSHandshakeTimeout:    10 * time.Second,
-			MaxIdleConnsPerHost:    4,
-			IdleConnTimeout:        90 * time.Second,
-			MaxResponseHeaderBytes: 64 << 10,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
-}

@@ -22,6 +22,8 @@ type command struct {
 	scheme string      // the one protocol it may speak; empty = none
 	config [][2]string // settings, secret ones too: they travel in the environment
 	env    []string
+	// gate is its way to an upstream; may be nil.
+	gate *gate
 	// secrets are cut out of what git says.
 	secrets []string
 	stdin   io.Reader
@@ -44,6 +46,7 @@ type failure struct {
 	stderr string // the last 4 KB, cleaned
 	full   bool   // stopped by a file size limit
 	cause  error  // why we ended it, when we did
+	road   error  // what its gate knows of the road to upstream
 }
 
 func (f *failure) Error() string {
@@ -68,6 +71,7 @@ type process struct {
 	stdin  io.WriteCloser // when piped
 	stdout io.ReadCloser  // when piped
 	stderr *tail
+	gate   *gate
 	unhook func() bool
 	done   chan struct{}
 }
@@ -97,7 +101,7 @@ func (d *Disk) start(ctx context.Context, c command) (*process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &failure{name: c.args[0], code: -1, cause: context.Cause(ctx)}
 	}
-	p := &process{ctx: ctx, name: c.args[0], stderr: &tail{secrets: c.secrets, root: d.Root, line: c.line}, done: make(chan struct{})}
+	p := &process{ctx: ctx, name: c.args[0], gate: c.gate, stderr: &tail{secrets: c.secrets, root: d.Root, line: c.line}, done: make(chan struct{})}
 	p.cmd = exec.Command(d.state.binary, c.args...)
 	p.cmd.Dir = c.repo
 	if c.repo == "" {
@@ -152,6 +156,9 @@ func (p *process) wait() error {
 		return nil
 	}
 	f := &failure{name: p.name, code: p.cmd.ProcessState.ExitCode(), stderr: p.stderr.text()}
+	if p.gate != nil {
+		f.road = p.gate.wrong()
+	}
 	if ended {
 		f.cause = context.Cause(p.ctx)
 		return f

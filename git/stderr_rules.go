@@ -43,7 +43,7 @@ func rules() []rule {
 		// The end came too soon: the road. It is asked before what is about the
 		// content, because a cut pack is a damaged pack to those who read it.
 		{[]string{"early eof", "unexpected disconnect", "transfer closed with", "rpc failed; curl 18", "rpc failed; curl 56", "rpc failed; curl 92",
-			"connection reset", "stream was not closed cleanly"}, truncated},
+			"connection reset", "stream was not closed cleanly", "gnutls recv error", "non-properly terminated", "unexpected eof while reading"}, truncated},
 		{[]string{"sha1 collision", "pack is corrupted", "inflate returned", "serious inflate", "bad pack header", "unresolved deltas", "pack has bad object",
 			"pack signature mismatch", "not a valid object", "garbage at end of pack", "bad object", "delta base offset", "pack version", "bad packet", "bad line length character",
 			"unable to unpack", "bad band", "protocol error"},
@@ -55,8 +55,26 @@ func rules() []rule {
 	}
 }
 
-// problem explains a git that failed against an upstream.
+// problem explains a git that failed against an upstream. What its gate knows
+// of the road is more than git could see through it; when the road was good,
+// git's words count.
 func (f *failure) problem(from mirror.Remote) *mirror.Problem {
+	p := f.said(from)
+	if f.road == nil || f.full || p.Class() != mirror.Network && p.Class() != mirror.ServerTrouble && p.Code != mirror.CodeCorrupt {
+		return p
+	}
+	known := mirror.AsProblem(f.road)
+	if known.Code == "" {
+		known = mirror.AsProblem(overTheWire(f.road, from))
+	}
+	if known.Raw == "" {
+		known.Raw = f.stderr
+	}
+	return known
+}
+
+// said explains a failure by what git said.
+func (f *failure) said(from mirror.Remote) *mirror.Problem {
 	if f.full {
 		return diskFull(f.stderr)
 	}
