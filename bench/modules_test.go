@@ -40,7 +40,7 @@ func BenchmarkResolve(b *testing.B) {
 		if err := sync(b.Context(), d, r); err != nil {
 			b.Fatal(err)
 		}
-		if err := d.Maintain(b.Context(), r.ID); err != nil {
+		if _, err := d.Maintain(b.Context(), r.ID); err != nil {
 			b.Fatal(err)
 		}
 	}

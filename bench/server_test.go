@@ -130,7 +130,7 @@ func ourHandler(ctx context.Context, t task, dirs map[string]string) (http.Handl
 		if err := sync(ctx, disk, repo); err != nil {
 			return nil, err
 		}
-		if err := disk.Maintain(ctx, repo.ID); err != nil {
+		if _, err := disk.Maintain(ctx, repo.ID); err != nil {
 			return nil, err
 		}
 		dirs[path] = filepath.Join(t.Root, "repos", string(repo.ID)+".git")

@@ -25,8 +25,8 @@ import (
 )
 
 // Disk is the repositories of one data directory, and the road to their
-// upstreams. Use Open. It implements mirror.Fetcher, mirror.Reader and
-// mirror.Remover and may be used by many goroutines.
+// upstreams. Use Open. It implements mirror.Fetcher, mirror.Reader,
+// mirror.Remover and mirror.Keeper, and may be used by many goroutines.
 type Disk struct {
 	// Root is the data directory; repos/, staging/ and trash/ are below it.
 	Root string
@@ -64,6 +64,7 @@ var (
 	_ mirror.Fetcher = (*Disk)(nil)
 	_ mirror.Reader  = (*Disk)(nil)
 	_ mirror.Remover = (*Disk)(nil)
+	_ mirror.Keeper  = (*Disk)(nil)
 
 	_ mirror.RefKeeper = (*Disk)(nil)
 )

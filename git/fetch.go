@@ -76,6 +76,9 @@ func (in *incoming) begin() (*incoming, error) {
 	return in, nil
 }
 
+// bareConfig is the whole configuration of every repository.
+const bareConfig = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
+
 // initBare lays out an empty repository. It has no remote and no refspec: a
 // command run in it by accident can reach nothing.
 func initBare(dir string) error {
@@ -87,7 +90,7 @@ func initBare(dir string) error {
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "HEAD"), []byte("ref: refs/heads/main\n"), 0o644),
 		os.WriteFile(filepath.Join(dir, "info", "attributes"), []byte(goAttributes), 0o644),
-		os.WriteFile(filepath.Join(dir, "config"), []byte("[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"), 0o644),
+		os.WriteFile(filepath.Join(dir, "config"), []byte(bareConfig), 0o644),
 	)
 }
 

@@ -89,7 +89,7 @@ func TestI3_NoLockWhileStreaming(t *testing.T) {
 	h.up.Commit(t, project, files(3, 2))
 	h.mustSync(t)
 	h.same(t)
-	if err := h.Maintain(t.Context(), h.id); err != nil {
+	if _, err := h.Maintain(t.Context(), h.id); err != nil {
 		t.Fatal(err)
 	}
 	cancel()
@@ -146,7 +146,7 @@ func TestI4_VisibleOnlyByRename(t *testing.T) {
 func TestI5_NoRemoteInServedRepository(t *testing.T) {
 	h, _ := seeded(t)
 	h.mustSync(t)
-	if err := h.Maintain(t.Context(), h.id); err != nil {
+	if _, err := h.Maintain(t.Context(), h.id); err != nil {
 		t.Fatal(err)
 	}
 	config, err := os.ReadFile(filepath.Join(h.dir(), "config"))
@@ -251,7 +251,7 @@ func TestI9_ArchiveDuringSyncs(t *testing.T) {
 		}
 		h.up.Commit(t, project, files(5, uint64(i+2)))
 		h.mustSync(t)
-		if err := h.Maintain(t.Context(), h.id); err != nil {
+		if _, err := h.Maintain(t.Context(), h.id); err != nil {
 			t.Fatal(err)
 		}
 		if n, err := io.Copy(io.Discard, a); err != nil || n < 40_000 {

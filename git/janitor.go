@@ -6,13 +6,22 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// staleLock is the age from which a lock file of git is taken for a leftover.
-const staleLock = time.Hour
+// How old files must be to be taken for leftovers while we run. Nobody of ours
+// works in the repository then; somebody with a git of his own might.
+const (
+	staleConfig = time.Minute
+	staleLock   = time.Hour
+	staleTemp   = 2 * time.Hour
+	staleGC     = 24 * time.Hour
+)
 
 // sweep clears away what a killed process left: running helpers, first clones,
-// the trash, quarantines, temporary packs and stale locks.
+// the trash, quarantines, temporary packs and stale locks. It also takes a first
+// look at the repositories.
 func (d *Disk) sweep() error {
 	for _, p := range orphans(d.mark()) {
 		d.Log.Info("end orphaned process", "pid", p.Pid)
@@ -34,17 +43,28 @@ func (d *Disk) sweep() error {
 		return d.local("look for leftovers", err)
 	}
 	for _, e := range repos {
+		id, err := mirror.ParseID(strings.TrimSuffix(e.Name(), ".git"))
+		if err != nil {
+			continue // not ours
+		}
+		repo := filepath.Join(d.Root, "repos", e.Name())
 		if e.IsDir() {
-			if err := d.tidy(filepath.Join(d.Root, "repos", e.Name())); err != nil {
+			if err := d.leftovers(repo, true); err != nil {
 				return err
 			}
+		}
+		// One repository that cannot be mended is no reason not to serve the others.
+		if err := d.glance(id, repo); err != nil {
+			d.Log.Error("look at repository", "repo", id, "err", err)
 		}
 	}
 	return nil
 }
 
-// tidy clears one repository that nobody works in.
-func (d *Disk) tidy(repo string) error {
+// leftovers clears one repository that nobody of ours works in: of quarantines
+// and of what a killed git leaves. At start everything that is temporary is a
+// leftover, later only what is old.
+func (d *Disk) leftovers(repo string, starting bool) error {
 	incoming, err := filepath.Glob(filepath.Join(repo, "objects", quarantinePrefix+"*"))
 	if err != nil {
 		return d.local("look for quarantines", err)
@@ -55,10 +75,13 @@ func (d *Disk) tidy(repo string) error {
 			return err
 		}
 	}
-	for _, pattern := range []string{"tmp_*", "pack/tmp_*", "pack/.tmp-*"} {
-		names, _ := filepath.Glob(filepath.Join(repo, "objects", pattern))
+	for _, pattern := range []string{"tmp_*", "pack/tmp_*", "pack/.tmp-*", "pack/*.idx.new", "[0-9a-f][0-9a-f]/tmp_*", "info/commit-graphs/tmp_*"} {
+		names, _ := filepath.Glob(filepath.Join(repo, "objects", filepath.FromSlash(pattern)))
 		for _, name := range names {
-			if err := os.Remove(name); err != nil {
+			if info, err := os.Lstat(name); err != nil || !starting && time.Since(info.ModTime()) < staleTemp {
+				continue
+			}
+			if err := os.RemoveAll(name); err != nil {
 				return d.local("remove a temporary file", err)
 			}
 		}
@@ -66,23 +89,36 @@ func (d *Disk) tidy(repo string) error {
 	return d.unlock(repo)
 }
 
-// unlock removes lock files older than an hour, and ours whatever their age
-// when the process that made them is gone.
+// unlock removes lock files that are old enough for what they lock, and ours
+// whatever their age when the process that made them is gone.
 func (d *Disk) unlock(repo string) error {
 	_ = breakLock(repo)
 	err := filepath.WalkDir(repo, func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || !strings.HasSuffix(name, ".lock") {
+		if err != nil {
 			return err
 		}
+		age := staleLock
+		switch {
+		case e.Name() == "config.lock":
+			age = staleConfig
+		case e.Name() == "gc.pid":
+			age = staleGC
+		case e.IsDir() && isFanOut(e.Name()):
+			return fs.SkipDir // objects, and never a lock
+		case e.IsDir(), !strings.HasSuffix(name, ".lock"):
+			return nil
+		}
 		info, err := e.Info()
-		if err != nil || time.Since(info.ModTime()) < staleLock {
+		if err != nil || time.Since(info.ModTime()) < age {
 			return nil
 		}
 		d.Log.Info("remove stale lock", "repo", strings.TrimSuffix(filepath.Base(repo), ".git"), "file", e.Name())
-		return os.Remove(name)
+		return os.RemoveAll(name)
 	})
 	if err != nil {
 		return d.local("remove stale locks", err)
 	}
 	return nil
 }
+
+func isFanOut(name string) bool { return len(name) == 2 && isHex(name) }

@@ -162,6 +162,7 @@ func (refs packed) write(repo string) error {
 			fmt.Fprintf(&b, "^%s\n", refs[name].Peeled)
 		}
 	}
+	keepFormer(repo)
 	return replaceFile(filepath.Join(repo, "packed-refs"), "packed-refs.new", b.String())
 }
 

@@ -165,7 +165,7 @@ func TestTreeSurvivesMaintenance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Maintain(t.Context(), h.id); err != nil {
+	if _, err := h.Maintain(t.Context(), h.id); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range files(9, 6) {

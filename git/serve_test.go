@@ -153,7 +153,7 @@ func TestMaintain(t *testing.T) {
 		return len(found)
 	}
 	before := packs()
-	if err := h.Maintain(t.Context(), h.id); err != nil {
+	if _, err := h.Maintain(t.Context(), h.id); err != nil {
 		t.Fatal(err)
 	}
 	if after := packs(); after >= before {
@@ -171,7 +171,7 @@ func TestMaintain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Maintain(t.Context(), h.id); err != nil {
+	if _, err := h.Maintain(t.Context(), h.id); err != nil {
 		t.Fatal(err)
 	}
 	again, err := os.Stat(filepath.Join(h.dir(), "objects/pack/multi-pack-index"))
@@ -187,7 +187,7 @@ func TestMaintainFirstClone(t *testing.T) {
 	h := newHouse(t)
 	h.up.Commit(t, project, files(4, 1))
 	h.mustSync(t)
-	if err := h.Maintain(t.Context(), h.id); err != nil {
+	if _, err := h.Maintain(t.Context(), h.id); err != nil {
 		t.Fatal(err)
 	}
 	if found, _ := filepath.Glob(filepath.Join(h.dir(), "objects/pack/*.bitmap")); len(found) == 0 {

@@ -75,6 +75,9 @@ type Keeper interface {
 	// Check looks whether everything that refs lead to is there; full also reads
 	// every object. It changes nothing. An error means that it could not tell.
 	Check(ctx context.Context, id ID, full bool) (Findings, error)
+	// ClearIndexes removes what is made anew from packs and refs by Maintain: the
+	// index over all packs, bitmaps, the commit graph.
+	ClearIndexes(ctx context.Context, id ID) error
 	// Refetch brings single objects again.
 	Refetch(ctx context.Context, id ID, from Remote, missing []string) error
 	// Rebuild clones the repository again beside what there is, carries over what
