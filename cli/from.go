@@ -26,6 +26,9 @@ type named struct {
 	module bool
 }
 
+// pattern tells whether it is a rule's.
+func (n named) pattern() bool { return !n.module && strings.Contains(n.text, "*") }
+
 // readFrom reads what --from names: a go.mod, a go.work, a go.sum, a list with
 // one path or URL a line (or what "go list -m all" prints), or any of them but
 // go.work on standard input ("-"). Which repository a module is in, the server knows.

@@ -94,24 +94,31 @@ func (p *program) aliasCommand() *cobra.Command {
 func (p *program) ruleCommand() *cobra.Command {
 	var credential string
 	var private bool
+	var discover discoverFlags
 	add := p.withJSON(&cobra.Command{
 		Use: "add PATTERN", Short: "Mirror the repositories of a pattern when somebody first asks for them", Args: args(1, 1),
-		Example: "  gitmirror rule add 'github.com/acme/*' --credential ci-read --private",
+		Example: "  gitmirror rule add 'github.com/acme/*' --credential ci-read --private\n" +
+			"  gitmirror rule add 'github.com/acme/*' --discover --exclude 'legacy-*'",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in := web.Rule{Pattern: args[0], Credential: credential, Private: private}
-			return adding[web.Rule, web.Rule](p, cmd, "/rules", in, "repositories of "+args[0]+" are mirrored on first use")
+			wanted, err := discover.wanted()
+			if err != nil {
+				return err
+			}
+			in := web.Rule{Pattern: args[0], Credential: credential, Private: private, Discover: wanted}
+			return adding[web.Rule, web.Rule](p, cmd, "/rules", in, "repositories of "+args[0]+" are "+ruleWords(in))
 		},
 	})
+	discover.add(add.Flags())
 	add.Flags().StringVar(&credential, "credential", "", "name of the stored credential the upstream wants")
 	add.Flags().BoolVar(&private, "private", false, "never read without signing in")
-	g := p.group("rule", "Patterns of repositories that are mirrored on first use", add,
-		listing(p, "List rules", "/rules", "no rules", row{"PATTERN", "CREDENTIAL", "ACCESS"},
+	g := p.group("rule", "Patterns of repositories that are mirrored on first use", add, p.ruleEdit(),
+		listing(p, "List rules", "/rules", "no rules", row{"PATTERN", "CREDENTIAL", "ACCESS", "ADDED BY ITSELF"},
 			func(r web.Rule) row {
 				access := "public"
 				if r.Private {
 					access = "private"
 				}
-				return row{r.Pattern, or(r.Credential, "-"), access}
+				return row{r.Pattern, or(r.Credential, "-"), access, listingWords(r)}
 			}),
 		p.removing("PATTERN", "Forget a rule; what it has admitted stays", "/rules"))
 	p.withServer(g)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,18 +42,25 @@ func (p *program) mirrorAdd() *cobra.Command {
 	var options web.NewMirror
 	var from, interval string
 	var wait, dry bool
+	var discover discoverFlags
 	cmd := p.withJSON(&cobra.Command{
 		Use: "add PATH|URL|PATTERN…", Short: "Mirror repositories",
 		Long: "Mirror repositories. Each is a path (github.com/spf13/cobra), an import path\n" +
 			"(golang.org/x/mod), a URL, user@host:path, or a pattern (github.com/acme/*) whose\n" +
-			"repositories are mirrored when somebody first asks for them.",
+			"repositories are mirrored when somebody first asks for them, or with --discover at\n" +
+			"once.",
 		Example: "  gitmirror mirror add https://github.com/spf13/cobra --wait\n" +
 			"  gitmirror mirror add --from go.mod --dry-run\n" +
 			"  gitmirror mirror add --from go.mod\n" +
-			"  gitmirror mirror add github.com/acme/* --credential ci-read --private",
+			"  gitmirror mirror add 'github.com/acme/*' --credential ci-read --private\n" +
+			"  gitmirror mirror add 'github.com/acme/*' --discover --dry-run",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if options.IntervalS, err = intervalOf(interval); err != nil {
+				return err
+			}
+			wanted, err := discover.wanted()
+			if err != nil {
 				return err
 			}
 			list := make([]named, len(args))
@@ -73,6 +81,8 @@ func (p *program) mirrorAdd() *cobra.Command {
 				return wrongUsage("\"gitmirror mirror add\" needs PATH|URL|PATTERN", "name a repository, or read a list with --from")
 			case options.Upstream != "" && (len(list) > 1 || strings.Contains(list[0].text, "*")):
 				return wrongUsage("--upstream says where one repository comes from, and several were named", "add them one by one")
+			case wanted != nil && !slices.ContainsFunc(list, named.pattern):
+				return wrongUsage("--discover is for patterns, and none was named", "name an owner's repositories: 'github.com/acme/*'")
 			case dry && wait:
 				return wrongUsage("--dry-run adds nothing to wait for", "leave out --wait")
 			}
@@ -81,9 +91,9 @@ func (p *program) mirrorAdd() *cobra.Command {
 				return err
 			}
 			if dry {
-				return p.previewAdd(cmd.Context(), c, list, options)
+				return p.previewAdd(cmd.Context(), c, list, options, wanted)
 			}
-			items, err := p.add(cmd.Context(), c, list, options)
+			items, err := p.add(cmd.Context(), c, list, options, wanted)
 			if err != nil {
 				return err
 			}
@@ -102,6 +112,7 @@ func (p *program) mirrorAdd() *cobra.Command {
 	f.StringVar(&options.Upstream, "upstream", "", "where it comes from, when that does not follow from the path")
 	f.StringVar(&from, "from", "", "read more from a go.mod, go.sum, go.work, a list (one a line), or - for standard input")
 	f.BoolVar(&dry, "dry-run", false, "tell what would be added, what is there and what cannot be; add nothing")
+	discover.add(f)
 	f.StringVar(&interval, "interval", "", "time between syncs (10m, 2h, 1d); default: adapts to the upstream")
 	f.StringVar(&options.Credential, "credential", "", "name of the stored credential the upstream wants")
 	f.BoolVar(&options.Private, "private", false, "never read without signing in")
@@ -116,26 +127,26 @@ const addAtOnce = 20
 
 // add asks for everything in list. A failure of one is kept with it; the error
 // is trouble with the server or, when only one was asked for, that one's.
-func (p *program) add(ctx context.Context, c *client, list []named, options web.NewMirror) ([]*asked, error) {
+func (p *program) add(ctx context.Context, c *client, list []named, options web.NewMirror, discover *web.RuleDiscovery) ([]*asked, error) {
 	items := make([]*asked, len(list))
 	var mirrors []*asked
 	var wanted []web.NewMirror
 	for i, n := range list {
 		items[i] = &asked{What: hidden(n.text)}
-		if !strings.Contains(n.text, "*") {
+		if !n.pattern() {
 			one := options
 			one.PathOrURL, one.Module = n.text, n.module
 			mirrors, wanted = append(mirrors, items[i]), append(wanted, one)
 			continue
 		}
-		rule := web.Rule{Pattern: n.text, Credential: options.Credential, Private: options.Private}
+		rule := web.Rule{Pattern: n.text, Credential: options.Credential, Private: options.Private, Discover: discover}
 		if err := c.call(ctx, http.MethodPost, api+"/rules", rule, &rule); err != nil {
 			if err := items[i].fail(err, len(list)); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		items[i].Rule, items[i].Result = &rule, "mirrored on first use"
+		items[i].Rule, items[i].Result = &rule, ruleWords(rule)
 	}
 	bar := p.counting("adding", len(mirrors))
 	defer bar.close()

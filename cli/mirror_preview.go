@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -17,14 +18,32 @@ const previewAtOnce = 100
 // previewDoc is the JSON of "mirror add --dry-run".
 type previewDoc struct {
 	web.MirrorsPreview
-	Exit   int    `json:"exit_code"`
-	Reason string `json:"exit_reason"`
+	// Rules would be added; with --discover what they would add is among the items.
+	Rules  []string `json:"rules,omitempty"`
+	Exit   int      `json:"exit_code"`
+	Reason string   `json:"exit_reason"`
 }
 
 // previewAdd tells what adding the list would do, a repository at a time.
-func (p *program) previewAdd(ctx context.Context, c *client, list []named, options web.NewMirror) error {
+func (p *program) previewAdd(ctx context.Context, c *client, list []named, options web.NewMirror, discover *web.RuleDiscovery) error {
 	doc := previewDoc{MirrorsPreview: web.MirrorsPreview{Items: []web.PlannedMirror{}}}
 	seen := map[string]int{}
+	for _, n := range list {
+		if !n.pattern() {
+			continue
+		}
+		doc.Rules = append(doc.Rules, n.text)
+		if discover == nil {
+			continue
+		}
+		rule := web.Rule{Pattern: n.text, Credential: options.Credential, Private: options.Private, Discover: discover}
+		var got web.MirrorsPreview
+		if err := c.exchange(ctx, http.MethodPost, api+"/rules/preview", rule, &got); err != nil {
+			return err
+		}
+		doc.take(seen, got)
+	}
+	list = slices.DeleteFunc(slices.Clone(list), named.pattern)
 	bar := p.counting("looking up", len(list))
 	defer bar.close()
 	for start := 0; start < len(list); start += previewAtOnce {
@@ -39,14 +58,18 @@ func (p *program) previewAdd(ctx context.Context, c *client, list []named, optio
 		if err := c.exchange(ctx, http.MethodPost, api+"/mirrors/preview", in, &got); err != nil {
 			return err
 		}
-		doc.Asked += got.Asked
-		for _, item := range got.Items {
-			doc.merge(seen, item)
-		}
+		doc.take(seen, got)
 		bar.set(end)
 	}
 	bar.close()
 	return p.reportPreview(doc)
+}
+
+func (d *previewDoc) take(seen map[string]int, got web.MirrorsPreview) {
+	d.Asked += got.Asked
+	for _, item := range got.Items {
+		d.merge(seen, item)
+	}
 }
 
 // merge adds what one request told to what others have.
@@ -96,6 +119,9 @@ func (p *program) reportPreview(doc previewDoc) error {
 			if item.Error != nil {
 				p.tell(item.Error)
 			}
+		}
+		for _, pattern := range doc.Rules {
+			p.say("%s: its repositories would be mirrored on first use", pattern)
 		}
 		p.say("%s", doc.sum())
 	}

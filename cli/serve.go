@@ -105,6 +105,10 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		},
 	}
 	syncer.Credential = catalog.OpenCredential
+	if c.bool("discovery.enabled") {
+		catalog.Discoverer = disk
+		catalog.Owners = &mirror.Owners{Catalog: catalog, Lister: disk, Log: log}
+	}
 
 	// What clients see.
 	gate := &gitserver.Gate{}
@@ -142,6 +146,9 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	// Run until told to stop.
 	run, ctx := errgroup.WithContext(ctx)
 	run.Go(func() error { return syncer.Run(ctx) })
+	if catalog.Owners != nil {
+		run.Go(func() error { return catalog.Owners.Run(ctx) })
+	}
 	run.Go(func() error { return prune(ctx, db.Sessions(), log) })
 	if sshAt != nil {
 		run.Go(func() error { return gitSSH.Run(ctx) })

@@ -1,5 +1,7 @@
 package mirror
 
+import "time"
+
 // Alias says that import paths under Prefix live in the repository mirrored at
 // Repo: golang.org/x/mod → github.com/golang/mod. Dir is the directory of the
 // repository that Prefix stands for, almost always "" (the fourth field of a
@@ -20,4 +22,28 @@ type Rule struct {
 	Pattern    string
 	Credential string
 	Private    bool
+	// Discovery adds what the owner has without anybody asking for it, as the
+	// host's API lists it; nil = only what somebody asks for.
+	Discovery *RuleDiscovery
+	// Listing is how the last look at the owner went; zero = there was none.
+	Listing RuleListing
+}
+
+// RuleDiscovery says which of an owner's repositories are added.
+type RuleDiscovery struct {
+	Archived bool     `json:"archived,omitempty"` // those that are archived as well
+	Forks    bool     `json:"forks,omitempty"`    // those that are forks as well
+	Exclude  []string `json:"exclude,omitempty"`  // names, with "*" and "?", in any letter case
+}
+
+// RuleListing is how a look at what an owner has went.
+type RuleListing struct {
+	At      time.Time `json:"at,omitzero"`
+	ETag    string    `json:"etag,omitempty"`
+	Found   int       `json:"found"`            // repositories the owner has
+	Skipped int       `json:"skipped"`          // of them, those the rule is not for
+	Added   int       `json:"added"`            // when they were last new
+	Failed  int       `json:"failed,omitempty"` // that could not be added
+	Cut     bool      `json:"cut,omitempty"`    // the owner has more than are listed
+	Problem *Problem  `json:"problem,omitempty"`
 }

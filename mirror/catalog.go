@@ -29,6 +29,8 @@ type Catalog struct {
 	MayAdmit func(ctx context.Context, rule Rule) error
 	// Discoverer asks the hosts of import paths; nil = they are not asked.
 	Discoverer Discoverer
+	// Owners lists what rules with Discovery are for; nil = nobody does.
+	Owners *Owners
 
 	discoveries discoveries
 }
@@ -388,7 +390,11 @@ func (c *Catalog) Edit(ctx context.Context, id ID, e Edit) (Repo, error) {
 
 // Remove forgets the mirror and frees its disk space. A sync that runs is stopped.
 func (c *Catalog) Remove(ctx context.Context, id ID) error {
-	if _, err := c.Store.RepoByID(ctx, id); err != nil {
+	repo, err := c.Store.RepoByID(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := c.excludeFromRules(ctx, repo.Path); err != nil {
 		return err
 	}
 	if err := c.Store.RemoveRepo(ctx, id); err != nil {

@@ -118,7 +118,35 @@ func (c *Catalog) AddRule(ctx context.Context, r Rule) error {
 		}
 		r.Private = true
 	}
-	return c.Store.AddRule(ctx, r)
+	if err := c.Store.AddRule(ctx, r); err != nil {
+		return err
+	}
+	c.Owners.wakeUp()
+	return nil
+}
+
+// EditRule changes what a rule adds by itself; its pattern names it. What it
+// has admitted stays. The owner is looked at again.
+func (c *Catalog) EditRule(ctx context.Context, pattern string, d *RuleDiscovery) (Rule, error) {
+	rules, err := c.Store.Rules(ctx)
+	if err != nil {
+		return Rule{}, err
+	}
+	for _, r := range rules {
+		if !strings.EqualFold(r.Pattern, pattern) {
+			continue
+		}
+		r.Discovery = d
+		if err := r.check(); err != nil {
+			return Rule{}, err
+		}
+		if err := c.Store.EditRule(ctx, r); err != nil {
+			return Rule{}, err
+		}
+		c.Owners.wakeUp()
+		return r, nil
+	}
+	return Rule{}, &Problem{Kind: ErrNotFound, What: "there is no rule for " + quote(pattern)}
 }
 
 // RemoveRule forgets it; what it has admitted stays.
@@ -142,7 +170,7 @@ func (r Rule) check() error {
 	if _, err := ParsePath(stem + "/x"); err != nil || strings.Contains(stem, "*") {
 		return bad
 	}
-	return nil
+	return r.Discovery.check(r)
 }
 
 // Matches tells whether the rule admits a path. A "*" stands for one element.

@@ -23,6 +23,7 @@ type rig struct {
 	catalog *mirror.Catalog
 	syncer  *mirror.Syncer
 	dir     string
+	api     map[string]string // of the disk
 }
 
 func newRig(t *testing.T) *rig {
@@ -33,7 +34,8 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	disk, err := git.Open(t.Context(), git.Disk{Root: dir, AllowPrivate: true, Log: slog.New(slog.DiscardHandler)})
+	api := map[string]string{}
+	disk, err := git.Open(t.Context(), git.Disk{Root: dir, AllowPrivate: true, API: api, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +43,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{up: gittest.NewUpstream(t), db: db, disk: disk, dir: dir}
+	r := &rig{up: gittest.NewUpstream(t), db: db, disk: disk, dir: dir, api: api}
 	r.catalog = &mirror.Catalog{
 		Store: db, Disk: disk, Vault: vault, Site: mirror.Site{URL: "http://127.0.0.1:1"},
 		MayAdmit: func(context.Context, mirror.Rule) error { return nil },

@@ -100,6 +100,15 @@ type ImportStore interface {
 	RemoveAlias(ctx context.Context, prefix string) error
 	Aliases(ctx context.Context) ([]Alias, error) // by prefix
 	AddRule(ctx context.Context, r Rule) error
+	// EditRule writes Discovery of the rule with r.Pattern. With Discovery the rule
+	// is due to be listed at once, and from the beginning.
+	EditRule(ctx context.Context, r Rule) error
+	// ClaimRule takes one rule that is due to be listed, so that nobody else does
+	// before next; ok is false when none is.
+	ClaimRule(ctx context.Context, now, next time.Time) (r Rule, ok bool, err error)
+	// RuleListed records a listing and when the next is due, unless the rule is
+	// gone or its Discovery is no longer that of r: the edit stands.
+	RuleListed(ctx context.Context, r Rule, l RuleListing, due time.Time) error
 	RemoveRule(ctx context.Context, pattern string) error
 	Rules(ctx context.Context) ([]Rule, error) // by pattern
 }

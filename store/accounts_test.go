@@ -216,6 +216,40 @@ func TestImports(t *testing.T) {
 		if got, err := db.Rules(ctx); err != nil || !reflect.DeepEqual(got, rules) {
 			t.Errorf("Rules = %+v, %v, want %+v", got, err, rules)
 		}
+		if _, ok, err := db.ClaimRule(ctx, time.Now(), time.Now()); ok || err != nil {
+			t.Errorf("ClaimRule without Discovery = %v, %v, want none", ok, err)
+		}
+		now := time.Now().UTC().Truncate(time.Microsecond)
+		listed := mirror.Rule{Pattern: "github.com/A/*", Discovery: &mirror.RuleDiscovery{Forks: true, Exclude: []string{"old-*"}}}
+		if err := db.EditRule(ctx, listed); err != nil {
+			t.Fatal(err)
+		}
+		if got, ok, err := db.ClaimRule(ctx, now.Add(time.Minute), now.Add(time.Hour)); !ok || err != nil || !reflect.DeepEqual(got, listed) {
+			t.Errorf("ClaimRule = %+v, %v, %v, want %+v", got, ok, err, listed)
+		}
+		if _, ok, err := db.ClaimRule(ctx, now.Add(2*time.Minute), now.Add(time.Hour)); ok || err != nil {
+			t.Errorf("ClaimRule again = %v, %v, want none", ok, err)
+		}
+		listed.Listing = mirror.RuleListing{At: now, ETag: `"x"`, Found: 3, Added: 2, Skipped: 1}
+		if err := db.RuleListed(ctx, listed, listed.Listing, now.Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		changed := mirror.Rule{Pattern: "github.com/A/*", Discovery: &mirror.RuleDiscovery{}}
+		if err := db.RuleListed(ctx, changed, mirror.RuleListing{Found: 99}, now); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := db.Rules(ctx); err != nil || !reflect.DeepEqual(got[0], listed) {
+			t.Errorf("Rules after a listing = %+v, %v, want %+v", got, err, listed)
+		}
+		if err := db.EditRule(ctx, mirror.Rule{Pattern: "github.com/A/*"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, err := db.ClaimRule(ctx, now.Add(time.Hour), now); ok || err != nil {
+			t.Errorf("ClaimRule after Discovery went = %v, %v, want none", ok, err)
+		}
+		if err := db.EditRule(ctx, mirror.Rule{Pattern: "github.com/gone/*"}); !errors.Is(err, mirror.ErrNotFound) {
+			t.Errorf("EditRule(gone) = %v, want ErrNotFound", err)
+		}
 		if err := db.RemoveRule(ctx, "github.com/a/*"); err != nil {
 			t.Errorf("RemoveRule = %v", err)
 		}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -27,24 +26,6 @@ func newAliasRow(a mirror.Alias) aliasRow {
 
 func (row aliasRow) alias() mirror.Alias {
 	return mirror.Alias{Prefix: row.Prefix, Repo: mirror.Path(row.Repo), Dir: row.Dir, Found: row.Found}
-}
-
-type ruleRow struct {
-	Pattern    string
-	PatternKey string `gorm:"primaryKey"`
-	Credential string
-	Private    bool
-}
-
-// TableName is where gorm finds the rows.
-func (ruleRow) TableName() string { return "rules" }
-
-func newRuleRow(r mirror.Rule) ruleRow {
-	return ruleRow{Pattern: r.Pattern, PatternKey: strings.ToLower(r.Pattern), Credential: r.Credential, Private: r.Private}
-}
-
-func (row ruleRow) rule() mirror.Rule {
-	return mirror.Rule{Pattern: row.Pattern, Credential: row.Credential, Private: row.Private}
 }
 
 // AddAlias implements mirror.ImportStore.
@@ -72,30 +53,6 @@ func (db *DB) Aliases(ctx context.Context) ([]mirror.Alias, error) {
 		aliases[i] = row.alias()
 	}
 	return aliases, nil
-}
-
-// AddRule implements mirror.ImportStore.
-func (db *DB) AddRule(ctx context.Context, r mirror.Rule) error {
-	row := newRuleRow(r)
-	return about("rule", r.Pattern, gorm.G[ruleRow](db.write).Create(ctx, &row))
-}
-
-// RemoveRule implements mirror.ImportStore.
-func (db *DB) RemoveRule(ctx context.Context, pattern string) error {
-	return about("rule", pattern, remove[ruleRow](ctx, db, "pattern_key = ?", strings.ToLower(pattern)))
-}
-
-// Rules implements mirror.ImportStore.
-func (db *DB) Rules(ctx context.Context) ([]mirror.Rule, error) {
-	rows, err := gorm.G[ruleRow](db.read).Order("pattern_key").Find(ctx)
-	if err != nil {
-		return nil, known(err)
-	}
-	rules := make([]mirror.Rule, len(rows))
-	for i, row := range rows {
-		rules[i] = row.rule()
-	}
-	return rules, nil
 }
 
 // remove deletes the row that a condition selects; ErrNotFound when there is none.

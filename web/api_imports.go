@@ -40,6 +40,15 @@ func (a *api) importOperations() {
 		DefaultStatus: http.StatusCreated, Errors: []int{http.StatusConflict},
 	}, a.addRule)
 	register(a, managers, huma.Operation{
+		OperationID: "preview-rule", Method: http.MethodPost, Path: "/rules/preview", Tags: rules, Summary: "Tell which repositories a rule with discover would add",
+		Description: "Asks the host's API, and changes nothing.", DefaultStatus: http.StatusOK,
+		Errors: []int{http.StatusNotFound, http.StatusBadGateway},
+	}, a.previewRule)
+	register(a, managers, huma.Operation{
+		OperationID: "edit-rule", Method: http.MethodPatch, Path: "/rules/{pattern}", Tags: rules, Summary: "Change what a rule adds by itself",
+		Errors: gone,
+	}, a.editRule)
+	register(a, managers, huma.Operation{
 		OperationID: "remove-rule", Method: http.MethodDelete, Path: "/rules/{pattern}", Tags: rules, Summary: "Forget a rule; what it has admitted stays", Errors: gone,
 	}, a.removeRule)
 
@@ -93,15 +102,66 @@ func (a *api) listRules(ctx context.Context, _ *struct{}) (*answer[list[Rule]], 
 	if err != nil {
 		return nil, err
 	}
-	return &answer[list[Rule]]{list[Rule]{each(rules, func(r mirror.Rule) Rule { return Rule(r) })}}, nil
+	return &answer[list[Rule]]{list[Rule]{each(rules, ruleJSON)}}, nil
 }
 
 func (a *api) addRule(ctx context.Context, in *answer[Rule]) (*answer[Rule], error) {
-	if err := a.Catalog.AddRule(ctx, mirror.Rule(in.Body)); err != nil {
+	rule := in.Body.rule()
+	if err := a.Catalog.AddRule(ctx, rule); err != nil {
 		return nil, err
 	}
-	in.Body.Private = in.Body.Private || in.Body.Credential != "" // as it is kept
-	return in, nil
+	rule.Private = rule.Private || rule.Credential != "" // as it is kept
+	return &answer[Rule]{ruleJSON(rule)}, nil
+}
+
+func (a *api) previewRule(ctx context.Context, in *answer[Rule]) (*answer[MirrorsPreview], error) {
+	if a.Catalog.Owners == nil {
+		return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "this server asks no host what its owners have", Do: "turn on discovery.enabled"}
+	}
+	rule := in.Body.rule()
+	if rule.Discovery == nil {
+		rule.Discovery = &mirror.RuleDiscovery{}
+	}
+	plan, err := a.Catalog.Owners.Plan(ctx, rule)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[MirrorsPreview]{a.previewJSON(ctx, plan)}, nil
+}
+
+type editRuleRequest struct {
+	removeRuleRequest
+	Body EditRule
+}
+
+func (a *api) editRule(ctx context.Context, in *editRuleRequest) (*answer[Rule], error) {
+	rule, err := a.Catalog.EditRule(ctx, in.Pattern, in.Body.Discover.discovery())
+	if err != nil {
+		return nil, err
+	}
+	return &answer[Rule]{ruleJSON(rule)}, nil
+}
+
+func (r Rule) rule() mirror.Rule {
+	return mirror.Rule{Pattern: r.Pattern, Credential: r.Credential, Private: r.Private, Discovery: r.Discover.discovery()}
+}
+
+func (d *RuleDiscovery) discovery() *mirror.RuleDiscovery {
+	if d == nil {
+		return nil
+	}
+	return &mirror.RuleDiscovery{Archived: d.Archived, Forks: d.Forks, Exclude: d.Exclude}
+}
+
+func ruleJSON(r mirror.Rule) Rule {
+	out := Rule{Pattern: r.Pattern, Credential: r.Credential, Private: r.Private}
+	if d := r.Discovery; d != nil {
+		out.Discover = &RuleDiscovery{Archived: d.Archived, Forks: d.Forks, Exclude: d.Exclude}
+	}
+	if l := r.Listing; !l.At.IsZero() {
+		out.Listing = &RuleListing{At: l.At.UTC(), Found: l.Found, Skipped: l.Skipped, Added: l.Added, Failed: l.Failed, Cut: l.Cut, Error: l.Problem}
+	}
+	return out
 }
 
 type removeRuleRequest struct {

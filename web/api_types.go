@@ -172,9 +172,34 @@ type Alias struct {
 
 // Rule admits repositories on first use.
 type Rule struct {
-	Pattern    string `json:"pattern" minLength:"1" maxLength:"500" example:"github.com/acme/*"`
-	Credential string `json:"credential,omitempty" maxLength:"500"`
-	Private    bool   `json:"private,omitempty"`
+	Pattern    string         `json:"pattern" minLength:"1" maxLength:"500" example:"github.com/acme/*"`
+	Credential string         `json:"credential,omitempty" maxLength:"500"`
+	Private    bool           `json:"private,omitempty"`
+	Discover   *RuleDiscovery `json:"discover,omitempty" doc:"Add what the owner has as the host's API lists it, now and every hour; absent = only what somebody asks for"`
+	Listing    *RuleListing   `json:"listing,omitempty" readOnly:"true" doc:"The last look at the owner"`
+}
+
+// RuleDiscovery says which of an owner's repositories are added.
+type RuleDiscovery struct {
+	Archived bool     `json:"archived,omitempty" doc:"Archived ones as well"`
+	Forks    bool     `json:"forks,omitempty" doc:"Forks as well"`
+	Exclude  []string `json:"exclude,omitempty" maxItems:"1000" doc:"Names that are not wanted; * and ? stand for anything" example:"[\"legacy-*\"]"`
+}
+
+// EditRule changes a rule.
+type EditRule struct {
+	Discover *RuleDiscovery `json:"discover,omitempty" doc:"Absent = only what somebody asks for"`
+}
+
+// RuleListing is how a look at what an owner has went.
+type RuleListing struct {
+	At      time.Time       `json:"at"`
+	Found   int             `json:"found" doc:"Repositories the owner has"`
+	Skipped int             `json:"skipped" doc:"Of them, those the rule is not for"`
+	Added   int             `json:"added" doc:"Mirrors added when there last was something new"`
+	Failed  int             `json:"failed,omitempty" doc:"Repositories that could not be added; tried again"`
+	Cut     bool            `json:"cut,omitempty" doc:"The owner has more than are listed"`
+	Error   *mirror.Problem `json:"error,omitempty" doc:"Why the last look failed"`
 }
 
 // Credential is a stored upstream credential. Its secret is never sent out.

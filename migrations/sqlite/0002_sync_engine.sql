@@ -125,3 +125,9 @@ CREATE TABLE upkeep (
 );
 CREATE INDEX upkeep_due ON upkeep (due);
 CREATE INDEX upkeep_degraded ON upkeep (repo_id) WHERE condition = 'degraded';
+
+-- Rules that add what an owner has: JSON of what is wanted, '' = only what
+-- somebody asks for; JSON of how the last listing went; when the next is due.
+ALTER TABLE rules ADD COLUMN discovery text NOT NULL DEFAULT '';
+ALTER TABLE rules ADD COLUMN listing text NOT NULL DEFAULT '';
+ALTER TABLE rules ADD COLUMN listing_due integer;
