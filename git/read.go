@@ -225,3 +225,40 @@ func (d *Disk) ancestor(ctx context.Context, where command, old, new string) (bo
 	}
 	return false, err
 }
+
+// OffBranch finds the commits that no branch leads to. See mirror.Reader.
+func (d *Disk) OffBranch(ctx context.Context, id mirror.ID, commits []string) ([]string, error) {
+	repo, err := d.existing(id)
+	if err != nil {
+		return nil, err
+	}
+	var ask strings.Builder
+	for _, c := range commits {
+		if !isHash(c) {
+			return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: quote(c) + " is not the id of a commit"}
+		}
+		ask.WriteString(c + "\n")
+	}
+	if ask.Len() == 0 {
+		return nil, nil
+	}
+	// Commits alone: objects of other kinds are not walked.
+	out, err := d.output(ctx, maxWalk*50, command{
+		args: []string{"rev-list", "--ignore-missing", fmt.Sprint("--max-count=", maxWalk), "--stdin", "--not", "--branches"},
+		repo: repo, stdin: strings.NewReader(ask.String()),
+	})
+	if err != nil {
+		return nil, d.gone(ctx, id, "search the history", err)
+	}
+	walked := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		walked[strings.TrimSpace(line)] = true
+	}
+	var off []string
+	for _, c := range commits {
+		if walked[c] {
+			off = append(off, c)
+		}
+	}
+	return off, nil
+}

@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -24,10 +25,15 @@ func (a *attempt) apply(ctx context.Context, remote Remote, upstream Listing) er
 			return err
 		}
 	}
-	c := planChanges(have, upstream, a.repo.Tags)
+	live, err := a.Store.LiveHolds(ctx, a.repo.ID)
+	if err != nil {
+		return err
+	}
+	c := planChanges(planning{
+		have: have, upstream: upstream, tags: a.repo.Tags, refs: a.repo.Refs, live: live, authoritative: !a.secondary,
+	})
 	if !fresh && c.empty() {
-		state.Digest = upstream.Fingerprint
-		a.events = c.events
+		a.conclude(&c, upstream)
 		return nil
 	}
 	in, err := a.Disk.Fetch(ctx, a.repo.ID, remote, c.want, a.report)
@@ -35,7 +41,7 @@ func (a *attempt) apply(ctx context.Context, remote Remote, upstream Listing) er
 		return err
 	}
 	defer in.Discard()
-	rewound, err := in.Rewound(ctx, c.moves)
+	rewound, err := in.Rewound(ctx, c.updates())
 	if err != nil {
 		return err
 	}
@@ -51,14 +57,63 @@ func (a *attempt) apply(ctx context.Context, remote Remote, upstream Listing) er
 		return err
 	}
 	a.count(tx, in.Bytes())
-	a.events = c.events
-	state.Digest = upstream.Fingerprint
-	if fresh || c.served() {
+	if !fresh {
+		a.lookAtTags(ctx, &c)
+	}
+	a.conclude(&c, upstream)
+	if fresh || tx.serves() {
 		state.Generation++
 		state.LastChange = now
 		a.run.Outcome = Updated
 	}
 	return a.measure(publish, fresh)
+}
+
+// conclude notes what the plan leaves behind. What an endpoint that is not
+// authoritative could not tell keeps us from being in step.
+func (a *attempt) conclude(c *changes, upstream Listing) {
+	a.events = c.events.all()
+	a.repo.State.Digest = upstream.Fingerprint
+	if c.left {
+		a.repo.State.Digest = ""
+	}
+	a.holds = nil
+	if !a.secondary {
+		a.holds = append([]Hold{}, c.holds...)
+	}
+}
+
+// offBranchLimit bounds the look at new tags, which may walk a long history.
+const offBranchLimit = 30 * time.Second
+
+// lookAtTags warns of new and moved tags whose commits are on no branch. A
+// first clone is not looked at: many old releases are like that.
+func (a *attempt) lookAtTags(ctx context.Context, c *changes) {
+	if len(c.fresh) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, offBranchLimit)
+	defer cancel()
+	commits := make([]string, len(c.fresh))
+	for i, tag := range c.fresh {
+		commits[i] = tag.Commit()
+	}
+	off, err := a.Disk.OffBranch(ctx, a.repo.ID, commits)
+	if err != nil {
+		a.Log.Warn("look at new tags", "repo", a.repo.Path, "err", err)
+		return
+	}
+	for _, tag := range c.fresh {
+		if !slices.Contains(off, tag.Commit()) {
+			continue
+		}
+		c.events.add(Event{Kind: TagOffBranch, Ref: tag.Name, New: tag.Commit(), Text: "the commit of the tag is on no branch: make sure that it is a release"})
+		for i, h := range c.holds {
+			if h.Kind == HoldTag && h.Ref == tag.Name {
+				c.holds[i].Text += ". Its new commit is on no branch"
+			}
+		}
+	}
 }
 
 func (a *attempt) count(tx Transaction, bytes int64) {

@@ -15,7 +15,7 @@ import (
 // may ask; the edges do that before they call.
 type Catalog struct {
 	Store  Store
-	Disk   Remover
+	Disk   CatalogDisk
 	Syncer *Syncer
 	// Vault seals upstream credentials; without it none can be stored.
 	Vault Vault
@@ -35,6 +35,13 @@ type Catalog struct {
 	discoveries discoveries
 }
 
+// CatalogDisk is what a catalog needs of the disk.
+type CatalogDisk interface {
+	Remover
+	RefKeeper
+	Refs(ctx context.Context, id ID) (Listing, error) // as Reader has it
+}
+
 // NewMirror is a mapping as a person asks for it. Text is a path, a URL or
 // user@host:path (see ParseMapping); the rest may be zero.
 type NewMirror struct {
@@ -48,6 +55,7 @@ type NewMirror struct {
 	Credential string
 	Private    bool
 	Tags       TagPolicy
+	Refs       RefPolicy
 }
 
 // minInterval is the shortest fixed interval of a mirror: shorter ones are a
@@ -128,6 +136,10 @@ func (c *atlas) preview(ctx context.Context, m NewMirror) (Preview, error) {
 	if err != nil {
 		return Preview{}, err
 	}
+	refs, err := ParseRefPolicy(m.Refs)
+	if err != nil {
+		return Preview{}, err
+	}
 	if err := checkInterval(m.Interval); err != nil {
 		return Preview{}, err
 	}
@@ -168,7 +180,7 @@ func (c *atlas) preview(ctx context.Context, m NewMirror) (Preview, error) {
 	now := time.Now().UTC()
 	p.Repo = Repo{
 		ID: NewID(), Path: loc.Path, Upstream: loc.Upstream, Credential: m.Credential,
-		Private: m.Private || m.Credential != "" || cred != nil, Interval: m.Interval, Tags: tags,
+		Private: m.Private || m.Credential != "" || cred != nil, Interval: m.Interval, Tags: tags, Refs: refs,
 		Created: now, Updated: now, Version: 1,
 		State: State{Status: Queued, NextSync: now},
 	}
@@ -320,6 +332,7 @@ type Edit struct {
 	Credential *string
 	Private    *bool
 	Tags       *TagPolicy
+	Refs       *RefPolicy
 	Paused     *bool
 }
 
@@ -370,6 +383,11 @@ func (c *Catalog) Edit(ctx context.Context, id ID, e Edit) (Repo, error) {
 	}
 	if e.Tags != nil {
 		if repo.Tags, err = ParseTagPolicy(string(*e.Tags)); err != nil {
+			return Repo{}, err
+		}
+	}
+	if e.Refs != nil {
+		if repo.Refs, err = ParseRefPolicy(*e.Refs); err != nil {
 			return Repo{}, err
 		}
 	}

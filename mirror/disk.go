@@ -62,6 +62,9 @@ type Reader interface {
 	// Advertised tells whether the commit can be reached from a branch or a tag,
 	// the only commits for which the go command accepts a pseudo-version.
 	Advertised(ctx context.Context, id ID, commit string) (bool, error)
+	// OffBranch returns those of the commits that no branch leads to. Full ids; what
+	// is no commit is left out.
+	OffBranch(ctx context.Context, id ID, commits []string) ([]string, error)
 	// Ancestor tells whether old can be reached from new (a commit is its own ancestor).
 	Ancestor(ctx context.Context, id ID, old, new string) (bool, error)
 	// Tree opens the files of a commit. Symbolic links are files with

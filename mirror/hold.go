@@ -1,6 +1,11 @@
 package mirror
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+)
 
 // HoldKind is why a change of upstream waits for a person.
 type HoldKind string
@@ -9,9 +14,24 @@ type HoldKind string
 const (
 	HoldTag       HoldKind = "tag-moved"           // under FreezeTags: a tag points elsewhere
 	HoldDeletions HoldKind = "mass-deletion"       // too many refs went at once
-	HoldDefault   HoldKind = "default-branch-gone" // the branch HEAD named went
+	HoldDefault   HoldKind = "default-branch-gone" // the branch HEAD named went, and no other took its place
 	HoldMove      HoldKind = "moved"               // the repository has another URL now
 )
+
+// Code is the entry of the error catalogue that explains the kind.
+func (k HoldKind) Code() Code {
+	switch k {
+	case HoldTag:
+		return CodeTagMoved
+	case HoldDefault:
+		return CodeRewound
+	case HoldDeletions:
+		return CodeDeletions
+	case HoldMove:
+		return CodeRedirect
+	}
+	return ""
+}
 
 // Decision is what a person said to a hold.
 type Decision string
@@ -21,6 +41,15 @@ const (
 	Accept Decision = "accept" // do as upstream did
 	Keep   Decision = "keep"   // go on serving what we have
 )
+
+// ParseDecision accepts "accept" and "keep".
+func ParseDecision(s string) (Decision, error) {
+	switch d := Decision(s); d {
+	case Accept, Keep:
+		return d, nil
+	}
+	return "", &Problem{Kind: ErrInvalid, What: quote(s) + " is not a decision", Do: `say "accept" or "keep"`}
+}
 
 // Hold is a change of upstream that is not made until a person says so. What is
 // served is as before meanwhile.
@@ -43,10 +72,57 @@ type Hold struct {
 	DecidedBy string // user name
 	DecidedAt time.Time
 	Reason    string // what that person wrote
+	// Settled is when the hold became history: the decision was carried out, or
+	// upstream took its change back before there was one. Zero while it counts.
+	Settled time.Time
 }
 
 // Same tells whether two holds are about the same change, so that a decision on
 // one is a decision on the other.
 func (h Hold) Same(o Hold) bool {
 	return h.Kind == o.Kind && h.Ref == o.Ref && h.Old == o.Old && h.New == o.New
+}
+
+// Open tells whether the hold waits for a decision.
+func (h Hold) Open() bool { return h.Decision == "" && h.Settled.IsZero() }
+
+// State is "open", "accepted", "kept" or, when upstream took the change back
+// before anybody decided, "withdrawn".
+func (h Hold) State() string {
+	switch {
+	case h.Decision == Accept:
+		return "accepted"
+	case h.Decision == Keep:
+		return "kept"
+	case h.Settled.IsZero():
+		return "open"
+	}
+	return "withdrawn"
+}
+
+// HoldQuery selects holds. The zero value selects the newest 100.
+type HoldQuery struct {
+	Repo   ID     // empty = all repositories
+	State  string // "open", "decided"; empty = any, withdrawn ones too
+	Before int64  // id to page behind; zero = from the newest
+	Limit  int    // zero = 100; at most 1,000
+}
+
+const maxHeldNames = 1000
+
+// holdDeletions makes the hold of the deletion of refs, which are sorted.
+func holdDeletions(gone []Ref, of int, text string) Hold {
+	h := Hold{Kind: HoldDeletions, Count: len(gone), Text: text}
+	sum := sha256.New()
+	for i, r := range gone {
+		fmt.Fprintln(sum, r.Name)
+		if i < maxHeldNames {
+			h.Refs = append(h.Refs, r.Name)
+		}
+	}
+	h.New = hex.EncodeToString(sum.Sum(nil))
+	if h.Text == "" {
+		h.Text = fmt.Sprintf("upstream deleted %d of %d branches and tags at once; we go on serving them", len(gone), of)
+	}
+	return h
 }

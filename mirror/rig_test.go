@@ -3,6 +3,7 @@ package mirror_test
 import (
 	"context"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -174,5 +175,12 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		case <-deadline:
 			t.Fatalf("30 s passed, still not: %s", what)
 		}
+	}
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }

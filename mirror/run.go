@@ -45,6 +45,11 @@ const (
 	RefDeleted  EventKind = "ref-deleted"  // upstream dropped it; the tip is kept
 	HeadMoved   EventKind = "head-moved"   // upstream's default branch changed
 	RefRejected EventKind = "ref-rejected" // upstream lists a ref that is not well-formed
+	RefsHeld    EventKind = "refs-held"    // deletions wait for a decision, see Hold
+	RefLeftOut  EventKind = "ref-left-out" // the ref policy leaves it out now; the tip is kept
+	// TagOffBranch warns of a tag whose commit is on no branch: that is how a
+	// release looks that somebody slipped in.
+	TagOffBranch EventKind = "tag-off-branch"
 
 	DiskDamaged EventKind = "disk-damaged" // a check found our copy damaged
 	DiskMended  EventKind = "disk-mended"  // our copy was put right; Text says how

@@ -11,6 +11,7 @@ import (
 type Store interface {
 	RepoStore
 	QueueStore
+	HoldStore
 	ImportStore
 	CredentialStore
 	HostStore
@@ -89,9 +90,27 @@ type Ending struct {
 	Run    Run
 	State  State
 	Events []Event
-	// Holds are those the run found open, when it came so far as to know; they
-	// replace the undecided ones of the repository. nil = leave them.
+	// Holds are the changes of upstream that the run found and did not make, with
+	// the Decision it knew of. What it did not find again is settled, and a
+	// decision it did not know of makes the repository due at once, to be compared
+	// in full. nil = it did not come so far; leave them. A run that finds a
+	// HoldMove knows nothing of refs, so that those holds are left.
 	Holds []Hold
+}
+
+// HoldStore keeps what waits for a person, and what was decided.
+type HoldStore interface {
+	// Holds lists the newest first.
+	Holds(ctx context.Context, q HoldQuery) ([]Hold, error)
+	Hold(ctx context.Context, id int64) (Hold, error)
+	// LiveHolds are those of a repository that are not settled.
+	LiveHolds(ctx context.Context, repo ID) ([]Hold, error)
+	// CountHolds counts the open ones of a repository; empty = of all.
+	CountHolds(ctx context.Context, repo ID) (int, error)
+	// DecideHold records a decision on an open hold and has the next sync compare
+	// in full. The same decision twice is one; ErrExists when the hold is no
+	// longer open.
+	DecideHold(ctx context.Context, id int64, d Decision, by, reason string, now time.Time) (Hold, error)
 }
 
 // ImportStore keeps what maps import paths and unknown repositories to mirrors.

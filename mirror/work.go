@@ -90,6 +90,7 @@ func (s *Syncer) finish(ctx context.Context, c Claim, a *attempt, err error) {
 			s.Log.Error("sync broke", "repo", c.Repo.Path, "run", run.ID, "err", err)
 			run.Problem = &Problem{Code: CodeLocal, What: "the server could not do its part of the sync", Do: "see the server's log"}
 		}
+		a.holds = a.moved(run.Problem)
 		state.Failures++
 		state.Problem = run.Problem
 		state.Status = state.Resting()
@@ -103,7 +104,10 @@ func (s *Syncer) finish(ctx context.Context, c Claim, a *attempt, err error) {
 	for i := range a.events {
 		a.events[i].Repo, a.events[i].Run, a.events[i].At = repo.ID, run.ID, now
 	}
-	s.record(ctx, c, run, state, a.events)
+	for i := range a.holds {
+		a.holds[i].Repo, a.holds[i].Opened = repo.ID, now
+	}
+	s.record(ctx, c, Ending{Run: run, State: state, Events: a.events, Holds: a.holds})
 	repo.State = state
 	s.log(repo, run)
 	if s.OnRun != nil {
@@ -115,16 +119,16 @@ func (s *Syncer) finish(ctx context.Context, c Claim, a *attempt, err error) {
 
 // record stores the end of a run. The database may be away for a moment; what
 // cannot be recorded at last is found by the expiry of the lease.
-func (s *Syncer) record(ctx context.Context, c Claim, run Run, state State, events []Event) {
+func (s *Syncer) record(ctx context.Context, c Claim, end Ending) {
 	var err error
 	for wait := 100 * time.Millisecond; wait < 10*time.Second; wait *= 3 {
-		err = s.Store.EndRun(ctx, c, Ending{Run: run, State: state, Events: events})
+		err = s.Store.EndRun(ctx, c, end)
 		if err == nil || errors.Is(err, ErrExists) || errors.Is(err, ErrNotFound) {
 			return // done, taken over, or removed
 		}
 		time.Sleep(wait)
 	}
-	s.Log.Error("record the end of a sync", "repo", c.Repo.Path, "run", run.ID, "err", err)
+	s.Log.Error("record the end of a sync", "repo", c.Repo.Path, "run", end.Run.ID, "err", err)
 }
 
 func (s *Syncer) log(repo Repo, run Run) {
@@ -145,6 +149,10 @@ type attempt struct {
 	repo   Repo
 	run    Run
 	events []Event
+	holds  []Hold // as Ending.Holds
+	// secondary is set when the listing comes from an endpoint that is not
+	// authoritative: it adds refs and moves branches forward, and no more.
+	secondary bool
 }
 
 func (a *attempt) report(p Progress) {

@@ -191,6 +191,15 @@ func (db *DB) EndRun(ctx context.Context, c mirror.Claim, end mirror.Ending) err
 		if row.Version != c.Repo.Version {
 			ended.Digest = ""
 		}
+		if end.Holds != nil {
+			news, err := settleHolds(ctx, tx, c.Repo.ID, end.Run.Ended, end.Holds)
+			if err != nil {
+				return err
+			}
+			if news {
+				ended.Digest, ended.NextSync = "", micros(end.Run.Ended)
+			}
+		}
 		if row.Paused {
 			ended.NextSync = nil
 		}

@@ -50,9 +50,11 @@ CREATE TABLE holds (
     decided_by text COLLATE "C" NOT NULL,
     decided    bigint,
     reason     text COLLATE "C" NOT NULL,
-    UNIQUE (repo_id, kind, ref, old, new)
+    settled    bigint -- when it became history
 );
-CREATE INDEX holds_open ON holds (id) WHERE decision = '';
+CREATE UNIQUE INDEX holds_live ON holds (repo_id, kind, ref, old, new) WHERE settled IS NULL;
+CREATE INDEX holds_open ON holds (id) WHERE decision = '' AND settled IS NULL;
+CREATE INDEX holds_by_repo ON holds (repo_id, id);
 
 CREATE TABLE hosts (
     name         text COLLATE "C" NOT NULL PRIMARY KEY,
