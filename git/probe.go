@@ -35,7 +35,7 @@ func (d *Disk) Probe(ctx context.Context, from mirror.Remote) (mirror.Trip, erro
 	asked := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, errStalled)
 	defer cancel()
-	j := newJourney()
+	j := newPhases()
 	if up.Scheme == "ssh" {
 		err = d.probeSSH(ctx, up, j)
 	} else {
@@ -51,7 +51,7 @@ func (d *Disk) Probe(ctx context.Context, from mirror.Remote) (mirror.Trip, erro
 	return trip, nil
 }
 
-func (d *Disk) probeHTTP(ctx context.Context, from mirror.Remote, j *journey) error {
+func (d *Disk) probeHTTP(ctx context.Context, from mirror.Remote, j *phases) error {
 	header, _, err := d.authorization(ctx, from)
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (d *Disk) probeHTTP(ctx context.Context, from mirror.Remote, j *journey) er
 
 // probeSSH reads the server's greeting (RFC 4253, 4.2), which may come behind
 // lines of other text.
-func (d *Disk) probeSSH(ctx context.Context, up mirror.Upstream, j *journey) error {
+func (d *Disk) probeSSH(ctx context.Context, up mirror.Upstream, j *phases) error {
 	conn, err := d.dial(j.trace(ctx), "tcp", net.JoinHostPort(up.Host, up.DialPort()))
 	if err != nil {
 		return err
@@ -110,9 +110,9 @@ func (d *Disk) probeSSH(ctx context.Context, up mirror.Upstream, j *journey) err
 	}
 }
 
-// journey times the phases of one exchange. The hooks of a trace may come from
+// phases times the phases of one exchange. The hooks of a trace may come from
 // several goroutines, and late.
-type journey struct {
+type phases struct {
 	mu    sync.Mutex
 	start time.Time
 	phase time.Time // when the present phase began
@@ -120,10 +120,10 @@ type journey struct {
 	trip  mirror.Trip
 }
 
-func newJourney() *journey { return &journey{start: time.Now()} }
+func newPhases() *phases { return &phases{start: time.Now()} }
 
 // trace has the requests of a context timed.
-func (j *journey) trace(ctx context.Context) context.Context {
+func (j *phases) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		DNSStart:          func(httptrace.DNSStartInfo) { j.begin() },
 		DNSDone:           func(httptrace.DNSDoneInfo) { j.done(&j.trip.DNS) },
@@ -138,26 +138,26 @@ func (j *journey) trace(ctx context.Context) context.Context {
 	})
 }
 
-func (j *journey) begin() {
+func (j *phases) begin() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.phase = time.Now()
 }
 
-func (j *journey) done(phase *time.Duration) {
+func (j *phases) done(phase *time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	*phase = time.Since(j.phase)
 }
 
-func (j *journey) connected(to net.Addr, reused bool) {
+func (j *phases) connected(to net.Addr, reused bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.sent = time.Now()
 	j.trip.Address, j.trip.Reused = to.String(), reused
 }
 
-func (j *journey) first() {
+func (j *phases) first() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.trip.FirstByte == 0 && !j.sent.IsZero() {
@@ -166,7 +166,7 @@ func (j *journey) first() {
 }
 
 // end is what was measured so far.
-func (j *journey) end() mirror.Trip {
+func (j *phases) end() mirror.Trip {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.trip.Total = time.Since(j.start)
@@ -176,16 +176,16 @@ func (j *journey) end() mirror.Trip {
 // traveller counts what comes, and notices the first of it.
 type traveller struct {
 	io.Reader
-	journey *journey
+	phases *phases
 }
 
 func (t *traveller) Read(p []byte) (int, error) {
 	n, err := t.Reader.Read(p)
 	if n > 0 {
-		t.journey.first()
-		t.journey.mu.Lock()
-		t.journey.trip.Bytes += int64(n)
-		t.journey.mu.Unlock()
+		t.phases.first()
+		t.phases.mu.Lock()
+		t.phases.trip.Bytes += int64(n)
+		t.phases.mu.Unlock()
 	}
 	return n, err
 }
