@@ -18,7 +18,7 @@ import (
 // is the first time; known is any later one.
 func BenchmarkResolve(b *testing.B) {
 	up := gittest.NewUpstream(b)
-	d := disk(b)
+	d := disk(b, "")
 	db, err := store.Open(b.Context(), filepath.Join(b.TempDir(), "m.db"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)

@@ -16,6 +16,8 @@ const (
 	library = "github.com/spf13/pflag"
 	// grown is generated: 3,000 commits over 200 files.
 	grown = "example.com/bench/grown"
+	// narrow is generated: 58 branches and tags, half of them annotated.
+	narrow = "example.com/bench/narrow"
 	// wide is generated: 3,000 branches and tags, half of them annotated.
 	wide = "example.com/bench/wide"
 )
@@ -26,6 +28,7 @@ func upstream(b *testing.B) *gittest.Upstream {
 	up := gittest.NewUpstream(b)
 	up.AddModules(b, gittest.Module{Path: library, Version: "v1.0.4"}, gittest.Module{Path: library, Version: "v1.0.5"})
 	generate(b, up, grown, growth(3000, 200))
+	generate(b, up, narrow, breadth(58))
 	generate(b, up, wide, breadth(3000))
 	return up
 }

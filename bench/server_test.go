@@ -6,13 +6,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/cgi"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,6 +39,9 @@ const (
 // task is what a child serves.
 type task struct {
 	Root string
+	TLS  bool // by a certificate of its own
+	// HTTP2 lets clients choose it; they do when they can. With TLS only.
+	HTTP2 bool
 	// Mirrors are fetched first, path → upstream; of "ours" only.
 	Mirrors map[string]string
 }
@@ -45,6 +49,7 @@ type task struct {
 // ready is what a child says when it serves.
 type ready struct {
 	URL string
+	CA  []byte // what signs its certificate, PEM; of TLS only
 	// Dirs are the directories of the mirrors, by path.
 	Dirs map[string]string
 }
@@ -73,19 +78,21 @@ func serve(ctx context.Context, role string, t task) error {
 			return err
 		}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	say.URL = "http://" + listener.Addr().String()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/cpu", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, int64(usedCPU())) })
 	mux.Handle("/", handler)
-	go http.Serve(listener, mux)
+	server := httptest.NewUnstartedServer(mux)
+	if server.EnableHTTP2 = t.HTTP2; t.TLS {
+		server.StartTLS()
+		say.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	} else {
+		server.Start()
+	}
+	say.URL = server.URL
 	if err := json.NewEncoder(os.Stdout).Encode(say); err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, os.Stdin)
+	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
 }
 

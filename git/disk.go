@@ -77,6 +77,7 @@ type state struct {
 	version version
 	threads int
 	client  *http.Client
+	wire    *wire
 	tls     *tls.Config // for outgoing connections; cloned, never changed
 	company *company    // nil without Proxy
 
@@ -141,7 +142,7 @@ func Open(ctx context.Context, d Disk) (*Disk, error) {
 	reportFileSize()
 	d.state = &state{
 		binary: binary, path: searchPath(binary), threads: max(1, bits.Len(uint(runtime.NumCPU()))-1),
-		fetching: map[mirror.ID]bool{}, alone: map[mirror.ID]*holder{},
+		wire: newWire(), fetching: map[mirror.ID]bool{}, alone: map[mirror.ID]*holder{},
 		maintaining: map[mirror.ID]bool{}, mended: map[mirror.ID]bool{},
 		refs: newRecent[*snapshot](keptRefs, nil), objects: newRecent(openObjects, (*objects).close),
 	}

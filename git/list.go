@@ -1,57 +1,61 @@
 package git
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"strings"
-	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-const (
-	listTimeout  = 30 * time.Second
-	maxListBytes = 64 << 20
-)
+const maxListBytes = 64 << 20
 
-// List asks upstream for its branches, tags and HEAD. Over http it speaks
-// protocol v2, and v0 with servers that know no better, in this process.
+// List asks upstream for HEAD and the refs of from.Refs. Over http this process
+// does it: in protocol v2, by one request when the upstream is known, and in v0
+// with servers that know no better. See mirror.Fetcher. Of a listing that failed
+// there is the Trip.
 func (d *Disk) List(ctx context.Context, from mirror.Remote) (mirror.Listing, error) {
 	up, err := checkedUpstream(from.Upstream)
 	if err != nil {
 		return mirror.Listing{}, err
 	}
 	d.state.bandwidths.set(up.Host, from.Bandwidth)
-	asked := ctx
-	ctx, cancel := context.WithTimeoutCause(ctx, listTimeout, errStalled)
-	defer cancel()
-	found := newAdvertised()
+	asked, trip := ctx, newJourney()
+	ctx, patience := newPatience(ctx)
+	defer patience.end()
+	key := peerKey(from)
+	w := d.state.wire
+	known, _ := w.peers.Get(key)
+	was, lines, same := known, newRefLines(from.Refs), false
 	if up.Scheme == "ssh" {
-		err = d.listSSH(ctx, from, found)
+		err = d.listSSH(ctx, from, lines)
 	} else {
-		err = d.listHTTP(ctx, from, found)
+		same, err = d.listHTTP(ctx, from, lines, &known, trip, patience.got)
 	}
+	l := mirror.Listing{Trip: trip.end()}
 	if err != nil {
 		if asked.Err() != nil {
-			return mirror.Listing{}, interrupted(asked)
+			return l, interrupted(asked)
 		}
-		return mirror.Listing{}, d.explain(ctx, err, from)
+		return l, d.explain(ctx, err, from)
 	}
-	l := found.listing()
-	l.Fingerprint = l.Digest()
-	if l.Fingerprint == from.Known {
-		return mirror.Listing{Fingerprint: l.Fingerprint}, nil
+	if !same {
+		known.fingerprint = lines.fingerprint()
+	}
+	if known != was {
+		w.learn(key, func(p *peer) {
+			p.speaksV2, p.seen, p.length, p.fingerprint = known.speaksV2, known.seen, known.length, known.fingerprint
+		})
+	}
+	if l.Fingerprint = known.fingerprint; l.Fingerprint != from.Known {
+		lines.list(&l)
 	}
 	return l, nil
 }
 
 // listSSH has git ask, because ssh is git's to run.
-func (d *Disk) listSSH(ctx context.Context, from mirror.Remote, found *advertised) error {
+func (d *Disk) listSSH(ctx context.Context, from mirror.Remote, l *refLines) error {
 	r, err := d.road(ctx, from)
 	if err != nil {
 		return err
@@ -64,159 +68,51 @@ func (d *Disk) listSSH(ctx context.Context, from mirror.Remote, found *advertise
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(string(out)) {
-		hash, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		if target, ok := strings.CutPrefix(hash, "ref: "); ok {
-			if name == "HEAD" {
-				found.head = target
-			}
-			continue
+	for line := range bytes.Lines(out) {
+		hash, name, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte("\t"))
+		target, symbolic := bytes.CutPrefix(hash, []byte("ref: "))
+		base, peeled := bytes.CutSuffix(name, []byte("^{}"))
+		switch {
+		case symbolic && string(name) == "HEAD":
+			l.head = string(target)
+		case symbolic, string(name) == "HEAD":
+		case peeled:
+			l.addPeeled(hash, base)
+		default:
+			l.add(hash, name, nil)
 		}
-		found.add(name, hash)
 	}
 	return nil
 }
 
-func (d *Disk) listHTTP(ctx context.Context, from mirror.Remote, found *advertised) error {
-	header, _, err := d.authorization(ctx, from)
+// listHTTP asks in the way that worked before; when that does not work any
+// more, it gets to know the upstream anew, once. When same is true the answer is
+// the one that from.Known stands for, and l is empty.
+func (d *Disk) listHTTP(ctx context.Context, from mirror.Remote, l *refLines, known *peer, trip *journey, got func(int)) (same bool, err error) {
+	x, err := d.exchange(ctx, from, trip, got)
 	if err != nil {
-		return err
+		return false, err
 	}
-	base := from.Upstream.String()
-	body, err := d.ask(ctx, http.MethodGet, base+"/info/refs?service=git-upload-pack", header, nil,
-		"application/x-git-upload-pack-advertisement")
+	x.limit = maxListBytes
+	if known.speaksV2 {
+		same, err := x.lsRefs(ctx, l, known)
+		if err == nil || !misunderstood(err) {
+			return same, err
+		}
+		*l = *newRefLines(l.policy)
+	}
+	*known = peer{}
+	_, old, err := x.greet(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
-	defer body.Close()
-	in := pktReader{bufio.NewReader(body)}
-	line, kind, err := in.next()
-	if err == nil && strings.HasPrefix(line, "# service=") {
-		if _, kind, err = in.next(); err == nil && kind == pktFlush {
-			line, kind, err = in.next()
-		}
+	if old != nil {
+		defer old.end()
+		return false, old.list(l)
 	}
-	if err != nil {
-		return broken(err)
-	}
-	if line != "version 2" {
-		return readV0(in, line, kind, found)
-	}
-	for kind != pktFlush {
-		if line, kind, err = in.next(); err != nil {
-			return broken(err)
-		}
-		if format, ok := strings.CutPrefix(line, "object-format="); ok && format != "sha1" {
-			return notSHA1(from, format)
-		}
-	}
-	return d.lsRefs(ctx, base, header, found)
-}
-
-// lsRefs asks for exactly the refs that are mirrored (gitprotocol-v2, ls-refs).
-func (d *Disk) lsRefs(ctx context.Context, base, header string, found *advertised) error {
-	ask := pkt("command=ls-refs\n") + pkt("agent="+d.userAgent()) + pkt("object-format=sha1") + "0001" +
-		pkt("peel\n") + pkt("symrefs\n") + pkt("ref-prefix HEAD\n") +
-		pkt("ref-prefix refs/heads/\n") + pkt("ref-prefix refs/tags/\n") + "0000"
-	body, err := d.ask(ctx, http.MethodPost, base+"/git-upload-pack", header, []byte(ask), "application/x-git-upload-pack-result")
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	in := pktReader{bufio.NewReader(body)}
-	for {
-		line, kind, err := in.next()
-		if err != nil {
-			return broken(err)
-		}
-		if kind == pktFlush {
-			return nil
-		}
-		fields := strings.Split(line, " ")
-		if kind != pktData || len(fields) < 2 {
-			return broken(errPkt)
-		}
-		hash, name := fields[0], fields[1]
-		found.add(name, hash)
-		for _, attr := range fields[2:] {
-			if target, ok := strings.CutPrefix(attr, "symref-target:"); ok && name == "HEAD" {
-				found.head = target
-			}
-			if peeled, ok := strings.CutPrefix(attr, "peeled:"); ok {
-				found.add(name+"^{}", peeled)
-			}
-		}
-	}
-}
-
-// readV0 reads the advertisement of an old server: the first line carries the
-// capabilities behind a NUL (gitprotocol-pack).
-func readV0(in pktReader, line string, kind pktKind, found *advertised) error {
-	first := true
-	for {
-		if kind == pktFlush {
-			return nil
-		}
-		if line == "version 1" { // announced, then as v0
-			var err error
-			if line, kind, err = in.next(); err != nil {
-				return broken(err)
-			}
-			continue
-		}
-		text, caps, _ := strings.Cut(line, "\x00")
-		if first {
-			for c := range strings.FieldsSeq(caps) {
-				if target, ok := strings.CutPrefix(c, "symref=HEAD:"); ok {
-					found.head = target
-				}
-			}
-			first = false
-		}
-		hash, name, ok := strings.Cut(text, " ")
-		if kind != pktData || !ok && !strings.HasPrefix(text, "shallow ") {
-			return broken(errPkt)
-		}
-		found.add(name, hash)
-		var err error
-		if line, kind, err = in.next(); err != nil {
-			return broken(err)
-		}
-	}
-}
-
-// ask sends one request and returns the body of a good answer.
-func (d *Disk) ask(ctx context.Context, method, url, authorization string, send []byte, want string) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(send))
-	if err != nil {
-		return nil, fmt.Errorf("ask upstream: %w", err)
-	}
-	req.Header.Set("User-Agent", d.userAgent())
-	req.Header.Set("Git-Protocol", "version=2")
-	req.Header.Set("Accept", "*/*")
-	if send != nil {
-		req.Header.Set("Content-Type", "application/x-git-upload-pack-request")
-		req.Header.Set("Accept", want)
-	}
-	if authorization != "" {
-		req.Header.Set("Authorization", authorization)
-	}
-	res, err := d.state.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	got := strings.TrimSpace(strings.Split(res.Header.Get("Content-Type"), ";")[0])
-	if res.StatusCode == http.StatusOK && got == want {
-		return limitedBody{io.LimitReader(res.Body, maxListBytes), res.Body}, nil
-	}
-	defer res.Body.Close()
-	start, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-	return nil, newAnswer(res, start, authorization != "")
-}
-
-type limitedBody struct {
-	io.Reader
-	io.Closer
+	_, err = x.lsRefs(ctx, l, known)
+	known.speaksV2 = err == nil
+	return false, err
 }
 
 // broken is an answer that began as git and did not go on as git.

@@ -108,33 +108,27 @@ func isHex(s string) bool {
 
 // advertised collects what an upstream says it has, in any order.
 type advertised struct {
-	head   string
-	refs   []mirror.Ref
-	bad    []string
-	peeled map[string]string // of tags that did not just come
+	head string
+	refs []mirror.Ref
+	bad  []string
 }
 
-func newAdvertised() *advertised { return &advertised{peeled: map[string]string{}} }
+func newAdvertised(n int) *advertised { return &advertised{refs: make([]mirror.Ref, 0, n)} }
 
-// add takes one line of an advertisement. Only branches and tags count; a line
-// with a broken id is skipped like a broken name.
-func (a *advertised) add(name, hash string) {
-	if base, ok := strings.CutSuffix(name, "^{}"); ok {
-		if n := len(a.refs); n > 0 && a.refs[n-1].Name == base && isHash(hash) {
-			a.refs[n-1].Peeled = hash
-		} else {
-			a.peeled[base] = hash
-		}
-		return
-	}
-	if !upstreams(name) {
+// add takes one ref of an advertisement; peeled is empty unless it is an
+// annotated tag. A ref with a broken id is skipped like one with a broken name.
+func (a *advertised) add(name, hash, peeled string) {
+	if !mirrored(name) {
 		return
 	}
 	if !isHash(hash) || !wellFormed(name) {
 		a.skip(name)
 		return
 	}
-	a.refs = append(a.refs, mirror.Ref{Name: name, Hash: hash})
+	if !isHash(peeled) {
+		peeled = ""
+	}
+	a.refs = append(a.refs, mirror.Ref{Name: name, Hash: hash, Peeled: peeled})
 }
 
 func (a *advertised) skip(name string) {
@@ -162,9 +156,6 @@ func (a *advertised) listing() mirror.Listing {
 	for i, ref := range a.refs {
 		if i+1 < len(a.refs) && a.refs[i+1].Name == ref.Name {
 			continue // said twice: the last counts
-		}
-		if p := a.peeled[ref.Name]; isHash(p) {
-			ref.Peeled = p
 		}
 		// A branch is a commit; git refuses anything else there.
 		if below(l, ref.Name) || ref.IsHead() && ref.Peeled != "" {
