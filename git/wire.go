@@ -222,8 +222,7 @@ func (x *exchange) ask(ctx context.Context, method, path string, send []byte, wa
 	}
 	defer res.Body.Close()
 	start, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-	return nil, &answer{status: res.StatusCode, contentType: got, location: res.Header.Get("Location"),
-		retry: res.Header.Get("Retry-After"), limit: res.Header.Get("X-RateLimit-Remaining"), body: string(start), authorized: x.header != ""}
+	return nil, newAnswer(res, start, x.header != "")
 }
 
 // arriving is the body of an answer, counted.
