@@ -89,7 +89,7 @@ func (d *Disk) listSSH(ctx context.Context, from mirror.Remote, l *refLines) err
 // more, it gets to know the upstream anew, once. When same is true the answer is
 // the one that from.Known stands for, and l is empty.
 func (d *Disk) listHTTP(ctx context.Context, from mirror.Remote, l *refLines, known *peer, trip *journey, got func(int)) (same bool, err error) {
-	x, err := d.exchange(ctx, from, trip, got)
+	x, err := d.talk(ctx, from, trip, got)
 	if err != nil {
 		return false, err
 	}

@@ -153,8 +153,8 @@ func (j *phases) done(phase *time.Duration) {
 func (j *phases) connected(to net.Addr, reused bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.trip.Address, j.trip.Reused = to.String(), reused && (j.sent.IsZero() || j.trip.Reused)
 	j.sent = time.Now()
-	j.trip.Address, j.trip.Reused = to.String(), reused
 }
 
 func (j *phases) first() {

@@ -4,13 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -117,8 +115,8 @@ func (w *wire) read(r io.Reader) (start *[]byte, all bool, err error) {
 
 func (w *wire) put(text *[]byte) { w.texts.Put(text) }
 
-// exchange is one conversation with an http upstream.
-type exchange struct {
+// talk is one conversation with an http upstream.
+type talk struct {
 	disk   *Disk
 	from   mirror.Remote
 	base   string // the URL of the repository
@@ -126,20 +124,21 @@ type exchange struct {
 	trip   *journey
 	got    func(n int) // is told of what comes
 	limit  int64       // how many bytes may come; zero = any
+	came   int64
 }
 
-func (d *Disk) exchange(ctx context.Context, from mirror.Remote, trip *journey, got func(int)) (*exchange, error) {
+func (d *Disk) talk(ctx context.Context, from mirror.Remote, trip *journey, got func(int)) (*talk, error) {
 	header, _, err := d.authorization(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	return &exchange{disk: d, from: from, base: from.Upstream.String(), header: header, trip: trip, got: got}, nil
+	return &talk{disk: d, from: from, base: from.Upstream.String(), header: header, trip: trip, got: got}, nil
 }
 
 // greet asks what the upstream speaks. When it is version 2, only its
 // capabilities come, and body is nil. An older one lists its refs at once: body
 // is at the first line, which is given apart, and must be closed.
-func (x *exchange) greet(ctx context.Context) (caps []string, old *oldGreeting, err error) {
+func (x *talk) greet(ctx context.Context) (caps []string, old *oldGreeting, err error) {
 	body, err := x.ask(ctx, http.MethodGet, "/info/refs?service=git-upload-pack", nil, advertisementType)
 	if err != nil {
 		return nil, nil, err
@@ -184,7 +183,7 @@ type oldGreeting struct {
 }
 
 // supported refuses repositories with other object names.
-func (x *exchange) supported(caps []string) error {
+func (x *talk) supported(caps []string) error {
 	for _, c := range caps {
 		if format, ok := strings.CutPrefix(c, "object-format="); ok && format != "sha1" {
 			return notSHA1(x.from, format)
@@ -194,9 +193,8 @@ func (x *exchange) supported(caps []string) error {
 }
 
 // ask sends one request and returns the body of a good answer.
-func (x *exchange) ask(ctx context.Context, method, path string, send []byte, want string) (io.ReadCloser, error) {
-	ctx = httptrace.WithClientTrace(ctx, &x.trip.trace)
-	req, err := http.NewRequestWithContext(ctx, method, x.base+path, bytes.NewReader(send))
+func (x *talk) ask(ctx context.Context, method, path string, send []byte, want string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(x.trip.trace(ctx), method, x.base+path, bytes.NewReader(send))
 	if err != nil {
 		return nil, fmt.Errorf("ask upstream: %w", err)
 	}
@@ -218,7 +216,7 @@ func (x *exchange) ask(ctx context.Context, method, path string, send []byte, wa
 	got, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";")
 	got = strings.TrimSpace(got)
 	if res.StatusCode == http.StatusOK && got == want {
-		return &arriving{ReadCloser: res.Body, x: x}, nil
+		return &arriving{ReadCloser: res.Body, counted: traveller{res.Body, x.trip}, x: x}, nil
 	}
 	defer res.Body.Close()
 	start, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
@@ -228,13 +226,14 @@ func (x *exchange) ask(ctx context.Context, method, path string, send []byte, wa
 // arriving is the body of an answer, counted.
 type arriving struct {
 	io.ReadCloser
-	x *exchange
+	counted traveller
+	x       *talk
 }
 
 func (a *arriving) Read(p []byte) (int, error) {
-	n, err := a.ReadCloser.Read(p)
+	n, err := a.counted.Read(p)
 	a.x.got(n)
-	if all := a.x.trip.bytes.Add(int64(n)); a.x.limit > 0 && all > a.x.limit {
+	if a.x.came += int64(n); a.x.limit > 0 && a.x.came > a.x.limit {
 		return 0, errTooLong
 	}
 	return n, err
@@ -262,71 +261,6 @@ func misunderstood(err error) bool {
 		return false
 	}
 	return errors.Is(err, errPkt)
-}
-
-// journey times an exchange. Its hooks may be called by goroutines of the
-// transport even when the exchange is over.
-type journey struct {
-	trace httptrace.ClientTrace
-	bytes atomic.Int64
-
-	mu    sync.Mutex
-	trip  mirror.Trip
-	start time.Time
-	asked time.Time // the latest connection was there for a request
-	phase [3]time.Time
-	known bool // whether the first connection was there already
-}
-
-func newJourney() *journey {
-	j := &journey{start: time.Now()}
-	begin := func(i int) {
-		j.mu.Lock()
-		j.phase[i] = time.Now()
-		j.mu.Unlock()
-	}
-	end := func(i int, sum *time.Duration) {
-		j.mu.Lock()
-		if !j.phase[i].IsZero() {
-			*sum += time.Since(j.phase[i])
-			j.phase[i] = time.Time{}
-		}
-		j.mu.Unlock()
-	}
-	j.trace = httptrace.ClientTrace{
-		GotConn: func(c httptrace.GotConnInfo) {
-			j.mu.Lock()
-			j.asked = time.Now()
-			if !j.known {
-				j.known, j.trip.Reused = true, c.Reused
-			}
-			if c.Conn != nil && (j.trip.Address == "" || !c.Reused) {
-				j.trip.Address = c.Conn.RemoteAddr().String()
-			}
-			j.mu.Unlock()
-		},
-		GotFirstResponseByte: func() {
-			j.mu.Lock()
-			j.trip.FirstByte = time.Since(j.asked)
-			j.mu.Unlock()
-		},
-		DNSStart:          func(httptrace.DNSStartInfo) { begin(0) },
-		DNSDone:           func(httptrace.DNSDoneInfo) { end(0, &j.trip.DNS) },
-		ConnectStart:      func(string, string) { begin(1) },
-		ConnectDone:       func(string, string, error) { end(1, &j.trip.Connect) },
-		TLSHandshakeStart: func() { begin(2) },
-		TLSHandshakeDone:  func(tls.ConnectionState, error) { end(2, &j.trip.TLS) },
-	}
-	return j
-}
-
-// end is the trip so far.
-func (j *journey) end() mirror.Trip {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	t := j.trip
-	t.Total, t.Bytes = time.Since(j.start), j.bytes.Load()
-	return t
 }
 
 // patience ends a context when next to nothing has come for too long.

@@ -144,7 +144,7 @@ func (l *refLines) list(into *mirror.Listing) {
 // When the answer is byte for byte the one that is remembered in known, and that
 // is the one the caller knows, it is not parsed, and same is true: parsing and
 // hashing 3,000 refs costs more than getting them.
-func (x *exchange) lsRefs(ctx context.Context, l *refLines, known *peer) (same bool, err error) {
+func (x *talk) lsRefs(ctx context.Context, l *refLines, known *peer) (same bool, err error) {
 	body, err := x.ask(ctx, http.MethodPost, "/git-upload-pack", x.lsRefsRequest(l.policy), resultType)
 	if err != nil {
 		return false, err
@@ -193,7 +193,7 @@ func (l *refLines) read(in pktReader) error {
 	}
 }
 
-func (x *exchange) lsRefsRequest(policy mirror.RefPolicy) []byte {
+func (x *talk) lsRefsRequest(policy mirror.RefPolicy) []byte {
 	ask := make([]byte, 0, 256)
 	line := func(parts ...string) { ask = append(ask, pkt(strings.Join(parts, ""))...) }
 	line("command=ls-refs\n")
