@@ -382,6 +382,23 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// A full disk at the other end is the other end's.
+func TestUpstreamDiskFull(t *testing.T) {
+	h, before := seeded(t)
+	l, err := h.List(t.Context(), h.from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mend := h.up.Break(gittest.Fault{Path: "/git-upload-pack", Status: 200, Header: http.Header{"Content-Type": {"application/x-git-upload-pack-result"}},
+		Body: pkt("ERR No space left on device")})
+	_, err = h.Fetch(t.Context(), h.id, h.from, l.Refs, nil)
+	if p := problem(t, "Fetch", err, mirror.ErrUpstream, mirror.CodeServer); p.Class() == mirror.Local {
+		t.Errorf("Fetch = %v (%s), want the upstream's trouble\n%s", p, p.Class(), p.Raw)
+	}
+	mend()
+	h.unchanged(t, before)
+}
+
 func fullDisk(t *testing.T, root string, fill func() (free func())) {
 	h := &house{Disk: open(t, root), up: gittest.NewUpstream(t), id: mirror.NewID()}
 	h.from = remote(t, h.up.URL(project))

@@ -71,6 +71,10 @@ func (in *incoming) begin() (*incoming, error) {
 	}
 	in.quarantine = filepath.Join(in.repo, "objects", quarantinePrefix+xid.New().String())
 	if err := os.MkdirAll(filepath.Join(in.quarantine, "pack"), 0o755); err != nil {
+		_ = d.discard(in.quarantine) // it may be there without what belongs in it
+		if in.first {
+			_ = d.discard(in.repo)
+		}
 		return nil, d.local("make a quarantine", err)
 	}
 	return in, nil
@@ -264,8 +268,7 @@ func (d *Disk) localGit(ctx context.Context, doing string, err error) error {
 		return interrupted(ctx)
 	}
 	var f *failure
-	full := func(words string) bool { return strings.Contains(f.stderr, words) }
-	if errors.As(err, &f) && (f.full || full("No space left on device") || full("Disk quota exceeded") || full("File too large")) {
+	if errors.As(err, &f) && f.full {
 		return diskFull(f.stderr)
 	}
 	return d.local(doing, err)

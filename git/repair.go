@@ -228,7 +228,7 @@ func (s *shadow) pack(ctx context.Context, ids []string, gone map[string]bool) e
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil, !errors.As(err, &f), f.full, f.code < 0, strings.Contains(f.stderr, "No space left"):
+	case ctx.Err() != nil, !errors.As(err, &f), f.full, f.code < 0:
 		return s.localGit(ctx, "carry over what only this server has", err)
 	case len(ids) == 1:
 		s.Log.Warn("object cannot be carried over", "repo", s.id, "object", ids[0], "err", f)
@@ -261,7 +261,7 @@ func (s *shadow) salvage(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return interrupted(ctx)
 		}
-		if failed := (*failure)(nil); err != nil && (!errors.As(err, &failed) || failed.full || strings.Contains(failed.stderr, "No space left")) {
+		if failed := (*failure)(nil); err != nil && (!errors.As(err, &failed) || failed.full) {
 			return s.localGit(ctx, "read a damaged pack", err)
 		} // that it is damaged is known
 	}

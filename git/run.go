@@ -44,7 +44,7 @@ type failure struct {
 	name   string // "fetch"
 	code   int    // exit code, -1 when killed
 	stderr string // the last 4 KB, cleaned
-	full   bool   // stopped by a file size limit
+	full   bool   // the disk, a quota or a limit on files had no room for what it wrote
 	cause  error  // why we ended it, when we did
 	road   error  // what its gate knows of the road to upstream
 }
@@ -170,8 +170,23 @@ func (p *process) wait() error {
 		}
 		return fmt.Errorf("git %s: %w", p.name, err)
 	}
-	f.full = overFileSize(exit)
+	f.full = overFileSize(exit) || saysFull(f.stderr)
 	return f
+}
+
+// saysFull tells whether git, which has several words for it, ran out of room.
+// What the other side says is about the other side's disk.
+func saysFull(stderr string) bool {
+	for line := range strings.Lines(stderr) {
+		line, _, _ = strings.Cut(line, "remote: ")
+		line, _, _ = strings.Cut(line, "remote error: ")
+		for _, words := range []string{"No space left on device", "Out of diskspace", "Disk quota exceeded", "File too large", "file size limit exceeded"} {
+			if strings.Contains(line, words) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // environment is everything a git of ours knows of the world.

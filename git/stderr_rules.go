@@ -13,12 +13,9 @@ type rule struct {
 	explain func(from mirror.Remote, raw string) *mirror.Problem
 }
 
-// rules in order: what is about our own disk first, then the most telling. A
-// broken connection comes last, since most failures also break the connection.
+// rules in order: the most telling first. A broken connection comes last, since most failures also break the connection.
 func rules() []rule {
 	return []rule{
-		{[]string{"no space left on device", "disk quota exceeded", "file too large", "file size limit exceeded"},
-			func(_ mirror.Remote, raw string) *mirror.Problem { return diskFull(raw) }},
 		{[]string{"limiting some unauthenticated", "limiting unauthenticated"}, throttledAnonymous},
 		{[]string{"temporarily limiting", "rate limit", "too many requests"}, throttled},
 		{[]string{"fsck error", "fsck-objects", "error in object: "}, failedFsck},
