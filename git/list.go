@@ -21,7 +21,7 @@ func (d *Disk) List(ctx context.Context, from mirror.Remote) (mirror.Listing, er
 		return mirror.Listing{}, err
 	}
 	d.state.bandwidths.set(up.Host, from.Bandwidth)
-	asked, trip := ctx, newJourney()
+	asked, trip := ctx, newPhases()
 	ctx, patience := newPatience(ctx)
 	defer patience.end()
 	key := peerKey(from)
@@ -88,7 +88,7 @@ func (d *Disk) listSSH(ctx context.Context, from mirror.Remote, l *refLines) err
 // listHTTP asks in the way that worked before; when that does not work any
 // more, it gets to know the upstream anew, once. When same is true the answer is
 // the one that from.Known stands for, and l is empty.
-func (d *Disk) listHTTP(ctx context.Context, from mirror.Remote, l *refLines, known *peer, trip *journey, got func(int)) (same bool, err error) {
+func (d *Disk) listHTTP(ctx context.Context, from mirror.Remote, l *refLines, known *peer, trip *phases, got func(int)) (same bool, err error) {
 	x, err := d.talk(ctx, from, trip, got)
 	if err != nil {
 		return false, err

@@ -121,13 +121,13 @@ type talk struct {
 	from   mirror.Remote
 	base   string // the URL of the repository
 	header string // Authorization
-	trip   *journey
+	trip   *phases
 	got    func(n int) // is told of what comes
 	limit  int64       // how many bytes may come; zero = any
 	came   int64
 }
 
-func (d *Disk) talk(ctx context.Context, from mirror.Remote, trip *journey, got func(int)) (*talk, error) {
+func (d *Disk) talk(ctx context.Context, from mirror.Remote, trip *phases, got func(int)) (*talk, error) {
 	header, _, err := d.authorization(ctx, from)
 	if err != nil {
 		return nil, err
