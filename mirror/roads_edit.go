@@ -229,3 +229,14 @@ func (r *Roads) Probe(ctx context.Context, name string) ([]Sample, error) {
 	}
 	return r.measure(ctx, r.adopt(ctx, h), true)
 }
+
+// CheckEndpoint refuses what an endpoint may not be; it is for Roads.Check.
+func (c *Catalog) CheckEndpoint(ctx context.Context, up Upstream, credential string) error {
+	if err := c.checkUpstream(up); err != nil {
+		return err
+	}
+	if credential == "" {
+		return nil
+	}
+	return c.checkCredential(ctx, credential, up)
+}

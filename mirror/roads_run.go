@@ -205,6 +205,9 @@ func (r *Roads) probeAll(ctx context.Context, state *hostState) {
 
 // measure makes a trip to each endpoint, disabled ones only if all.
 func (r *Roads) measure(ctx context.Context, state *hostState, all bool) ([]Sample, error) {
+	if r.Prober == nil {
+		return nil, &Problem{Kind: ErrInvalid, What: "this server does not measure upstreams"}
+	}
 	repo, err := r.toMeasure(ctx, state)
 	if err != nil {
 		return nil, err

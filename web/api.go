@@ -39,6 +39,7 @@ func (s *Server) apiRoutes(r *gin.Engine) error {
 	a.mirrorOperations()
 	a.previewOperations()
 	a.historyOperations()
+	a.upstreamOperations()
 	a.importOperations()
 	a.moduleOperations()
 	a.userOperations()
@@ -54,6 +55,7 @@ func (s *Server) apiConfig() huma.Config {
 	config.Servers = []*huma.Server{{URL: strings.TrimSuffix(s.Site.URL, "/") + apiPrefix}}
 	config.Tags = []*huma.Tag{
 		{Name: "mirrors", Description: "Mirrors"}, {Name: "history", Description: "What happened, and what is happening"},
+		{Name: "upstreams", Description: "Hosts mirrors come from, and the roads to them"},
 		{Name: "modules", Description: "Go modules"}, {Name: "aliases", Description: "Import prefixes"},
 		{Name: "rules", Description: "Rules"}, {Name: "credentials", Description: "Upstream credentials"},
 		{Name: "users", Description: "Users"}, {Name: "keys", Description: "SSH keys"}, {Name: "tokens", Description: "API tokens"},

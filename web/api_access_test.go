@@ -34,6 +34,15 @@ var access = map[string]string{
 	"GET /api/v1/mirrors/:mirror/refs":  "syyyyyss",
 	"GET /api/v1/mirrors/:mirror/log":   "syyyyyss",
 
+	"GET /api/v1/upstreams":               "syyyyyss",
+	"GET /api/v1/upstreams/:host":         "syyyyyss",
+	"PUT /api/v1/upstreams/:host":         "snnynyss",
+	"DELETE /api/v1/upstreams/:host":      "snnynyss",
+	"POST /api/v1/upstreams/:host/use":    "snnynyss",
+	"POST /api/v1/upstreams/:host/probe":  "snnynyss",
+	"GET /api/v1/upstreams/:host/samples": "syyyyyss",
+	"GET /api/v1/upstreams/:host/events":  "syyyyyss",
+
 	"GET /api/v1/aliases":              "syyyyyss",
 	"POST /api/v1/aliases":             "snnynyss",
 	"DELETE /api/v1/aliases/:prefix":   "snnynyss",
@@ -82,6 +91,9 @@ var bodies = map[string]string{
 	"POST /api/v1/users/:user/keys":   `{"public_key":"not a key"}`,
 	"POST /api/v1/users/:user/tokens": `{"name":"t"}`,
 	"POST /api/v1/tokens":             `{"name":"t"}`,
+
+	"PUT /api/v1/upstreams/:host":      `{"endpoints":[{"name":"direct"}]}`,
+	"POST /api/v1/upstreams/:host/use": `{"endpoint":""}`,
 }
 
 // TestAccess walks every route of the API with every kind of caller. A route
@@ -143,7 +155,7 @@ func (r *rig) checkAccess(route, caller string, want byte, n int, opts []option)
 	}
 	method, path, _ := strings.Cut(route, " ")
 	path = strings.NewReplacer(":mirror", kept, ":user", r.victim(), ":key", "none", ":token", "none",
-		":prefix", "none.example%2Fx", ":pattern", "none.example%2F*", ":name", "none").Replace(path)
+		":prefix", "none.example%2Fx", ":pattern", "none.example%2F*", ":name", "none", ":host", "git.none.example").Replace(path)
 	var body any
 	if text, ok := bodies[route]; ok {
 		if strings.Contains(text, "%s") {

@@ -30,6 +30,7 @@ type rig struct {
 	accounts *auth.Accounts
 	catalog  *mirror.Catalog
 	syncer   *mirror.Syncer
+	roads    *mirror.Roads
 	server   *web.Server
 	http     *httptest.Server
 	log      *logBuffer
@@ -84,8 +85,9 @@ func newRig(t *testing.T, change ...func(*web.Server)) *rig {
 	r.syncer = &mirror.Syncer{Store: r.db, Disk: disk, Owner: "test", Schedule: mirror.Schedule{Min: time.Hour, Max: time.Hour}, Log: log}
 	r.catalog = &mirror.Catalog{Store: r.db, Disk: disk, Syncer: r.syncer, Vault: vault, Site: mirror.Site{URL: "http://mirror.example:8080"}}
 	r.syncer.Credential = r.catalog.OpenCredential
+	r.roads = &mirror.Roads{Store: r.db, Credential: r.catalog.OpenCredential, Check: r.catalog.CheckEndpoint, Log: log}
 	r.server = &web.Server{
-		Catalog: r.catalog, Syncer: r.syncer, Store: r.db, Reader: disk, Accounts: r.accounts,
+		Catalog: r.catalog, Syncer: r.syncer, Roads: r.roads, Store: r.db, Reader: disk, Accounts: r.accounts,
 		Policy: auth.Policy{AnonymousRead: true}, Sessions: r.db.Sessions(), Version: "v0.0.0-test",
 		Site: mirror.Site{URL: "http://mirror.example:8080", SSH: "ssh://git@mirror.example:2222"},
 		Done: r.done, Log: log,

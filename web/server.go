@@ -19,6 +19,7 @@ import (
 type Server struct {
 	Catalog  *mirror.Catalog
 	Syncer   *mirror.Syncer
+	Roads    *mirror.Roads
 	Store    mirror.Store
 	Reader   mirror.Reader
 	Accounts *auth.Accounts
