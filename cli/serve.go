@@ -109,6 +109,8 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		catalog.Discoverer = disk
 		catalog.Owners = &mirror.Owners{Catalog: catalog, Lister: disk, Log: log}
 	}
+	roads := newRoads(db, disk, catalog, metrics, log)
+	syncer.Roads = roads
 
 	// What clients see.
 	gate := &gitserver.Gate{}
@@ -124,7 +126,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	modules := &modproxy.Repos{Catalog: catalog, Reader: disk, Site: site, Temp: data.temp(), Log: log}
 	proxy := &modproxy.Handler{Repos: modules, Accounts: accounts, Policy: policy, Log: log}
 	console := &web.Server{
-		Catalog: catalog, Syncer: syncer, Store: db, Reader: disk, Accounts: accounts, Policy: policy,
+		Catalog: catalog, Syncer: syncer, Roads: roads, Store: db, Reader: disk, Accounts: accounts, Policy: policy,
 		Sessions: db.Sessions(), Modules: modules, Site: site, Version: p.version().Version,
 		Settings: c.shown(), Done: ctx.Done(), Log: log,
 	}
@@ -134,7 +136,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	}
 	health := &health{Database: db, Data: data, Syncer: syncer, Workers: c.count("sync.workers"), Accounts: accounts, Policy: policy}
 	metrics.Build(p.version().Version)
-	metrics.Watch(telemetry.Sources{Mirrors: byState(db), Busy: syncer.Busy, LastTick: syncer.LastTick})
+	metrics.Watch(telemetry.Sources{Mirrors: byState(db), Busy: syncer.Busy, LastTick: syncer.LastTick, Roads: activeRoads(roads)})
 
 	all := http.NewServeMux()
 	all.HandleFunc("GET /healthz", health.live)
@@ -149,6 +151,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	if catalog.Owners != nil {
 		run.Go(func() error { return catalog.Owners.Run(ctx) })
 	}
+	run.Go(func() error { return roads.Run(ctx) })
 	run.Go(func() error { return prune(ctx, db.Sessions(), log) })
 	if sshAt != nil {
 		run.Go(func() error { return gitSSH.Run(ctx) })

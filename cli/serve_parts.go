@@ -17,6 +17,7 @@ import (
 	"github.com/gitmirror/gitmirror/git"
 	"github.com/gitmirror/gitmirror/mirror"
 	"github.com/gitmirror/gitmirror/store"
+	"github.com/gitmirror/gitmirror/telemetry"
 	"github.com/gitmirror/gitmirror/web"
 )
 
@@ -56,6 +57,34 @@ func countMirrors(db *store.DB) func(context.Context) (int, error) {
 			total += n
 		}
 		return total, err
+	}
+}
+
+// newRoads are the ways to the upstream hosts.
+func newRoads(db *store.DB, disk *git.Disk, catalog *mirror.Catalog, metrics *telemetry.Metrics, log *slog.Logger) *mirror.Roads {
+	return &mirror.Roads{
+		Store: db, Prober: disk, Credential: catalog.OpenCredential, Check: catalog.CheckEndpoint, Log: log,
+		OnSample: func(s mirror.Sample) {
+			metrics.UpstreamMeasured(s.Host, s.Endpoint, s.DNS, s.Connect, s.TLS, s.FirstByte, s.Problem != "")
+		},
+		OnSwitch: func(e mirror.HostEvent) { metrics.UpstreamSwitched(e.Host, e.To, e.By == "") },
+	}
+}
+
+// activeRoads lists the endpoints of hosts that have a choice, for the metrics.
+func activeRoads(roads *mirror.Roads) func(context.Context) ([]telemetry.Road, error) {
+	return func(ctx context.Context) ([]telemetry.Road, error) {
+		hosts, err := roads.Store.Hosts(ctx)
+		var out []telemetry.Road
+		for _, h := range hosts {
+			if len(h.Endpoints) < 2 {
+				continue
+			}
+			for _, e := range h.Endpoints {
+				out = append(out, telemetry.Road{Host: h.Name, Endpoint: e.Name, Active: e.Name == h.InUse().Name})
+			}
+		}
+		return out, err
 	}
 }
 

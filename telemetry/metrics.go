@@ -27,6 +27,7 @@ type Metrics struct {
 	pages    *prometheus.CounterVec   // route, status
 	pageTime *prometheus.HistogramVec // route
 	build    *prometheus.GaugeVec     // version, go
+	roads    roadMetrics
 }
 
 // New makes the metrics, with those of the Go runtime and of the process.
@@ -55,6 +56,7 @@ func New() *Metrics {
 			Namespace: "gitmirror", Name: "build_info", Help: "Always 1; the labels say what runs.",
 		}, []string{"version", "go"}),
 	}
+	m.roads = newRoadMetrics(m.registry)
 	m.registry.MustRegister(m.syncs, m.syncTime, m.received, m.requests, m.reqTime, m.sent, m.pages, m.pageTime, m.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -110,6 +112,7 @@ type Sources struct {
 	Mirrors  func(context.Context) (map[string]int, error) // by state, every state present
 	Busy     func() int                                    // syncs that run
 	LastTick func() time.Time                              // when the queue was last looked at
+	Roads    func(context.Context) ([]Road, error)         // of upstream hosts that have a choice; may be nil
 }
 
 // Watch adds what is asked for when the metrics are read. Call it once.
@@ -129,6 +132,7 @@ func (w *watched) Describe(to chan<- *prometheus.Desc) {
 	to <- mirrorsDesc
 	to <- busyDesc
 	to <- tickDesc
+	to <- roadDesc
 }
 
 // countWithin bounds the question to the database.
@@ -142,6 +146,7 @@ func (w *watched) Collect(to chan<- prometheus.Metric) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), countWithin)
 	defer cancel()
+	w.collectRoads(ctx, to)
 	counts, err := w.Mirrors(ctx)
 	if err != nil {
 		to <- prometheus.NewInvalidMetric(mirrorsDesc, err)

@@ -85,7 +85,7 @@ func newRig(t *testing.T, change ...func(*web.Server)) *rig {
 	r.syncer = &mirror.Syncer{Store: r.db, Disk: disk, Owner: "test", Schedule: mirror.Schedule{Min: time.Hour, Max: time.Hour}, Log: log}
 	r.catalog = &mirror.Catalog{Store: r.db, Disk: disk, Syncer: r.syncer, Vault: vault, Site: mirror.Site{URL: "http://mirror.example:8080"}}
 	r.syncer.Credential = r.catalog.OpenCredential
-	r.roads = &mirror.Roads{Store: r.db, Credential: r.catalog.OpenCredential, Check: r.catalog.CheckEndpoint, Log: log}
+	r.roads = &mirror.Roads{Store: r.db, Prober: disk, Credential: r.catalog.OpenCredential, Check: r.catalog.CheckEndpoint, Log: log}
 	r.server = &web.Server{
 		Catalog: r.catalog, Syncer: r.syncer, Roads: r.roads, Store: r.db, Reader: disk, Accounts: r.accounts,
 		Policy: auth.Policy{AnonymousRead: true}, Sessions: r.db.Sessions(), Version: "v0.0.0-test",

@@ -32,6 +32,7 @@ type consoleSite struct {
 	accounts *auth.Accounts
 	catalog  *mirror.Catalog
 	syncer   *mirror.Syncer
+	roads    *mirror.Roads
 	admin    auth.User
 	reader   *brokenReader
 }
@@ -77,9 +78,10 @@ func newConsoleSite(t *testing.T) *consoleSite {
 		},
 	}
 	s.catalog = &mirror.Catalog{Store: db, Disk: disk, Syncer: s.syncer, Vault: vault, Site: site}
+	s.roads = &mirror.Roads{Store: db, Prober: disk, Credential: s.catalog.OpenCredential, Check: s.catalog.CheckEndpoint, Log: log}
 	done := make(chan struct{})
 	handler, err := (&web.Server{
-		Catalog: s.catalog, Syncer: s.syncer, Store: db, Reader: s.reader, Accounts: s.accounts,
+		Catalog: s.catalog, Syncer: s.syncer, Roads: s.roads, Store: db, Reader: s.reader, Accounts: s.accounts,
 		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, Site: site, Version: "v0.1.0-test",
 		Settings: []web.Setting{
 			{Key: "data", Value: "/srv/gitmirror", Origin: "flag"},
