@@ -59,6 +59,9 @@ type Reader interface {
 	// Commit resolves a full ref name or 7 to 64 hex digits to a commit, peeling
 	// tags. ErrNotFound when there is none or the digits are ambiguous.
 	Commit(ctx context.Context, id ID, rev string) (Commit, error)
+	// Subject is the first line of a commit's message, cleaned and at most 200
+	// bytes; rev as for Commit.
+	Subject(ctx context.Context, id ID, rev string) (string, error)
 	// Advertised tells whether the commit can be reached from a branch or a tag,
 	// the only commits for which the go command accepts a pseudo-version.
 	Advertised(ctx context.Context, id ID, commit string) (bool, error)

@@ -126,3 +126,33 @@ func holdDeletions(gone []Ref, of int, text string) Hold {
 	}
 	return h
 }
+
+// Accepted says what follows from accepting, for people.
+func (h Hold) Accepted() string {
+	switch h.Kind {
+	case HoldTag:
+		return "The tag moves here too. Builds that have the old one in their go.sum fail with a checksum mismatch until somebody has looked at them. The old tag is kept and can be restored."
+	case HoldDeletions:
+		return "The branches and tags go here too. They are kept and can be restored."
+	case HoldDefault:
+		return "The branch goes here too, and a clone checks out another one. It is kept and can be restored."
+	case HoldMove:
+		return "The mirror is fetched from the new place. It keeps its path; where the new place has a path of its own, that leads here as well."
+	}
+	return ""
+}
+
+// Kept says what follows from keeping ours.
+func (h Hold) Kept() string {
+	switch h.Kind {
+	case HoldTag:
+		return "Everybody goes on getting the tag as it was. You are asked again only when upstream moves it once more."
+	case HoldDeletions:
+		return "They go on being served, as branches and tags of this mirror, until upstream has them again or somebody removes them here."
+	case HoldDefault:
+		return "The branch goes on being served, and a clone checks it out, until upstream has another default branch."
+	case HoldMove:
+		return "What is here goes on being served. Syncs fail until the old place answers again or the mirror is edited."
+	}
+	return ""
+}

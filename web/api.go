@@ -40,6 +40,8 @@ func (s *Server) apiRoutes(r *gin.Engine) error {
 	a.previewOperations()
 	a.historyOperations()
 	a.upstreamOperations()
+	a.approvalOperations()
+	a.keptOperations()
 	a.importOperations()
 	a.moduleOperations()
 	a.userOperations()
@@ -56,6 +58,7 @@ func (s *Server) apiConfig() huma.Config {
 	config.Tags = []*huma.Tag{
 		{Name: "mirrors", Description: "Mirrors"}, {Name: "history", Description: "What happened, and what is happening"},
 		{Name: "upstreams", Description: "Hosts mirrors come from, and the roads to them"},
+		{Name: "approvals", Description: "Changes of upstream that wait for a person"}, {Name: "kept", Description: "What upstream took away, and we keep"},
 		{Name: "modules", Description: "Go modules"}, {Name: "aliases", Description: "Import prefixes"},
 		{Name: "rules", Description: "Rules"}, {Name: "credentials", Description: "Upstream credentials"},
 		{Name: "users", Description: "Users"}, {Name: "keys", Description: "SSH keys"}, {Name: "tokens", Description: "API tokens"},

@@ -43,6 +43,14 @@ var access = map[string]string{
 	"GET /api/v1/upstreams/:host/samples": "syyyyyss",
 	"GET /api/v1/upstreams/:host/events":  "syyyyyss",
 
+	"GET /api/v1/approvals":            "syyyyyss",
+	"GET /api/v1/approvals/:approval":  "syyyyyss",
+	"POST /api/v1/approvals/:approval": "snnynyss",
+
+	"GET /api/v1/mirrors/:mirror/kept":          "syyyyyss",
+	"POST /api/v1/mirrors/:mirror/kept/restore": "snnynyss",
+	"DELETE /api/v1/mirrors/:mirror/kept":       "snnynyss",
+
 	"GET /api/v1/aliases":              "syyyyyss",
 	"POST /api/v1/aliases":             "snnynyss",
 	"DELETE /api/v1/aliases/:prefix":   "snnynyss",
@@ -94,6 +102,9 @@ var bodies = map[string]string{
 
 	"PUT /api/v1/upstreams/:host":      `{"endpoints":[{"name":"direct"}]}`,
 	"POST /api/v1/upstreams/:host/use": `{"endpoint":""}`,
+
+	"POST /api/v1/approvals/:approval":          `{"decision":"keep"}`,
+	"POST /api/v1/mirrors/:mirror/kept/restore": `{"ref":"main"}`,
 }
 
 // TestAccess walks every route of the API with every kind of caller. A route
@@ -156,6 +167,9 @@ func (r *rig) checkAccess(route, caller string, want byte, n int, opts []option)
 	method, path, _ := strings.Cut(route, " ")
 	path = strings.NewReplacer(":mirror", kept, ":user", r.victim(), ":key", "none", ":token", "none",
 		":prefix", "none.example%2Fx", ":pattern", "none.example%2F*", ":name", "none", ":host", "git.none.example").Replace(path)
+
+	path = strings.NewReplacer(":mirror", kept, ":user", r.victim(), ":approval", "987654", ":key", "none", ":token", "none",
+		":prefix", "none.example%2Fx", ":pattern", "none.example%2F*", ":name", "none").Replace(path)
 	var body any
 	if text, ok := bodies[route]; ok {
 		if strings.Contains(text, "%s") {

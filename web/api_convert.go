@@ -16,7 +16,7 @@ import (
 func (s *Server) mirrorJSON(r mirror.Repo) Mirror {
 	m := Mirror{
 		ID: r.ID, Path: r.Path, Upstream: r.Upstream.String(), Credential: r.Credential, Private: r.Private,
-		IntervalS: int64(r.Interval / time.Second), Tags: r.Tags, Paused: r.Paused, Version: r.Version,
+		IntervalS: int64(r.Interval / time.Second), Tags: r.Tags, Refs: r.Refs, Paused: r.Paused, Version: r.Version,
 		CreatedAt: r.Created.UTC(), UpdatedAt: r.Updated.UTC(),
 		State: r.State.Status, Error: r.State.Problem, Failures: r.State.Failures,
 		LastAttemptAt: r.State.LastAttempt.UTC(), LastSuccessAt: r.State.LastSuccess.UTC(),
@@ -61,6 +61,8 @@ func refJSON(r mirror.Ref) Ref {
 		out.Kind = "branch"
 	case r.IsTag():
 		out.Kind = "tag"
+	case mirror.IsPull(r.Name):
+		out.Kind = "pull"
 	case strings.HasPrefix(r.Name, mirror.KeptPrefix):
 		out.Kind = "kept"
 	case strings.HasPrefix(r.Name, mirror.HeldPrefix):

@@ -100,7 +100,7 @@ func (a *api) listLog(ctx context.Context, in *listLogRequest) (*listLogAnswer, 
 type listRefsRequest struct {
 	MirrorParam
 	PageParams
-	Kind   string `query:"kind" enum:"branch,tag,kept,held,other"`
+	Kind   string `query:"kind" enum:"branch,tag,pull,kept,held,other"`
 	Search string `query:"search" maxLength:"300" doc:"Part of the name"`
 }
 

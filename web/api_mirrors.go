@@ -102,7 +102,7 @@ type addMirrorsAnswer struct {
 
 func (a *api) addMirrors(ctx context.Context, in *addMirrorsRequest) (*addMirrorsAnswer, error) {
 	b := in.Body
-	one := NewMirror{PathOrURL: b.PathOrURL, Upstream: b.Upstream, IntervalS: b.IntervalS, Credential: b.Credential, Private: b.Private, Tags: b.Tags}
+	one := NewMirror{PathOrURL: b.PathOrURL, Upstream: b.Upstream, IntervalS: b.IntervalS, Credential: b.Credential, Private: b.Private, Tags: b.Tags, Refs: b.Refs}
 	if len(b.Mirrors) > 0 {
 		if one != (NewMirror{}) {
 			return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "the request has both mirrors and the fields of a single one", Do: "use one of them"}
@@ -188,6 +188,7 @@ func (a *api) editMirror(ctx context.Context, in *editMirrorRequest) (*mirrorAns
 		policy := mirror.TagPolicy(*b.Tags)
 		edit.Tags = &policy
 	}
+	edit.Refs = b.Refs
 	edited, err := a.Catalog.Edit(ctx, repo.ID, edit)
 	if errors.Is(err, mirror.ErrExists) && version != 0 {
 		now, seeErr := a.Store.RepoByID(ctx, repo.ID)

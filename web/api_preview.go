@@ -83,8 +83,12 @@ func (a *api) previewJSON(ctx context.Context, plan mirror.Plan) MirrorsPreview 
 
 // asked is a NewMirror as the domain has it.
 func (n NewMirror) asked() mirror.NewMirror {
-	return mirror.NewMirror{
+	m := mirror.NewMirror{
 		Text: n.PathOrURL, Module: n.Module, Upstream: n.Upstream, Interval: time.Duration(n.IntervalS) * time.Second,
 		Credential: n.Credential, Private: n.Private, Tags: mirror.TagPolicy(n.Tags),
 	}
+	if n.Refs != nil {
+		m.Refs = *n.Refs
+	}
+	return m
 }

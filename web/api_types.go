@@ -20,6 +20,7 @@ type Mirror struct {
 	Private    bool             `json:"private" doc:"Never read without signing in"`
 	IntervalS  int64            `json:"interval_s" doc:"Seconds between syncs; 0 = adapts to how often upstream changes"`
 	Tags       mirror.TagPolicy `json:"tags" enum:"freeze,follow" doc:"What happens to a tag that upstream moves"`
+	Refs       mirror.RefPolicy `json:"refs" doc:"Which of upstream's refs are mirrored; empty = all branches and tags"`
 	Paused     bool             `json:"paused"`
 	Version    int64            `json:"version" doc:"Grows with every edit; also the ETag"`
 	CreatedAt  time.Time        `json:"created_at"`
@@ -61,17 +62,22 @@ type NewMirror struct {
 	Credential string `json:"credential,omitempty" maxLength:"500" doc:"Name of a stored credential"`
 	Private    bool   `json:"private,omitempty"`
 	Tags       string `json:"tags,omitempty" enum:"freeze,follow"`
+
+	Refs *mirror.RefPolicy `json:"refs,omitempty" doc:"Which refs; absent = all branches and tags"`
 }
 
 // AddMirrors is the body of POST /mirrors: one mirror, or several in Mirrors.
 type AddMirrors struct {
-	PathOrURL  string      `json:"path_or_url,omitempty" doc:"A path, an import path, a URL or user@host:path" example:"github.com/spf13/cobra"`
-	Upstream   string      `json:"upstream,omitempty" doc:"Where it comes from, when that does not follow from the path"`
-	IntervalS  int64       `json:"interval_s,omitempty" minimum:"0" maximum:"2592000" doc:"Seconds between syncs; 0 = adapts"`
-	Credential string      `json:"credential,omitempty" maxLength:"500" doc:"Name of a stored credential"`
-	Private    bool        `json:"private,omitempty"`
-	Tags       string      `json:"tags,omitempty" enum:"freeze,follow"`
-	Mirrors    []NewMirror `json:"mirrors,omitempty" minItems:"1" maxItems:"1000" doc:"Several at once; the other fields are then absent"`
+	PathOrURL  string `json:"path_or_url,omitempty" doc:"A path, an import path, a URL or user@host:path" example:"github.com/spf13/cobra"`
+	Upstream   string `json:"upstream,omitempty" doc:"Where it comes from, when that does not follow from the path"`
+	IntervalS  int64  `json:"interval_s,omitempty" minimum:"0" maximum:"2592000" doc:"Seconds between syncs; 0 = adapts"`
+	Credential string `json:"credential,omitempty" maxLength:"500" doc:"Name of a stored credential"`
+	Private    bool   `json:"private,omitempty"`
+	Tags       string `json:"tags,omitempty" enum:"freeze,follow"`
+
+	Refs *mirror.RefPolicy `json:"refs,omitempty" doc:"Which refs; absent = all branches and tags"`
+
+	Mirrors []NewMirror `json:"mirrors,omitempty" minItems:"1" maxItems:"1000" doc:"Several at once; the other fields are then absent"`
 }
 
 // AddedMirrors answers POST /mirrors, in the order of what was asked for.
@@ -95,6 +101,8 @@ type EditMirror struct {
 	Private    *bool   `json:"private,omitempty"`
 	Tags       *string `json:"tags,omitempty" enum:"freeze,follow"`
 	Paused     *bool   `json:"paused,omitempty"`
+
+	Refs *mirror.RefPolicy `json:"refs,omitempty" doc:"Which refs, as a whole; {} = all branches and tags"`
 }
 
 // Synced answers POST /mirrors/{mirror}/sync.
@@ -133,7 +141,7 @@ type Ref struct {
 	Name   string `json:"name" example:"refs/tags/v1.9.1"`
 	Hash   string `json:"hash"`
 	Commit string `json:"commit" doc:"Of an annotated tag, what it leads to; else the hash"`
-	Kind   string `json:"kind" enum:"branch,tag,kept,held,other"`
+	Kind   string `json:"kind" enum:"branch,tag,pull,kept,held,other"`
 }
 
 // Refs is a page of them, by name.
