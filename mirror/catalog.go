@@ -285,7 +285,10 @@ func NotMirrored(path string) *Problem {
 // admits is added, and Serve waits for its first clone as long as ctx lives.
 func (c *Catalog) Serve(ctx context.Context, path Path) (Repo, error) {
 	repo, err := c.Find(ctx, path)
-	if err == nil || !errors.Is(err, ErrNotFound) {
+	if err == nil {
+		return c.Syncer.Used(ctx, repo), nil
+	}
+	if !errors.Is(err, ErrNotFound) {
 		return repo, err
 	}
 	rule, ok := c.admits(ctx, path)

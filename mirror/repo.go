@@ -112,6 +112,9 @@ type State struct {
 	// HostID is the number the upstream's host knows the repository by, across
 	// renames; zero while unknown. Webhooks name it.
 	HostID int64
+	// RefusedSince is when upstream began to answer nothing but 401, 403 or 404:
+	// one such answer proves nothing, two that are a day apart do.
+	RefusedSince time.Time
 	// Failures in a row; zero after a success.
 	Failures int
 	// Problem of the last attempt; nil after a success.
@@ -124,7 +127,7 @@ func (s State) Served() bool { return !s.LastSuccess.IsZero() }
 // Resting is the status of a mirror that is neither paused nor being synced.
 func (s State) Resting() Status {
 	switch {
-	case s.Failures > 0 && needsPerson(s.Problem):
+	case s.Failures > 0 && needsPerson(s.Problem) && !s.doubtful():
 		return Failed
 	case s.Failures > 0:
 		return Retrying
@@ -132,4 +135,13 @@ func (s State) Resting() Status {
 		return Ready
 	}
 	return Queued
+}
+
+// doubtTime is how far apart two refusals must be to be believed.
+const doubtTime = 24 * time.Hour
+
+// doubtful tells whether upstream refuses what it gave before, and not yet long
+// enough to believe it: hosts do so when they are overloaded, too.
+func (s State) doubtful() bool {
+	return s.Problem.Class() == Ambiguous && s.Served() && s.LastAttempt.Sub(s.RefusedSince) < doubtTime
 }

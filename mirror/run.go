@@ -10,7 +10,30 @@ const (
 	BySchedule Trigger = "schedule" // its time had come
 	ByHand     Trigger = "manual"   // button, CLI or API
 	ByClient   Trigger = "client"   // somebody clones it and waits
+	ByHook     Trigger = "webhook"  // its host says that something was pushed
+	ByDemand   Trigger = "demand"   // clients use it, and it had not been looked at for long
 )
+
+// Urgency is the order in which syncs are done, the greatest first: somebody
+// waits (4, 3), something is known to be new (2), somebody may be glad of it (1),
+// it is just time (0).
+func (t Trigger) Urgency() int {
+	switch t {
+	case ByHand:
+		return 4
+	case ByClient:
+		return 3
+	case ByHook:
+		return 2
+	case ByAdd, ByDemand:
+		return 1
+	}
+	return 0
+}
+
+// OpensRun tells whether looking for news for that reason has a Run from the
+// start: the schedule and demand have one only when there is something to tell.
+func (t Trigger) OpensRun() bool { return t != "" && t != BySchedule && t != ByDemand }
 
 // Outcome is how a run ended; empty while it runs.
 type Outcome string

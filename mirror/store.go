@@ -15,6 +15,8 @@ type Store interface {
 	ImportStore
 	CredentialStore
 	HostStore
+	LimitStore
+	HookStore
 }
 
 // RepoStore keeps the mappings.
@@ -43,33 +45,57 @@ type RepoQuery struct {
 	Limit  int    // zero = 100; at most 1,000
 }
 
-// QueueStore is the queue of syncs: rows with leases, so that several servers
-// can share one database and a dead one's work is taken up again.
+// QueueStore is the queue of checks and syncs: rows with leases, so that several
+// servers can share one database and a dead one's work is taken up again.
+//
+// A check that finds nothing new leaves no run; see Trigger.OpensRun.
 type QueueStore interface {
-	// Ask makes a repository due now, because of why. Asking twice is asking once.
-	// It returns the id of the repository's newest run (zero without one): the run
+	// Ask makes a repository due at the given time, because of why, unless it is
+	// due earlier. Asking twice is asking once, for the more urgent reason. It
+	// returns the id of the repository's newest run (zero without one): the run
 	// that answers has a greater id. Times could not tell, since a claim may wait
 	// for the database.
-	Ask(ctx context.Context, id ID, why Trigger, now time.Time) (last int64, err error)
-	// Claim leases up to limit repositories that are due, not paused and not
-	// leased, most urgent first (asked for by a person or a client, then by due
-	// time), opens a Run for each and sets its Status to Cloning or Syncing. A
-	// run whose lease had expired is closed as Interrupted.
-	Claim(ctx context.Context, owner string, now time.Time, lease time.Duration, limit int) ([]Claim, error)
-	// Renew prolongs a lease; ErrExists when another owner has it now.
-	Renew(ctx context.Context, c Claim, until time.Time) error
+	Ask(ctx context.Context, id ID, why Trigger, at time.Time) (last int64, err error)
+	// Claim leases repositories that are due, not paused and not leased, the most
+	// urgent first, then by due time. Those whose Trigger says so get an open Run,
+	// and their Status is Cloning or Syncing.
+	Claim(ctx context.Context, owner string, now time.Time, lease time.Duration, room Room) ([]Claim, error)
+	// BeginRun opens the run of a claim that has none. If Ask came in since the
+	// claim, this is the run that answers: it has that Trigger. ErrExists when the
+	// lease was lost.
+	BeginRun(ctx context.Context, c Claim, now time.Time) (Run, error)
+	// Settle gives leases back whose repositories have nothing to tell, in one
+	// transaction. A repository that Ask or an edit made due meanwhile stays due.
+	// Lost leases are passed over.
+	Settle(ctx context.Context, settled []Settlement) error
+	// Renew prolongs leases, in one transaction, and returns those that another
+	// owner has now, or whose repository is gone.
+	Renew(ctx context.Context, claims []Claim, until time.Time) (lost []Claim, err error)
 	// EndRun closes the run, stores the state and the events and gives the lease
-	// back, in one transaction; ErrExists when the lease was lost. If Ask came
-	// in while the run was going, the repository stays due now. If it was edited
-	// meanwhile, the edit stands: a paused mirror stays paused and not due, and
-	// Digest is cleared so that the next sync applies the change.
+	// back, in one transaction; ErrExists when the lease was lost. A Run without
+	// an ID is stored as one that was never open. If Ask came in while the run was
+	// going, the repository stays due; if the run was interrupted, it is asked for
+	// again. If it was edited meanwhile, the edit stands: a paused mirror stays
+	// paused and not due, and Digest is cleared so that the next sync applies the
+	// change.
 	EndRun(ctx context.Context, c Claim, end Ending) error
 	// Abandon gives back whatever owner still holds, closing the runs as
-	// Interrupted, with Status as State.Resting has it and due now: called at
-	// start by a server that knows its earlier self is dead.
+	// Interrupted, with Status as State.Resting has it, and due now for the same
+	// reason: called at start by a server that knows its earlier self is dead.
 	Abandon(ctx context.Context, owner string, now time.Time) error
+	// Leases lists, by repository, what others than owner hold.
+	Leases(ctx context.Context, owner string) ([]Lease, error)
+	// Release takes the leases away that are still exactly as given, as Abandon
+	// does. Whoever calls it has watched them for long and seen nobody renew them:
+	// times cannot tell, since clocks differ and jump.
+	Release(ctx context.Context, leases []Lease, now time.Time) error
+	// Mend makes due what was put off by a clock that ran ahead, and takes the
+	// future out of what it recorded. It returns of how many.
+	Mend(ctx context.Context, now time.Time) (int, error)
 	// NextDue is when the next repository is due; zero when none ever is.
 	NextDue(ctx context.Context) (time.Time, error)
+	// Touch notes when clients last used repositories.
+	Touch(ctx context.Context, used map[ID]time.Time) error
 	// Runs lists the newest first; before is a Run.ID to page behind, zero = from the newest.
 	Runs(ctx context.Context, repo ID, before int64, limit int) ([]Run, error)
 	Run(ctx context.Context, id int64) (Run, error)
@@ -77,12 +103,57 @@ type QueueStore interface {
 	Events(ctx context.Context, repo ID, before int64, limit int) ([]Event, error)
 }
 
-// Claim is a leased repository with the run that was opened for it.
+// Room is how many repositories a claim may take, by who asked for them.
+type Room struct {
+	People  int // a person or a client waits (ByHand, ByClient)
+	News    int // there is something new, or may be (ByHook, ByAdd, ByDemand)
+	Routine int // BySchedule
+}
+
+// Claim is a leased repository. Run has an ID when one was opened for it; it has
+// its Trigger in any case.
 type Claim struct {
 	Repo  Repo
 	Run   Run
 	Owner string
+	// Token tells this lease from earlier and later ones of the repository.
+	Token int64
 	Until time.Time
+}
+
+// Settlement is a claim that ends without a run.
+type Settlement struct {
+	Claim Claim
+	// At is when upstream said that there is nothing new; zero = it was not asked.
+	At   time.Time
+	Next time.Time
+}
+
+// Lease is what somebody holds.
+type Lease struct {
+	Repo  ID
+	Owner string
+	Token int64
+	Until time.Time
+}
+
+// LimitStore remembers who must not be asked for now.
+type LimitStore interface {
+	// SaveCooldown replaces one about the same, unless that ends later.
+	SaveCooldown(ctx context.Context, c Cooldown) error
+	// Cooldowns lists those that end after now, by What; it forgets the others.
+	Cooldowns(ctx context.Context, now time.Time) ([]Cooldown, error)
+}
+
+// HookStore is what webhooks need to know across restarts.
+type HookStore interface {
+	// AddDelivery remembers a delivery and tells whether it is new. Those before
+	// forget are forgotten.
+	AddDelivery(ctx context.Context, id string, at, forget time.Time) (fresh bool, err error)
+	// ReposByHostID lists the mirrors whose host knows them by that number.
+	ReposByHostID(ctx context.Context, id int64) ([]Repo, error)
+	// SetHostID remembers the number of a mirror; the mapping is not edited by it.
+	SetHostID(ctx context.Context, repo ID, id int64) error
 }
 
 // Ending is what a run leaves behind.

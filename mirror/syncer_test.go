@@ -280,10 +280,11 @@ func TestDeadServersWorkIsTakenUp(t *testing.T) {
 	if _, err := r.db.Ask(t.Context(), repo.ID, mirror.ByHand, past); err != nil {
 		t.Fatal(err)
 	}
-	claims, err := r.db.Claim(t.Context(), "dead", time.Now().UTC(), time.Millisecond, 1)
+	claims, err := r.db.Claim(t.Context(), "dead", time.Now().UTC(), time.Millisecond, mirror.Room{People: 1})
 	if err != nil || len(claims) != 1 {
 		t.Fatalf("Claim = %v, %v", claims, err)
 	}
+	r.syncer.Lease = 2 * time.Second
 	run(t, r.syncer)
 	eventually(t, "the mirror is ready", func() bool { return r.repo(t, repo.ID).State.Status == mirror.Ready })
 	if old, err := r.db.Run(t.Context(), claims[0].Run.ID); err != nil || old.Outcome != mirror.Interrupted {

@@ -4,102 +4,177 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
 	"time"
 )
 
-// work runs one claimed sync and records how it ended, whatever happens.
-func (s *Syncer) work(ctx context.Context, c Claim) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	s.mu.Lock()
-	s.running[c.Repo.ID] = cancel
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.running, c.Repo.ID)
-		s.mu.Unlock()
-	}()
-	renewed := make(chan struct{})
-	go func() {
-		defer close(renewed)
-		s.keepLease(ctx, c, cancel)
-	}()
+// job is a claim that this process works on, until it is recorded how it ended.
+type job struct {
+	Claim
+	cancel context.CancelCauseFunc // stops the work
+	kind   int
 
-	a := attempt{Syncer: s, repo: c.Repo, run: c.Run}
-	a.report(Progress{Phase: Connecting})
-	limited := ctx
-	if s.Timeout > 0 && c.Repo.State.Served() {
-		var end context.CancelFunc
-		limited, end = context.WithTimeoutCause(ctx, s.Timeout, &Problem{
-			Code: CodeStalled, Kind: ErrUpstream, What: fmt.Sprintf("the sync took longer than %s", s.Timeout),
-			Do: "raise sync.timeout if the repository is large and the link slow",
-		})
-		defer end()
-	}
-	err := a.guarded(limited)
-	if cause := context.Cause(limited); cause != nil && err != nil {
-		err = cause
-	}
-	cancel(nil)
-	<-renewed
-	s.finish(context.WithoutCancel(ctx), c, &a, err)
+	// Guarded by Syncer.mu.
+	urgency int
+	waiting *slotWaiter // while it waits for its turn in queue
+	queue   *slots
 }
 
-// keepLease renews the lease until ctx ends and cancels the work when it is lost.
-func (s *Syncer) keepLease(ctx context.Context, c Claim, cancel context.CancelCauseFunc) {
-	tick := time.NewTicker(leaseFor / 4)
-	defer tick.Stop()
-	until := c.Until
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			err := s.Store.Renew(ctx, c, now.UTC().Add(leaseFor))
-			switch {
-			case err == nil:
-				until = now.Add(leaseFor)
-			case errors.Is(err, ErrExists), errors.Is(err, ErrNotFound), now.After(until):
-				cancel(errLeaseLost)
-				return
-			}
-		}
+// enter makes the job of a claim, with the context of its work.
+func (s *Syncer) enter(ctx context.Context, c Claim) (context.Context, *job) {
+	j := &job{Claim: c, kind: kindOf(c.Run.Trigger), urgency: c.Run.Trigger.Urgency()}
+	ctx, j.cancel = context.WithCancelCause(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.jobs[c.Repo.ID] = j
+	s.taken[j.kind]++
+	return ctx, j
+}
+
+// leave forgets a job whose end is recorded.
+func (s *Syncer) leave(j *job) {
+	j.cancel(nil)
+	s.mu.Lock()
+	if s.jobs[j.Repo.ID] == j {
+		delete(s.jobs, j.Repo.ID)
 	}
+	s.taken[j.kind]--
+	more := s.hungry && s.taken[j.kind] <= jobsOf(j.kind)-claimMost/4
+	s.mu.Unlock()
+	if more {
+		s.wakeUp()
+	}
+}
+
+// turn waits for the job's turn in a queue.
+func (s *Syncer) turn(ctx context.Context, j *job, queue *slots, clone bool) (waited bool, err error) {
+	if queue.now(clone) {
+		return false, nil
+	}
+	s.mu.Lock()
+	w := &slotWaiter{urgency: j.urgency, clone: clone}
+	j.waiting, j.queue = w, queue
+	s.mu.Unlock()
+	err = queue.take(ctx, w)
+	s.mu.Lock()
+	j.waiting = nil
+	s.mu.Unlock()
+	return true, err
+}
+
+// work does one claimed job and records how it ended, whatever happens.
+func (s *Syncer) work(ctx context.Context, j *job, stopping <-chan struct{}) {
+	a := &attempt{Syncer: s, job: j, repo: j.Repo, run: j.Run}
+	if a.run.ID != 0 {
+		a.opened()
+	}
+	quiet, err := a.guarded(ctx)
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		err = cause
+	}
+	for _, waits := range s.takeEndings(j.Repo.ID) {
+		close(waits)
+	}
+	if s.OnCheck != nil && a.asked {
+		var p *Problem
+		if err != nil {
+			p = AsProblem(err)
+		}
+		s.OnCheck(j.Repo, max(j.Run.Started.Sub(j.Repo.State.NextSync), 0), p)
+	}
+	var refused *refusal
+	switch {
+	case a.run.ID != 0 || !quiet && !errors.As(err, &refused) && !interrupted(err):
+		s.finish(context.WithoutCancel(ctx), a, err, stopping)
+		s.leave(j)
+	default: // there is nothing to tell
+		end := Settlement{Claim: j.Claim, Next: j.Repo.State.NextSync}
+		if refused != nil {
+			end.Next = s.now().Add(refused.Wait)
+		} else if quiet {
+			end.At = s.now()
+			state := j.Repo.State
+			state.LastAttempt, state.LastSuccess = end.At, end.At
+			repo := j.Repo
+			repo.State = state
+			end.Next = s.next(repo, end.At)
+		}
+		s.settler.add(end, j)
+	}
+}
+
+// next is when to look again, with what this process knows of clients.
+func (s *Syncer) next(r Repo, now time.Time) time.Time {
+	if used := s.demand.last(r.ID); used.After(r.State.LastClient) {
+		r.State.LastClient = used
+	}
+	if s.Budget != nil && r.Interval == 0 {
+		plain := s.Schedule
+		plain.Stretch = nil
+		interval, _ := plain.Interval(r, now)
+		s.rates.note(r, interval)
+	}
+	return s.Schedule.Next(r, now)
+}
+
+func interrupted(err error) bool {
+	return errors.Is(err, errStopping) || errors.Is(err, errRemoved) || errors.Is(err, errLeaseLost)
 }
 
 // finish turns the attempt into a state and a closed run.
-func (s *Syncer) finish(ctx context.Context, c Claim, a *attempt, err error) {
-	now := time.Now().UTC()
-	run, state := a.run, a.repo.State
+func (s *Syncer) finish(ctx context.Context, a *attempt, err error, stopping <-chan struct{}) {
+	now := s.now()
+	run, state, before := a.run, a.repo.State, a.job.Repo.State
 	run.Ended = now
 	state.LastAttempt = now
+	var wait time.Duration // set when the state does not say it
+	var refused *refusal
 	switch {
 	case err == nil:
-		state.Failures, state.Problem, state.Status = 0, nil, Ready
+		state.Failures, state.Problem, state.Status, state.RefusedSince = 0, nil, Ready, time.Time{}
 		state.LastSuccess = now
-	case errors.Is(err, errStopping), errors.Is(err, errRemoved), errors.Is(err, errLeaseLost):
+		if run.Trigger == ByHook && run.Outcome == Updated {
+			state.LastHook = now
+		}
+	case interrupted(err):
 		run.Outcome = Interrupted
 		run.Problem = &Problem{Code: CodeInterrupted, Kind: ErrBusy, What: err.Error()}
-		state.LastAttempt = c.Repo.State.LastAttempt
+		state.LastAttempt = before.LastAttempt
 		state.Status = state.Resting()
+	case errors.As(err, &refused): // nobody was asked
+		run.Outcome, run.Problem = RunFailed, refused.Problem
+		state.LastAttempt = before.LastAttempt
+		if state.Problem == nil {
+			state.Problem = refused.Problem
+		}
+		state.Status, wait = state.Resting(), refused.Wait
 	default:
 		run.Outcome = RunFailed
-		run.Problem = AsProblem(err)
-		if run.Problem.Kind == "" {
-			s.Log.Error("sync broke", "repo", c.Repo.Path, "run", run.ID, "err", err)
-			run.Problem = &Problem{Code: CodeLocal, What: "the server could not do its part of the sync", Do: "see the server's log"}
-		}
+		run.Problem = a.problem(err)
 		a.holds = a.moved(run.Problem)
-		state.Failures++
 		state.Problem = run.Problem
+		if held := s.limits.failed(ctx, a.target, run.Problem); held > 0 {
+			wait = held + rand.N(spreadAfter) // the host's affair: not counted
+		} else {
+			state.Failures++
+		}
+		if state.Problem.Class() != Ambiguous {
+			state.RefusedSince = time.Time{}
+		} else if state.RefusedSince.IsZero() {
+			state.RefusedSince = now
+		}
 		state.Status = state.Resting()
 	}
 	repo := a.repo
 	repo.State = state
-	state.NextSync = s.Schedule.Next(repo, now)
-	if run.Outcome == Interrupted {
+	switch {
+	case run.Outcome == Interrupted:
 		state.NextSync = now
+	case wait > 0:
+		state.NextSync = now.Add(wait)
+	default:
+		state.NextSync = s.next(repo, now)
 	}
 	for i := range a.events {
 		a.events[i].Repo, a.events[i].Run, a.events[i].At = repo.ID, run.ID, now
@@ -107,28 +182,29 @@ func (s *Syncer) finish(ctx context.Context, c Claim, a *attempt, err error) {
 	for i := range a.holds {
 		a.holds[i].Repo, a.holds[i].Opened = repo.ID, now
 	}
-	s.record(ctx, c, Ending{Run: run, State: state, Events: a.events, Holds: a.holds})
+	_ = s.persist(ctx, stopping, "record the end of a sync", func(ctx context.Context) error {
+		return s.Store.EndRun(ctx, a.job.Claim, Ending{Run: run, State: state, Events: a.events, Holds: a.holds})
+	})
 	repo.State = state
 	s.log(repo, run)
 	if s.OnRun != nil {
 		s.OnRun(repo, run)
 	}
-	a.run = run
-	a.report(Progress{Phase: Done, Bytes: run.Bytes, Outcome: run.Outcome, Problem: run.Problem})
+	if a.run.ID != 0 {
+		s.busy.Add(-1)
+		a.run = run
+		a.report(Progress{Phase: Done, Bytes: run.Bytes, Outcome: run.Outcome, Problem: run.Problem})
+	}
 }
 
-// record stores the end of a run. The database may be away for a moment; what
-// cannot be recorded at last is found by the expiry of the lease.
-func (s *Syncer) record(ctx context.Context, c Claim, end Ending) {
-	var err error
-	for wait := 100 * time.Millisecond; wait < 10*time.Second; wait *= 3 {
-		err = s.Store.EndRun(ctx, c, end)
-		if err == nil || errors.Is(err, ErrExists) || errors.Is(err, ErrNotFound) {
-			return // done, taken over, or removed
-		}
-		time.Sleep(wait)
+// problem is err for people; what is a bug of ours goes to the log.
+func (a *attempt) problem(err error) *Problem {
+	p := AsProblem(err)
+	if p.Kind == "" {
+		a.Log.Error("sync broke", "repo", a.repo.Path, "run", a.run.ID, "err", err)
+		return &Problem{Code: CodeLocal, What: "the server could not do its part of the sync", Do: "see the server's log"}
 	}
-	s.Log.Error("record the end of a sync", "repo", c.Repo.Path, "run", end.Run.ID, "err", err)
+	return p
 }
 
 func (s *Syncer) log(repo Repo, run Run) {
@@ -146,13 +222,23 @@ func (s *Syncer) log(repo Repo, run Run) {
 // attempt is one go at one repository; it collects what there is to record.
 type attempt struct {
 	*Syncer
+	job    *job
 	repo   Repo
-	run    Run
+	run    Run // ID is zero while there is nothing to tell
 	events []Event
 	holds  []Hold // as Ending.Holds
 	// secondary is set when the listing comes from an endpoint that is not
 	// authoritative: it adds refs and moves branches forward, and no more.
 	secondary bool
+
+	target target
+	asked  bool // upstream was asked
+}
+
+// opened makes the run visible.
+func (a *attempt) opened() {
+	a.busy.Add(1)
+	a.report(Progress{Phase: Connecting})
 }
 
 func (a *attempt) report(p Progress) {
@@ -161,38 +247,35 @@ func (a *attempt) report(p Progress) {
 }
 
 // guarded turns a bug into a failed run: one repository must not take the others down.
-func (a *attempt) guarded(ctx context.Context) (err error) {
+func (a *attempt) guarded(ctx context.Context) (quiet bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			quiet, err = false, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return a.sync(ctx)
+	return a.look(ctx)
 }
 
 // maxRounds bounds how often we start over because upstream changed between the
 // listing and the fetch.
 const maxRounds = 3
 
-func (a *attempt) sync(ctx context.Context) error {
-	remote := Remote{Upstream: a.repo.Upstream, Refs: a.repo.Refs, Known: a.repo.State.Digest}
-	if a.repo.Credential != "" {
-		cred, err := a.Credential(ctx, a.repo.Credential)
-		if err != nil {
-			return &Problem{
-				Code: CodeAuth, Kind: ErrSignIn, What: "the credential " + quote(a.repo.Credential) + " cannot be used",
-				Why: AsProblem(err).What, Do: "store it again: gitmirror credential add",
-			}
-		}
-		remote.Credential = cred
-	}
-	upstream, err := a.Disk.List(ctx, remote)
-	if err != nil {
-		return err
+// sync brings the repository to what upstream lists. It holds a slot.
+func (a *attempt) sync(ctx context.Context, remote Remote, upstream Listing) error {
+	if a.Timeout > 0 && a.repo.State.Served() {
+		var end context.CancelFunc
+		ctx, end = context.WithTimeoutCause(ctx, a.Timeout, &Problem{
+			Code: CodeStalled, Kind: ErrUpstream, What: fmt.Sprintf("the sync took longer than %s", a.Timeout),
+			Do: "raise sync.timeout if the repository is large and the link slow",
+		})
+		defer end()
 	}
 	for round := 1; ; round++ {
-		err = a.apply(ctx, remote, upstream)
-		if err == nil || ctx.Err() != nil || round == maxRounds {
+		err := a.apply(ctx, remote, upstream)
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			return cause
+		}
+		if err == nil || round == maxRounds {
 			return err
 		}
 		remote.Known = ""

@@ -197,7 +197,7 @@ func TestClosedAndCancelled(t *testing.T) {
 		if _, err := db.Repos(ctx, mirror.RepoQuery{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("Repos(cancelled) = %v, want context.Canceled", err)
 		}
-		if _, err := db.Claim(ctx, "n", base(), lease, 1); !errors.Is(err, context.Canceled) {
+		if _, err := db.Claim(ctx, "n", base(), lease, mirror.Room{News: 1}); !errors.Is(err, context.Canceled) {
 			t.Errorf("Claim(cancelled) = %v, want context.Canceled", err)
 		}
 		if err := db.Close(); err != nil {

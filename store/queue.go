@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -11,50 +13,70 @@ import (
 )
 
 // A repository is in the queue while next_sync is set, and leased while
-// lease_owner is. A lease belongs to one run: an owner that lost it and has it
-// again is somebody else, as far as the older run goes.
+// lease_owner is. A lease is known by its token: an owner that lost it and has
+// it again is somebody else, as far as the older lease goes.
 
-// Ask implements mirror.QueueStore.
-func (db *DB) Ask(ctx context.Context, id mirror.ID, why mirror.Trigger, now time.Time) (last int64, err error) {
+// Ask implements mirror.QueueStore. Asking for what is asked for already, which
+// is what a storm of webhooks does, writes nothing.
+func (db *DB) Ask(ctx context.Context, id mirror.ID, why mirror.Trigger, at time.Time) (last int64, err error) {
+	if row, err := one[repoRow](ctx, db, "id = ?", string(id)); err != nil {
+		return 0, about("repository", string(id), err)
+	} else if row.asked(why, at) && row.LeaseOwner == "" {
+		// Nobody has claimed it, so the run that answers is yet to come.
+		return newestRun(ctx, db.read, id)
+	}
 	err = about("repository", string(id), db.in(ctx, func(tx *gorm.DB) error {
 		row, err := db.locked(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		if err := tx.Raw("SELECT coalesce(max(id), 0) FROM runs WHERE repo_id = ?", string(id)).Scan(&last).Error; err != nil {
+		if last, err = newestRun(ctx, tx, id); err != nil {
 			return err
 		}
-		if row.AskedTrigger == "" || urgent(why) && !row.Urgent {
-			row.AskedTrigger, row.Urgent = string(why), urgent(why)
+		if row.asked(why, at) {
+			return nil
 		}
-		if row.AskedAt == nil {
-			row.AskedAt = micros(now)
-		}
-		if !row.Paused && (row.NextSync == nil || *row.NextSync > now.UnixMicro()) {
-			row.NextSync = micros(now)
-		}
-		return update(ctx, tx, id, row, "asked_trigger", "asked_at", "urgent", "next_sync")
+		row.ask(why, at)
+		return update(ctx, tx, id, row, "asked_trigger", "asked_at", "urgency", "next_sync")
 	}))
 	return last, err
 }
 
-// urgent tells whether somebody waits.
-func urgent(why mirror.Trigger) bool { return why == mirror.ByHand || why == mirror.ByClient }
+// asked tells whether asking would change nothing.
+func (row *repoRow) asked(why mirror.Trigger, at time.Time) bool {
+	return row.AskedTrigger != "" && row.Urgency >= int64(why.Urgency()) &&
+		(row.Paused || row.NextSync != nil && *row.NextSync <= at.UnixMicro())
+}
+
+// ask changes the columns asked_trigger, asked_at, urgency and next_sync.
+func (row *repoRow) ask(why mirror.Trigger, at time.Time) {
+	if row.AskedTrigger == "" || int64(why.Urgency()) > row.Urgency {
+		row.AskedTrigger, row.Urgency = string(why), int64(why.Urgency())
+	}
+	// While it is leased, next_sync is the time that lease was for.
+	done := row.LeaseOwner != "" && row.AskedAt == nil
+	if !row.Paused && (done || row.NextSync == nil || *row.NextSync > at.UnixMicro()) {
+		row.NextSync = micros(at)
+	}
+	if row.AskedAt == nil {
+		row.AskedAt = micros(at)
+	}
+}
+
+func newestRun(ctx context.Context, tx *gorm.DB, id mirror.ID) (last int64, err error) {
+	err = tx.WithContext(ctx).Raw("SELECT coalesce(max(id), 0) FROM runs WHERE repo_id = ?", string(id)).Scan(&last).Error
+	return last, err
+}
 
 // Claim implements mirror.QueueStore.
-func (db *DB) Claim(ctx context.Context, owner string, now time.Time, lease time.Duration, limit int) ([]mirror.Claim, error) {
+func (db *DB) Claim(ctx context.Context, owner string, now time.Time, lease time.Duration, room mirror.Room) ([]mirror.Claim, error) {
 	if owner == "" {
 		return nil, fmt.Errorf("claim without an owner: %w", mirror.ErrInvalid)
 	}
 	var claims []mirror.Claim
 	asked := time.Now()
 	err := db.in(ctx, func(tx *gorm.DB) error {
-		expired := gorm.G[repoRow](tx, db.forUpdate("SKIP LOCKED")...).
-			Where("lease_owner <> '' AND lease_until <= ?", now.UnixMicro()).Order("lease_until, id").Limit(1000)
-		if err := release(ctx, tx, expired, now); err != nil {
-			return err
-		}
-		rows, err := db.due(ctx, tx, now, limit)
+		rows, err := db.due(ctx, tx, now, room)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
@@ -69,164 +91,153 @@ func (db *DB) Claim(ctx context.Context, owner string, now time.Time, lease time
 }
 
 // due locks the most urgent rows. Rows that another claimer has locked are its own.
-func (db *DB) due(ctx context.Context, tx *gorm.DB, now time.Time, limit int) ([]repoRow, error) {
+func (db *DB) due(ctx context.Context, tx *gorm.DB, now time.Time, room mirror.Room) ([]repoRow, error) {
+	least, most := mirror.ByClient.Urgency(), mirror.ByHand.Urgency()
+	if room.News > 0 {
+		least = 1
+	}
+	if room.People <= 0 {
+		most = mirror.ByHook.Urgency()
+	}
 	var rows []repoRow
-	for _, urgent := range []bool{true, false} {
-		if len(rows) >= limit {
-			break
+	for _, q := range []struct{ least, most, limit int }{
+		{least, most, max(room.People, 0) + max(room.News, 0)}, {0, 0, max(room.Routine, 0)},
+	} {
+		if q.limit == 0 || q.least > q.most {
+			continue
 		}
 		// The conditions without a parameter are those of the index repos_due.
 		more, err := gorm.G[repoRow](tx, db.forUpdate("SKIP LOCKED")...).
-			Where("urgent = ? AND next_sync <= ? AND lease_owner = '' AND NOT paused", urgent, now.UnixMicro()).
-			Order("next_sync, id").Limit(limit - len(rows)).Find(ctx)
+			Where("urgency BETWEEN ? AND ? AND next_sync <= ? AND lease_owner = '' AND NOT paused", q.least, q.most, now.UnixMicro()).
+			Order("urgency DESC, next_sync, id").Limit(q.limit).Find(ctx)
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, more...)
+		for _, row := range more {
+			left := &room.Routine
+			if row.Urgency >= int64(mirror.ByClient.Urgency()) {
+				left = &room.People
+			} else if row.Urgency > 0 {
+				left = &room.News
+			}
+			if *left--; *left >= 0 {
+				rows = append(rows, row)
+			}
+		}
 	}
 	return rows, nil
 }
 
-// leaseRows opens a run for each row and gives its lease to owner.
+// leaseRows gives the lease of each row to owner, and opens a run for those whose
+// trigger has one.
 func leaseRows(ctx context.Context, tx *gorm.DB, rows []repoRow, owner string, start, until time.Time) ([]mirror.Claim, error) {
-	runs := make([]runRow, len(rows))
 	ids := make([]string, len(rows))
-	for i, row := range rows {
+	claims := make([]mirror.Claim, len(rows))
+	var runs []runRow
+	for i := range rows {
+		row := &rows[i]
 		ids[i] = row.ID
-		runs[i] = runRow{RepoID: row.ID, Owner: owner, Trigger: row.AskedTrigger, Started: start.UnixMicro()}
-		if row.AskedTrigger == "" {
-			runs[i].Trigger = string(mirror.BySchedule)
+		trigger := mirror.BySchedule
+		if row.AskedTrigger != "" {
+			trigger = mirror.Trigger(row.AskedTrigger)
 		}
+		claims[i] = mirror.Claim{
+			Run:   mirror.Run{Repo: mirror.ID(row.ID), Trigger: trigger, Started: time.UnixMicro(start.UnixMicro()).UTC()},
+			Owner: owner, Token: row.LeaseToken + 1, Until: time.UnixMicro(until.UnixMicro()).UTC(),
+		}
+		if trigger.OpensRun() {
+			runs = append(runs, runRow{RepoID: row.ID, Owner: owner, Trigger: string(trigger), Started: start.UnixMicro()})
+			row.Status = string(mirror.Syncing)
+			if row.LastSuccess == nil {
+				row.Status = string(mirror.Cloning)
+			}
+		}
+		var err error
+		if claims[i].Repo, err = row.repo(); err != nil {
+			return nil, err
+		}
+	}
+	err := gorm.G[repoRow](tx).Exec(ctx, `UPDATE repos SET asked_trigger = '', asked_at = NULL, urgency = 0,
+		lease_owner = ?, lease_until = ?, lease_token = lease_token + 1, lease_run = 0 WHERE id IN ?`, owner, until.UnixMicro(), ids)
+	if err != nil || len(runs) == 0 {
+		return claims, err
 	}
 	if err := gorm.G[runRow](tx).CreateInBatches(ctx, &runs, 500); err != nil {
 		return nil, err
 	}
-	err := gorm.G[repoRow](tx).Exec(ctx, `UPDATE repos SET
-		asked_trigger = '', asked_at = NULL, urgent = FALSE, lease_owner = ?, lease_until = ?,
-		lease_run = (SELECT max(id) FROM runs WHERE repo_id = repos.id)
-		WHERE id IN ?`, owner, until.UnixMicro(), ids)
-	if err != nil {
-		return nil, err
+	opened, ids := make(map[mirror.ID]int64, len(runs)), ids[:0]
+	for _, run := range runs {
+		opened[mirror.ID(run.RepoID)], ids = run.ID, append(ids, run.RepoID)
 	}
-	claims := make([]mirror.Claim, len(rows))
-	for i, row := range rows {
-		row.Status = string(mirror.Syncing)
-		if row.LastSuccess == nil {
-			row.Status = string(mirror.Cloning)
-		}
-		repo, err := row.repo()
-		if err != nil {
-			return nil, err
-		}
-		run, err := runs[i].run()
-		if err != nil {
-			return nil, err
-		}
-		claims[i] = mirror.Claim{Repo: repo, Run: run, Owner: owner, Until: time.UnixMicro(until.UnixMicro()).UTC()}
+	for i := range claims {
+		claims[i].Run.ID = opened[claims[i].Repo.ID]
 	}
-	return claims, nil
+	return claims, gorm.G[repoRow](tx).Exec(ctx, `UPDATE repos
+		SET lease_run = (SELECT max(id) FROM runs WHERE repo_id = repos.id) WHERE id IN ?`, ids)
 }
 
-// release closes the runs of leased rows as interrupted and takes the leases
-// away. The repositories are still due.
-func release(ctx context.Context, tx *gorm.DB, leased gorm.ChainInterface[repoRow], now time.Time) error {
-	rows, err := leased.Find(ctx)
-	if err != nil || len(rows) == 0 {
-		return err
-	}
-	for _, row := range rows {
-		problem, err := problemText(&mirror.Problem{
-			Code: mirror.CodeInterrupted, Kind: mirror.ErrBusy, What: "the sync was interrupted",
-			Why: "the server that ran it stopped before it ended", Do: "nothing: it is tried again",
-		})
-		if err != nil {
-			return err
-		}
-		_, err = gorm.G[runRow](tx).Where("id = ? AND ended IS NULL", row.LeaseRun).Select("ended", "outcome", "problem").
-			Updates(ctx, runRow{Ended: micros(now), Outcome: string(mirror.Interrupted), Problem: problem})
-		if err != nil {
-			return err
-		}
-		if err := update(ctx, tx, mirror.ID(row.ID), repoRow{}, "lease_owner", "lease_run", "lease_until"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Renew implements mirror.QueueStore.
-func (db *DB) Renew(ctx context.Context, c mirror.Claim, until time.Time) error {
-	return about("lease of", string(c.Repo.Path), db.in(ctx, func(tx *gorm.DB) error {
-		if _, err := db.held(ctx, tx, c); err != nil {
-			return err
-		}
-		return update(ctx, tx, c.Repo.ID, repoRow{LeaseUntil: micros(until)}, "lease_until")
-	}))
-}
-
-// held locks the row of a claim whose lease is still its own.
-func (db *DB) held(ctx context.Context, tx *gorm.DB, c mirror.Claim) (repoRow, error) {
-	row, err := db.locked(ctx, tx, c.Repo.ID)
-	if err == nil && (row.LeaseOwner != c.Owner || row.LeaseRun != c.Run.ID) {
-		return row, fmt.Errorf("another run has it now: %w", mirror.ErrExists)
-	}
-	return row, err
-}
-
-// EndRun implements mirror.QueueStore. A mapping that was edited or asked for
-// while the run was going is due at once, and compared in full.
-func (db *DB) EndRun(ctx context.Context, c mirror.Claim, end mirror.Ending) error {
-	return about("lease of", string(c.Repo.Path), db.in(ctx, func(tx *gorm.DB) error {
-		row, err := db.held(ctx, tx, c)
-		if err != nil {
-			return err
-		}
-		ended := repoRow{}
-		if err := ended.setState(end.State); err != nil {
-			return err
-		}
-		if row.AskedTrigger != "" || row.Version != c.Repo.Version {
-			ended.NextSync = row.NextSync
-		}
-		if row.Version != c.Repo.Version {
-			ended.Digest = ""
-		}
-		if end.Holds != nil {
-			news, err := settleHolds(ctx, tx, c.Repo.ID, end.Run.Ended, end.Holds)
-			if err != nil {
-				return err
-			}
-			if news {
-				ended.Digest, ended.NextSync = "", micros(end.Run.Ended)
-			}
-		}
-		if row.Paused {
-			ended.NextSync = nil
-		}
-		columns := append(stateColumns(), "lease_owner", "lease_run", "lease_until")
-		if err := update(ctx, tx, c.Repo.ID, ended, "settled", columns...); err != nil {
-			return err
-		}
-		return closeRun(ctx, tx, c.Run.ID, end.Run, end.Events)
-	}))
-}
-
-// Abandon implements mirror.QueueStore.
-func (db *DB) Abandon(ctx context.Context, owner string, now time.Time) error {
-	return db.in(ctx, func(tx *gorm.DB) error {
-		return release(ctx, tx, gorm.G[repoRow](tx, db.forUpdate("")...).
-			Where("lease_owner = ? AND lease_owner <> ''", owner).Order("id"), now)
-	})
-}
-
-// NextDue implements mirror.QueueStore. A lease that nobody renews ends in
-// somebody's turn too.
+// NextDue implements mirror.QueueStore.
 func (db *DB) NextDue(ctx context.Context) (time.Time, error) {
 	var at *int64
 	err := db.read.WithContext(ctx).Raw(`SELECT min(at) FROM (
-		SELECT min(next_sync) AS at FROM repos WHERE lease_owner = '' AND NOT paused
+		SELECT min(next_sync) AS at FROM repos WHERE urgency = 0 AND lease_owner = '' AND NOT paused
 		UNION ALL
-		SELECT min(lease_until) FROM repos WHERE lease_owner <> ''
+		SELECT min(next_sync) FROM repos WHERE urgency > 0 AND lease_owner = '' AND NOT paused
 	) AS queue`).Scan(&at).Error
 	return moment(at), known(err)
+}
+
+// Touch implements mirror.QueueStore.
+func (db *DB) Touch(ctx context.Context, used map[mirror.ID]time.Time) error {
+	if len(used) == 0 {
+		return nil
+	}
+	type touch struct {
+		ID string `json:"id"`
+		At int64  `json:"at"`
+	}
+	var touches []touch
+	for id, at := range used {
+		if storable(string(id)) {
+			touches = append(touches, touch{string(id), at.UnixMicro()})
+		}
+	}
+	from, list, err := db.list(touches, "id text", "at bigint")
+	if err != nil {
+		return err
+	}
+	return db.in(ctx, func(tx *gorm.DB) error {
+		if err := db.lockList(ctx, tx, from, list); err != nil {
+			return err
+		}
+		return gorm.G[repoRow](tx).Exec(ctx, `UPDATE repos SET last_client = v.at FROM `+from+`
+			WHERE repos.id = v.id AND (last_client IS NULL OR last_client < v.at)`, list)
+	})
+}
+
+// list is a FROM item "v" with one parameter, a JSON array of objects, and its
+// columns ("name type"): how many rows are changed by one statement.
+func (db *DB) list(rows any, columns ...string) (from, parameter string, err error) {
+	text, err := json.Marshal(rows)
+	if err != nil {
+		return "", "", err
+	}
+	if db.rowLocks {
+		return "jsonb_to_recordset(CAST(? AS jsonb)) AS v(" + strings.Join(columns, ", ") + ")", string(text), nil
+	}
+	for i, c := range columns {
+		name, _, _ := strings.Cut(c, " ")
+		columns[i] = "value ->> '" + name + "' AS " + name
+	}
+	return "(SELECT " + strings.Join(columns, ", ") + " FROM json_each(?)) AS v", string(text), nil
+}
+
+// lockList locks the rows of repos that a list names by id, in the order that
+// all transactions keep to which lock more than one.
+func (db *DB) lockList(ctx context.Context, tx *gorm.DB, from, list string) error {
+	if !db.rowLocks {
+		return nil
+	}
+	var ids []string
+	return tx.WithContext(ctx).Raw(`SELECT id FROM repos WHERE id IN (SELECT v.id FROM `+from+`) ORDER BY id FOR UPDATE`, list).Scan(&ids).Error
 }

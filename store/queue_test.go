@@ -17,7 +17,7 @@ const lease = time.Minute
 
 func claim(t testing.TB, db *store.DB, owner string, now time.Time, limit int) []mirror.Claim {
 	t.Helper()
-	claims, err := db.Claim(t.Context(), owner, now, lease, limit)
+	claims, err := db.Claim(t.Context(), owner, now, lease, mirror.Room{People: limit, News: limit, Routine: limit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,11 +71,12 @@ func TestClaimOrder(t *testing.T) {
 		if got := claimed(claim(t, db, "n1", base(), 0)); got != "" {
 			t.Errorf("Claim(limit 0) = %q, want none", got)
 		}
-		got := claim(t, db, "n1", base(), 3)
-		urgent := map[string]bool{"hand:manual": true, "client:client": true}
-		words := strings.Fields(claimed(got))
-		if len(words) != 3 || !urgent[words[0]] || !urgent[words[1]] || words[2] != "first:add" {
-			t.Errorf("Claim(3) = %v, want those asked for, then first:add", words)
+		got, err := db.Claim(t.Context(), "n1", base(), lease, mirror.Room{People: 5, News: 1, Routine: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := claimed(got); got != "hand:manual client:client first:add" {
+			t.Errorf("Claim(one of news) = %q, want those asked for, the most urgent first, and first:add", got)
 		}
 		for _, c := range got {
 			if c.Owner != "n1" || !c.Until.Equal(base().Add(lease)) || c.Run.Repo != c.Repo.ID || c.Run.Started.Sub(base()).Abs() > time.Minute || !c.Run.Ended.IsZero() {
@@ -207,23 +208,40 @@ func TestLeaseExpires(t *testing.T) {
 		ctx := t.Context()
 		r := add(t, db, "github.com/o/r")
 		old := claim(t, db, "n1", base(), 1)[0]
-		if err := db.Renew(ctx, old, base().Add(2*lease)); err != nil {
+		seen, err := db.Leases(ctx, "n2")
+		if want := (mirror.Lease{Repo: r.ID, Owner: "n1", Token: old.Token, Until: old.Until}); err != nil || len(seen) != 1 || seen[0] != want {
+			t.Fatalf("Leases(n2) = %+v, %v, want %+v", seen, err, want)
+		}
+		if mine, err := db.Leases(ctx, "n1"); err != nil || len(mine) != 0 {
+			t.Errorf("Leases(n1) = %+v, %v, want none of others", mine, err)
+		}
+		if lost, err := db.Renew(ctx, []mirror.Claim{old}, base().Add(2*lease)); err != nil || len(lost) != 0 {
+			t.Fatalf("Renew = lost %v, %v, want none lost", lost, err)
+		}
+		if err := db.Release(ctx, seen, base().Add(lease)); err != nil {
 			t.Fatal(err)
 		}
-		if got := claimed(claim(t, db, "n2", base().Add(lease), 1)); got != "" {
+		// No time is late enough: clocks do not end leases.
+		if got := claimed(claim(t, db, "n2", base().AddDate(10, 0, 0), 1)); got != "" {
 			t.Errorf("Claim of a renewed lease = %q, want none", got)
 		}
-		// Even an owner of the same name is not the old run.
+		if seen, err = db.Leases(ctx, "n2"); err != nil || len(seen) != 1 {
+			t.Fatalf("Leases = %+v, %v, want one", seen, err)
+		}
+		if err := db.Release(ctx, seen, base().Add(2*lease)); err != nil {
+			t.Fatal(err)
+		}
+		// Even an owner of the same name is not the old run, and who waited for that waits on.
 		taken := claim(t, db, "n1", base().Add(2*lease), 1)
-		if claimed(taken) != "r:schedule" || taken[0].Run.ID == old.Run.ID {
-			t.Fatalf("Claim of an expired lease = %+v, want r with a run of its own", taken)
+		if claimed(taken) != "r:add" || taken[0].Run.ID <= old.Run.ID {
+			t.Fatalf("Claim of a released lease = %+v, want r with a run of its own, for the old reason", taken)
 		}
 		run, err := db.Run(ctx, old.Run.ID)
 		if err != nil || run.Outcome != mirror.Interrupted || !run.Ended.Equal(base().Add(2*lease)) || run.Problem.Code != mirror.CodeInterrupted {
 			t.Errorf("Run(expired) = %+v, %v, want interrupted", run, err)
 		}
-		if err := db.Renew(ctx, old, base().Add(3*lease)); !errors.Is(err, mirror.ErrExists) {
-			t.Errorf("Renew(lost) = %v, want ErrExists", err)
+		if lost, err := db.Renew(ctx, []mirror.Claim{old, taken[0]}, base().Add(3*lease)); err != nil || len(lost) != 1 || lost[0].Token != old.Token {
+			t.Errorf("Renew(lost and held) = lost %+v, %v, want the old one lost", lost, err)
 		}
 		before := mustRepo(t, db, r.ID)
 		if err := end(t, db, old, base().Add(3*lease), mirror.Event{Kind: mirror.TagMoved}); !errors.Is(err, mirror.ErrExists) {
@@ -267,8 +285,8 @@ func TestAbandon(t *testing.T) {
 		if got := claim(t, db, "n1", base().Add(time.Second), 10); len(got) != 2 {
 			t.Errorf("Claim after Abandon = %q, want both", claimed(got))
 		}
-		if err := db.Renew(ctx, other[0], base().Add(lease)); err != nil {
-			t.Errorf("Renew(other owner) = %v", err)
+		if lost, err := db.Renew(ctx, other, base().Add(lease)); err != nil || len(lost) != 0 {
+			t.Errorf("Renew(other owner) = lost %v, %v, want none lost", lost, err)
 		}
 	})
 }
@@ -295,7 +313,7 @@ func TestNextDue(t *testing.T) {
 		r := add(t, db, "github.com/o/r")
 		check("one due", base())
 		c := claim(t, db, "n1", base(), 1)[0]
-		check("leased", base().Add(lease))
+		check("leased", time.Time{})
 		if err := end(t, db, c, base().Add(time.Second)); err != nil {
 			t.Fatal(err)
 		}
@@ -373,8 +391,8 @@ func TestRemovedWhileRunning(t *testing.T) {
 		if err := db.RemoveRepo(t.Context(), r.ID); err != nil {
 			t.Fatal(err)
 		}
-		if err := db.Renew(t.Context(), c, base().Add(lease)); !errors.Is(err, mirror.ErrNotFound) {
-			t.Errorf("Renew(removed) = %v, want ErrNotFound", err)
+		if lost, err := db.Renew(t.Context(), []mirror.Claim{c}, base().Add(lease)); err != nil || len(lost) != 1 {
+			t.Errorf("Renew(removed) = lost %v, %v, want it lost", lost, err)
 		}
 		if err := end(t, db, c, base()); !errors.Is(err, mirror.ErrNotFound) {
 			t.Errorf("EndRun(removed) = %v, want ErrNotFound", err)
@@ -398,7 +416,7 @@ func TestConcurrentClaims(t *testing.T) {
 			wg.Go(func() {
 				owner := fmt.Sprintf("n%d", i)
 				for {
-					claims, err := servers[i%2].Claim(t.Context(), owner, base(), lease, 7)
+					claims, err := servers[i%2].Claim(t.Context(), owner, base(), lease, mirror.Room{News: 7})
 					if err != nil {
 						t.Error(err)
 						return
@@ -452,7 +470,7 @@ func TestQueueUnderContention(t *testing.T) {
 					for j, c := range claim(t, d, owner, now, 4) {
 						var err error
 						if j%2 == 0 {
-							if err = d.Renew(ctx, c, now.Add(lease)); err == nil {
+							if _, err = d.Renew(ctx, []mirror.Claim{c}, now.Add(lease)); err == nil {
 								err = end(t, d, c, now)
 							}
 						}

@@ -29,29 +29,31 @@ type repoRow struct {
 	Updated    int64
 	Version    int64
 
-	Settled     string
-	Digest      string
-	Endpoint    string
-	Generation  int64
-	Head        string
-	HeadCount   int64
-	TagCount    int64
-	Bytes       int64
-	LastAttempt *int64
-	LastSuccess *int64
-	LastChange  *int64
-	LastClient  *int64
-	LastHook    *int64
-	HostID      int64
-	Failures    int64
-	Problem     *string
+	Settled      string
+	Digest       string
+	Endpoint     string
+	Generation   int64
+	Head         string
+	HeadCount    int64
+	TagCount     int64
+	Bytes        int64
+	LastAttempt  *int64
+	LastSuccess  *int64
+	LastChange   *int64
+	LastClient   *int64
+	LastHook     *int64
+	RefusedSince *int64
+	HostID       int64
+	Failures     int64
+	Problem      *string
 
 	NextSync     *int64
 	AskedTrigger string
 	AskedAt      *int64
-	Urgent       bool
+	Urgency      int64
 	LeaseOwner   string
 	LeaseRun     int64
+	LeaseToken   int64
 	LeaseUntil   *int64
 	Status       string `gorm:"->"` // the database makes it of the other columns
 }
@@ -62,8 +64,8 @@ func (repoRow) TableName() string { return "repos" }
 // stateColumns are those a run writes when it ends.
 func stateColumns() []any {
 	return []any{
-		"digest", "endpoint", "host_id", "generation", "head", "head_count", "tag_count", "bytes",
-		"last_attempt", "last_success", "last_change", "failures", "problem", "next_sync",
+		"digest", "endpoint", "generation", "head", "head_count", "tag_count", "bytes", "last_attempt",
+		"last_success", "last_change", "refused_since", "failures", "problem", "next_sync",
 	}
 }
 
@@ -87,6 +89,7 @@ func (row *repoRow) setState(s mirror.State) (err error) {
 	row.LastClient, row.LastHook = micros(s.LastClient), micros(s.LastHook)
 	row.HeadCount, row.TagCount, row.Bytes = int64(s.Heads), int64(s.Tags), s.Bytes
 	row.LastAttempt, row.LastSuccess, row.LastChange = micros(s.LastAttempt), micros(s.LastSuccess), micros(s.LastChange)
+	row.RefusedSince = micros(s.RefusedSince)
 	row.Failures, row.NextSync = int64(s.Failures), micros(s.NextSync)
 	row.Problem, err = problemText(s.Problem)
 	return err
@@ -125,7 +128,7 @@ func (row repoRow) repo() (mirror.Repo, error) {
 			Status: mirror.Status(row.Status), Digest: row.Digest, Endpoint: row.Endpoint, HostID: row.HostID, Generation: row.Generation, Head: row.Head,
 			Heads: int(row.HeadCount), Tags: int(row.TagCount), Bytes: row.Bytes,
 			LastAttempt: moment(row.LastAttempt), LastSuccess: moment(row.LastSuccess), LastChange: moment(row.LastChange),
-			LastClient: moment(row.LastClient), LastHook: moment(row.LastHook),
+			LastClient: moment(row.LastClient), LastHook: moment(row.LastHook), RefusedSince: moment(row.RefusedSince),
 			NextSync: moment(row.NextSync), Failures: int(row.Failures), Problem: problem,
 		},
 	}, nil
@@ -138,7 +141,7 @@ func (db *DB) AddRepo(ctx context.Context, r mirror.Repo) error {
 		return err
 	}
 	row.Version = max(row.Version, 1)
-	row.AskedTrigger = string(mirror.ByAdd)
+	row.AskedTrigger, row.Urgency = string(mirror.ByAdd), int64(mirror.ByAdd.Urgency())
 	if row.NextSync == nil {
 		row.NextSync = &row.Created
 	}

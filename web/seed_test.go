@@ -98,7 +98,7 @@ func (s *consoleSite) seedHistory(t *testing.T, repo mirror.Repo, problem *mirro
 		if _, err := s.db.Ask(ctx, repo.ID, mirror.BySchedule, at); err != nil {
 			t.Fatal(err)
 		}
-		claims, err := s.db.Claim(ctx, "seed", at, time.Minute, 1)
+		claims, err := s.db.Claim(ctx, "seed", at, time.Minute, mirror.Room{Routine: 1})
 		if err != nil || len(claims) != 1 {
 			t.Fatalf("Claim() = %d claims, %v, want 1", len(claims), err)
 		}

@@ -4,8 +4,17 @@ ALTER TABLE repos ADD COLUMN endpoint text NOT NULL DEFAULT '';
 ALTER TABLE repos ADD COLUMN host_id integer NOT NULL DEFAULT 0;
 ALTER TABLE repos ADD COLUMN last_client integer;
 ALTER TABLE repos ADD COLUMN last_hook integer;
+-- since when upstream has said nothing but 401, 403 or 404
+ALTER TABLE repos ADD COLUMN refused_since integer;
 -- what an owner shows to prove that the lease is still its own
 ALTER TABLE repos ADD COLUMN lease_token integer NOT NULL DEFAULT 0;
+
+-- Who asked says how urgent it is: 0 = nobody did.
+DROP INDEX repos_due;
+DROP INDEX repos_next;
+ALTER TABLE repos DROP COLUMN urgent;
+ALTER TABLE repos ADD COLUMN urgency integer NOT NULL DEFAULT 0;
+CREATE INDEX repos_due ON repos (urgency, next_sync, id) WHERE lease_owner = '' AND NOT paused;
 
 -- Looking for news is no sync: the status changes when a run is open.
 DROP INDEX repos_by_status;
