@@ -26,7 +26,7 @@ const (
 	anonymousWait  = 15 * time.Minute // for hosts that limit those who do not sign in
 	breakerRepos   = 5                // so many repositories in trouble …
 	breakerWindow  = time.Minute      // … within this time open the breaker
-	probeEvery     = 30 * time.Second // while it is open, one request so often
+	breakerProbe   = 30 * time.Second // while it is open, one request so often
 	spreadAfter    = 30 * time.Second // who was put off comes back within this time, not at once
 	maxReservation = time.Second      // a check may wait for its host's budget so long before it is put off
 )
@@ -48,7 +48,7 @@ type limits struct {
 }
 
 // breaker stops asking a host that is in trouble: open, it lets one request
-// through every probeEvery, and the first that succeeds closes it.
+// through every breakerProbe, and the first that succeeds closes it.
 type breaker struct {
 	failed map[ID]time.Time
 	open   bool
@@ -170,9 +170,9 @@ func (l *limits) admit(t target, routine bool) *refusal {
 	}
 	if b := l.hosts[t.host]; b != nil && b.open {
 		if now.Before(b.probe) {
-			return l.refuse(b.probe.Sub(now), t, b.last.Code, fmt.Sprintf("%d of its repositories failed within a minute; it is tried every %s", breakerRepos, probeEvery))
+			return l.refuse(b.probe.Sub(now), t, b.last.Code, fmt.Sprintf("%d of its repositories failed within a minute; it is tried every %s", breakerRepos, breakerProbe))
 		}
-		b.probe = now.Add(probeEvery)
+		b.probe = now.Add(breakerProbe)
 		return nil
 	}
 	return l.book(t, routine, now)
@@ -294,7 +294,7 @@ func (l *limits) trouble(t target, p *Problem) {
 	}
 	b.failed[t.repo], b.last = now, p
 	if !b.open && len(b.failed) >= breakerRepos {
-		b.open, b.probe = true, now.Add(probeEvery)
+		b.open, b.probe = true, now.Add(breakerProbe)
 		l.Log.Warn("host is in trouble", "host", t.host, "repos", len(b.failed), "err", p)
 	}
 }
