@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"sync"
 )
 
 // Router knows the roads to the upstream hosts. Its methods may be called by
@@ -52,7 +53,14 @@ func (a *attempt) look(ctx context.Context) (quiet bool, err error) {
 			return false, err
 		}
 	}
-	return false, a.sync(ctx, remote, upstream)
+	if err := a.sync(ctx, remote, upstream); err != nil {
+		return false, err
+	}
+	a.repo.State.Endpoint = a.endpoint
+	if a.secondary && a.repo.State.Digest == "" {
+		a.partly.remember(a.repo, a.endpoint, upstream.Fingerprint)
+	}
+	return false, nil
 }
 
 // check lists upstream's refs when it is the check's turn. Who has a run is
@@ -117,7 +125,6 @@ func (a *attempt) list(ctx context.Context) (Remote, Listing, error) {
 		return Remote{}, Listing{}, err
 	}
 	a.limits.succeeded(a.target)
-	a.repo.State.Endpoint = route.Endpoint.Name
 	return remote, upstream, nil
 }
 
@@ -128,13 +135,9 @@ func (a *attempt) askOnce(ctx context.Context, route Route, remote Remote) (List
 	if a.Roads == nil || ctx.Err() != nil {
 		return upstream, err
 	}
-	sample := Sample{Host: a.repo.Upstream.Host, Endpoint: route.Endpoint.Name, At: a.now(), Trip: upstream.Trip}
+	sample := Sample{Host: a.repo.Upstream.Host, Endpoint: route.Endpoint.Name, At: a.now(), Trip: upstream.Trip, Repo: a.repo.ID}
 	if err != nil {
-		p := AsProblem(err)
-		if c := p.Class(); c != Network && c != ServerTrouble {
-			return upstream, err // says nothing about the road
-		}
-		sample.Problem = p.Code
+		sample.Problem = AsProblem(err).Code
 	}
 	a.Roads.Report(sample)
 	return upstream, err
@@ -161,11 +164,46 @@ func (a *attempt) route(ctx context.Context) (Route, error) {
 			route.Remote.Credential = cred
 		}
 	}
+	a.endpoint, a.secondary = route.Endpoint.Name, !route.Endpoint.Authoritative
 	// What another endpoint said last says nothing about this one.
-	if was := a.repo.State.Endpoint; was == route.Endpoint.Name || was == "" && route.Endpoint.Name == Direct {
+	if was := a.repo.State.Endpoint; was == a.endpoint || was == "" && a.endpoint == Direct {
 		route.Remote.Known = a.repo.State.Digest
 	}
+	if route.Remote.Known == "" && a.secondary {
+		route.Remote.Known = a.partly.known(a.repo, a.endpoint)
+	}
 	return route, nil
+}
+
+// partly remembers what endpoints listed that are not authoritative and did not
+// tell all: it is not what we have, and yet no news when it comes again. It may
+// be forgotten.
+type partly struct {
+	mu    sync.Mutex
+	lists map[ID]partList
+}
+
+type partList struct {
+	endpoint, fingerprint string
+	version, generation   int64 // of the mirror
+}
+
+func (p *partly) remember(r Repo, endpoint, fingerprint string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lists == nil || len(p.lists) > demandMost {
+		p.lists = make(map[ID]partList)
+	}
+	p.lists[r.ID] = partList{endpoint, fingerprint, r.Version, r.State.Generation}
+}
+
+func (p *partly) known(r Repo, endpoint string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l := p.lists[r.ID]; l.endpoint == endpoint && l.version == r.Version && l.generation == r.State.Generation {
+		return l.fingerprint
+	}
+	return ""
 }
 
 // borrow has a host that limits those who do not sign in asked with some

@@ -71,6 +71,7 @@ type Syncer struct {
 	limits   limits
 	rates    rates
 	demand   demand
+	partly   partly
 
 	mu      sync.Mutex
 	jobs    map[ID]*job

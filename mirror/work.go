@@ -230,6 +230,7 @@ type attempt struct {
 	// secondary is set when the listing comes from an endpoint that is not
 	// authoritative: it adds refs and moves branches forward, and no more.
 	secondary bool
+	endpoint  string // which lists
 
 	target target
 	asked  bool // upstream was asked
