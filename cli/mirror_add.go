@@ -24,6 +24,7 @@ type asked struct {
 	Result  string          `json:"result"`        // in words
 	Run     *web.Run        `json:"run,omitempty"` // with --wait
 	Events  []web.Event     `json:"events,omitempty"`
+	Held    []web.Approval  `json:"held,omitempty"` // what its sync left for a person to decide
 	Error   *mirror.Problem `json:"error,omitempty"`
 
 	after   int64 // runs with a higher id answer the request
@@ -43,6 +44,7 @@ func (p *program) mirrorAdd() *cobra.Command {
 	var from, interval string
 	var wait, dry bool
 	var discover discoverFlags
+	var refs refFlags
 	cmd := p.withJSON(&cobra.Command{
 		Use: "add PATH|URL|PATTERN…", Short: "Mirror repositories",
 		Long: "Mirror repositories. Each is a path (github.com/spf13/cobra), an import path\n" +
@@ -59,6 +61,7 @@ func (p *program) mirrorAdd() *cobra.Command {
 			if options.IntervalS, err = intervalOf(interval); err != nil {
 				return err
 			}
+			options.Refs = refs.policy(cmd.Flags(), nil)
 			wanted, err := discover.wanted()
 			if err != nil {
 				return err
@@ -117,6 +120,7 @@ func (p *program) mirrorAdd() *cobra.Command {
 	f.StringVar(&options.Credential, "credential", "", "name of the stored credential the upstream wants")
 	f.BoolVar(&options.Private, "private", false, "never read without signing in")
 	f.StringVar(&options.Tags, "tags", "", "what happens to a tag that upstream moves: freeze (default) or follow")
+	refs.add(f)
 	f.BoolVar(&wait, "wait", false, "return when the first clone has ended; fail if it failed")
 	return cmd
 }
@@ -156,7 +160,7 @@ func (p *program) add(ctx context.Context, c *client, list []named, options web.
 		if len(items) == 1 && !wanted[start].Module {
 			one := wanted[start]
 			in = web.AddMirrors{PathOrURL: one.PathOrURL, Upstream: one.Upstream, IntervalS: one.IntervalS,
-				Credential: one.Credential, Private: one.Private, Tags: one.Tags}
+				Credential: one.Credential, Private: one.Private, Tags: one.Tags, Refs: one.Refs}
 		}
 		added, err := c.addMirrors(ctx, in)
 		if err != nil {
@@ -251,6 +255,10 @@ func (p *program) report(items []*asked) error {
 		item.Result = item.outcome()
 		rows[i] = row{item.name(), item.Result}
 	}
+	held := heldOf(items)
+	if first == nil || held != nil && mirror.AsProblem(first).Class() == mirror.Moved {
+		first = held
+	}
 	code, reason := exitCode(first)
 	if p.json {
 		if err := p.emit(askedDoc{Items: items, Exit: code, Reason: reason}); err != nil {
@@ -265,6 +273,9 @@ func (p *program) report(items []*asked) error {
 			if item.err != nil {
 				p.tell(explain(item.err))
 			}
+		}
+		if held != nil {
+			p.tell(explain(held))
 		}
 	}
 	if first != nil {
@@ -289,7 +300,11 @@ func (a *asked) outcome() string {
 	case a.err != nil:
 		return "failed"
 	case a.Run != nil:
-		return fmt.Sprintf("%s, %s received in %s", a.Run.Outcome, size(a.Run.Bytes), took(*a.Run))
+		text := fmt.Sprintf("%s, %s received in %s", a.Run.Outcome, size(a.Run.Bytes), took(*a.Run))
+		if len(a.Held) > 0 {
+			text += fmt.Sprintf(", %d held for a decision", len(a.Held))
+		}
+		return text
 	}
 	return a.Result
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,7 @@ func (p *program) mirrorCommand() *cobra.Command {
 		p.mirrorAdd(), p.mirrorList(), p.mirrorShow(), p.mirrorSync(), p.mirrorLog(), p.mirrorEdit(),
 		p.mirrorPause("pause", "Stop syncing a mirror; it is still served", true),
 		p.mirrorPause("resume", "Sync a paused mirror again", false),
+		p.mirrorKept(), p.mirrorRestore(), p.mirrorPurge(),
 		p.mirrorRemove())
 	p.withServer(g)
 	return g
@@ -82,6 +84,9 @@ func (p *program) mirrorShow() *cobra.Command {
 				return p.emit(m)
 			}
 			p.showMirror(m)
+			if err := p.showHeld(cmd.Context(), c, m); err != nil {
+				return err
+			}
 			events, err := c.mirrorEvents(cmd.Context(), m.ID, 5)
 			if err != nil {
 				return err
@@ -111,6 +116,9 @@ func (p *program) showMirror(m web.Mirror) {
 		[2]string{"access", access},
 		[2]string{"interval", interval},
 		[2]string{"moved tags", string(m.Tags)},
+		[2]string{"include", strings.Join(m.Refs.Include, " ")},
+		[2]string{"exclude", strings.Join(m.Refs.Exclude, " ")},
+		[2]string{"pulls", map[bool]string{true: "mirrored, not advertised"}[m.Refs.Pulls]},
 		[2]string{"in step", ago(m.LastSuccessAt)},
 		[2]string{"changed", ago(m.LastChangeAt)},
 		[2]string{"next sync", next(m)},
@@ -192,6 +200,7 @@ func took(r web.Run) string {
 func (p *program) mirrorEdit() *cobra.Command {
 	var upstream, credential, tags, interval string
 	var private bool
+	var refs refFlags
 	cmd := p.withJSON(&cobra.Command{
 		Use: "edit PATH", Short: "Change a mirror", Args: args(1, 1), ValidArgsFunction: p.completeMirrors,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -216,13 +225,14 @@ func (p *program) mirrorEdit() *cobra.Command {
 				}
 				edit.IntervalS = &seconds
 			}
-			if edit == (web.EditMirror{}) {
-				return wrongUsage("nothing is to be changed", "give --upstream, --interval, --credential, --private or --tags")
+			if edit == (web.EditMirror{}) && !refs.given(cmd.Flags()) {
+				return wrongUsage("nothing is to be changed", "give --upstream, --interval, --credential, --private, --tags, --include, --exclude or --pulls")
 			}
 			c, m, err := p.clientAndMirror(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
+			edit.Refs = refs.policy(cmd.Flags(), &m.Refs)
 			if m, err = c.editMirror(cmd.Context(), m.ID, edit); err != nil {
 				return err
 			}
@@ -238,6 +248,7 @@ func (p *program) mirrorEdit() *cobra.Command {
 	cmd.Flags().StringVar(&credential, "credential", "", "name of a stored credential; empty = none")
 	cmd.Flags().BoolVar(&private, "private", false, "never read without signing in")
 	cmd.Flags().StringVar(&tags, "tags", "", "what happens to a tag that upstream moves: freeze or follow")
+	refs.add(cmd.Flags())
 	return cmd
 }
 

@@ -57,11 +57,14 @@ func (p *program) mirrorSync() *cobra.Command {
 				if err := p.follow(ctx, c, items); err != nil {
 					return err
 				}
+				if err := c.noteHeld(ctx, items); err != nil {
+					return err
+				}
 			}
 			return p.report(items)
 		},
 	})
 	cmd.Flags().BoolVar(&all, "all", false, "all mirrors that are not paused")
-	cmd.Flags().BoolVar(&wait, "wait", false, "return when the syncs have ended; fail if one failed")
+	cmd.Flags().BoolVar(&wait, "wait", false, "return when the syncs have ended; fail if one failed, or left something held")
 	return cmd
 }
