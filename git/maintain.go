@@ -171,6 +171,13 @@ func (d *Disk) Loose(_ context.Context, id mirror.ID) (float64, error) {
 func (d *Disk) Repack(ctx context.Context, id mirror.ID, keep time.Duration) error {
 	return d.alone(ctx, id, true, func(ctx context.Context) error {
 		return d.maintaining(id, func(repo string) error {
+			size, err := d.Bytes(ctx, id)
+			if err == nil {
+				err = d.room(size + size/5)
+			}
+			if err != nil {
+				return err
+			}
 			for _, c := range []command{
 				{args: []string{
 					"repack", "-d", "-q", "-i", "--cruft", fmt.Sprintf("--cruft-expiration=%d.seconds.ago", int64(keep.Seconds())),

@@ -73,6 +73,13 @@ func (d *Disk) Rebuild(ctx context.Context, id mirror.ID, from mirror.Remote) (l
 	if err != nil {
 		return nil, err
 	}
+	size, err := d.Bytes(ctx, id)
+	if err == nil {
+		err = d.room(size + size/5)
+	}
+	if err != nil {
+		return nil, err
+	}
 	from.Known = ""
 	upstream, err := d.List(ctx, from)
 	if err != nil {
