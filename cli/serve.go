@@ -94,9 +94,6 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		Store: db, Disk: disk, Owner: data.Node, Log: log,
 		Schedule: mirror.Schedule{Min: c.duration("sync.interval_min"), Max: c.duration("sync.interval_max")},
 		Workers:  c.count("sync.workers"), Timeout: c.duration("sync.timeout"),
-		OnRun: func(_ mirror.Repo, run mirror.Run) {
-			metrics.SyncEnded(string(run.Outcome), string(run.Trigger), run.Bytes, run.Ended.Sub(run.Started))
-		},
 	}
 	catalog := &mirror.Catalog{
 		Store: db, Disk: disk, Syncer: syncer, Vault: vault, Site: site, Blocked: disk.Blocked,
@@ -111,6 +108,13 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	}
 	roads := newRoads(db, disk, catalog, metrics, log)
 	syncer.Roads = roads
+	room := newRoom(c, disk, log)
+	syncer.Pause = room.Full
+	upkeep := newUpkeep(c, db, disk, syncer, room, metrics, log)
+	syncer.OnRun = func(repo mirror.Repo, run mirror.Run) {
+		metrics.SyncEnded(string(run.Outcome), string(run.Trigger), run.Bytes, run.Ended.Sub(run.Started))
+		upkeep.Changed(repo, run)
+	}
 
 	// What clients see.
 	gate := &gitserver.Gate{}
@@ -136,7 +140,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	}
 	health := &health{Database: db, Data: data, Syncer: syncer, Workers: c.count("sync.workers"), Accounts: accounts, Policy: policy}
 	metrics.Build(p.version().Version)
-	metrics.Watch(telemetry.Sources{Mirrors: byState(db), Busy: syncer.Busy, LastTick: syncer.LastTick, Roads: activeRoads(roads)})
+	metrics.Watch(telemetry.Sources{Mirrors: byState(db), Busy: syncer.Busy, LastTick: syncer.LastTick, Disk: diskState(db, room), Roads: activeRoads(roads)})
 
 	all := http.NewServeMux()
 	all.HandleFunc("GET /healthz", health.live)
@@ -152,6 +156,8 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		run.Go(func() error { return catalog.Owners.Run(ctx) })
 	}
 	run.Go(func() error { return roads.Run(ctx) })
+	run.Go(func() error { return room.Run(ctx) })
+	run.Go(func() error { return upkeep.Run(ctx) })
 	run.Go(func() error { return prune(ctx, db.Sessions(), log) })
 	if sshAt != nil {
 		run.Go(func() error { return gitSSH.Run(ctx) })

@@ -46,6 +46,13 @@ var settings = []setting{
 	{Key: "sync.interval_max", Kind: durationKind, Default: "8h", Help: "longest time between two syncs of a mirror"},
 	{Key: "sync.workers", Kind: countKind, Default: "8", Help: "syncs that run at the same time"},
 	{Key: "sync.timeout", Kind: durationKind, Default: "30m", Help: "longest time one sync may take"},
+	{Key: "upkeep.jobs", Kind: countKind, Default: "1", Help: "repositories that are tidied, checked or repaired at the same time"},
+	{Key: "upkeep.check_every", Kind: durationKind, Default: "168h", Help: "time between two checks that everything refs lead to is on disk"},
+	{Key: "upkeep.verify_every", Kind: durationKind, Default: "720h", Help: "time between two checks that read every object"},
+	{Key: "disk.repacks_below", Kind: percentKind, Default: "15", Help: "full repacks wait while less of the disk is free, in percent (and less than 32 GiB)"},
+	{Key: "disk.syncs_below", Kind: percentKind, Default: "10", Help: "nothing is fetched while less of the disk is free, in percent (and less than 10 GiB)"},
+	{Key: "disk.read_only_below", Kind: percentKind, Default: "5", Help: "nothing is changed while less of the disk is free, in percent (and less than 2 GiB)"},
+	{Key: "disk.ballast_mb", Kind: sizeKind, Default: "256", Help: "MiB that are kept in reserve for the database until the disk is nearly full; at most a hundredth of the disk; 0 = none"},
 	{Key: "network.proxy", Kind: proxyKind, Secret: true, Help: "proxy for connections to upstreams: http://, https:// or socks5://, perhaps with user and password; it resolves their names and must itself keep clients off private networks (ssh does not use it)"},
 	{Key: "network.no_proxy", Kind: textKind, Help: "upstream hosts that are reached without network.proxy: names with their subdomains, addresses or networks, with commas between"},
 	{Key: "network.api", Kind: apiKind, Help: "REST APIs of hosts as host=url,… where it is not https://HOST/api/v3; they confirm renames and deletions and list organisations"},
@@ -145,6 +152,20 @@ var (
 	countKind = kind{"number", func(text string) string {
 		if n, err := strconv.Atoi(text); err != nil || n < 1 || n > 1000 {
 			return "write a whole number from 1 to 1000"
+		}
+		return ""
+	}}
+
+	percentKind = kind{"percentage", func(text string) string {
+		if n, err := strconv.Atoi(text); err != nil || n < 0 || n > 90 {
+			return "write a whole number from 0 (never) to 90"
+		}
+		return ""
+	}}
+
+	sizeKind = kind{"number", func(text string) string {
+		if n, err := strconv.Atoi(text); err != nil || n < 0 || n > 1_000_000 {
+			return "write a whole number from 0 to 1000000"
 		}
 		return ""
 	}}

@@ -77,8 +77,9 @@ func (k *keeping) visit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	k.full = k.job.covers(VerifyJob) || k.due(k.is.Verified, k.verifyEvery())
-	if k.full || k.job.covers(CheckJob) || mended.Objects || k.is.Condition == Degraded || k.due(k.is.Checked, k.checkEvery()) {
+	// What was found damaged is read whole: that all names are there proves nothing.
+	k.full = k.job.covers(VerifyJob) || k.is.Condition == Degraded || k.due(k.is.Verified, k.verifyEvery())
+	if k.full || k.job.covers(CheckJob) || mended.Objects || k.due(k.is.Checked, k.checkEvery()) {
 		if err := k.check(ctx); err != nil {
 			return err
 		}

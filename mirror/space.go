@@ -99,7 +99,7 @@ func (r *Room) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for looks := 0; ; looks++ {
-		level := r.look()
+		level := r.Update()
 		// Not at once: a server that runs for a moment needs no reserve.
 		if r.Ballast != nil && (level == ReadOnly || level < NoSyncs && looks >= ballastAfter) {
 			if err := r.Ballast(level != ReadOnly); err != nil {
@@ -114,8 +114,8 @@ func (r *Room) Run(ctx context.Context) error {
 	}
 }
 
-// look asks the disk, and tells when the level changes.
-func (r *Room) look() SpaceLevel {
+// Update asks the disk now; the log tells when the level changes.
+func (r *Room) Update() SpaceLevel {
 	space, err := r.Look()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,7 +152,7 @@ func (r *Room) Now() (Space, SpaceLevel) {
 	fresh := time.Since(r.seen) < 2*lookEvery
 	r.mu.Unlock()
 	if !fresh {
-		r.look()
+		r.Update()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

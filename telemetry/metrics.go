@@ -28,6 +28,7 @@ type Metrics struct {
 	pageTime *prometheus.HistogramVec // route
 	build    *prometheus.GaugeVec     // version, go
 	roads    roadMetrics
+	upkeep   upkeepMetrics
 }
 
 // New makes the metrics, with those of the Go runtime and of the process.
@@ -57,6 +58,7 @@ func New() *Metrics {
 		}, []string{"version", "go"}),
 	}
 	m.roads = newRoadMetrics(m.registry)
+	m.upkeep = newUpkeepMetrics(m.registry)
 	m.registry.MustRegister(m.syncs, m.syncTime, m.received, m.requests, m.reqTime, m.sent, m.pages, m.pageTime, m.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -113,6 +115,7 @@ type Sources struct {
 	Busy     func() int                                    // syncs that run
 	LastTick func() time.Time                              // when the queue was last looked at
 	Roads    func(context.Context) ([]Road, error)         // of upstream hosts that have a choice; may be nil
+	Disk     func(context.Context) (Disk, error)           // may be nil
 }
 
 // Watch adds what is asked for when the metrics are read. Call it once.
@@ -133,6 +136,9 @@ func (w *watched) Describe(to chan<- *prometheus.Desc) {
 	to <- busyDesc
 	to <- tickDesc
 	to <- roadDesc
+	to <- diskFreeDesc
+	to <- diskTotalDesc
+	to <- degradedDesc
 }
 
 // countWithin bounds the question to the database.
@@ -147,6 +153,7 @@ func (w *watched) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), countWithin)
 	defer cancel()
 	w.collectRoads(ctx, to)
+	w.collectDisk(ctx, to)
 	counts, err := w.Mirrors(ctx)
 	if err != nil {
 		to <- prometheus.NewInvalidMetric(mirrorsDesc, err)
