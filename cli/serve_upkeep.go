@@ -16,9 +16,9 @@ import (
 )
 
 // newRoom watches the disk of the repositories.
-func newRoom(c Config, disk *git.Disk, log *slog.Logger) *mirror.Room {
+func newRoom(c Config, disk *git.Disk, log *slog.Logger) *mirror.Headroom {
 	percent := func(key string) float64 { return float64(c.count(key)) }
-	return &mirror.Room{
+	return &mirror.Headroom{
 		Watermarks: mirror.Watermarks{
 			Repacks: percent("disk.repacks_below"), Syncs: percent("disk.syncs_below"), ReadOnly: percent("disk.read_only_below"),
 		},
@@ -27,7 +27,7 @@ func newRoom(c Config, disk *git.Disk, log *slog.Logger) *mirror.Room {
 }
 
 // newUpkeep keeps the repositories right.
-func newUpkeep(c Config, db *store.DB, disk *git.Disk, syncer *mirror.Syncer, room *mirror.Room, metrics *telemetry.Metrics, log *slog.Logger) *mirror.Upkeep {
+func newUpkeep(c Config, db *store.DB, disk *git.Disk, syncer *mirror.Syncer, room *mirror.Headroom, metrics *telemetry.Metrics, log *slog.Logger) *mirror.Upkeep {
 	workers := c.count("sync.workers")
 	return &mirror.Upkeep{
 		Store: db, Disk: disk, Syncer: syncer, Room: room, Log: log,
@@ -50,7 +50,7 @@ func load() float64 {
 }
 
 // diskState is for the metrics.
-func diskState(db *store.DB, room *mirror.Room) func(context.Context) (telemetry.Disk, error) {
+func diskState(db *store.DB, room *mirror.Headroom) func(context.Context) (telemetry.Disk, error) {
 	return func(ctx context.Context) (telemetry.Disk, error) {
 		space, _ := room.Now()
 		degraded, err := db.CountDegraded(ctx)

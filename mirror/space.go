@@ -67,10 +67,10 @@ func (w Watermarks) Level(s Space) SpaceLevel {
 	return Roomy
 }
 
-// Room watches the disk, and says what it allows. All methods may be called by
-// many goroutines; they are quick and work before and without Run. A nil Room
+// Headroom watches the disk, and says what it allows. All methods may be called by
+// many goroutines; they are quick and work before and without Run. A nil Headroom
 // knows no limits.
-type Room struct {
+type Headroom struct {
 	Watermarks Watermarks
 	// Look asks the disk.
 	Look func() (Space, error)
@@ -95,7 +95,7 @@ const (
 )
 
 // Run looks at the disk until ctx ends.
-func (r *Room) Run(ctx context.Context) error {
+func (r *Headroom) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for looks := 0; ; looks++ {
@@ -115,7 +115,7 @@ func (r *Room) Run(ctx context.Context) error {
 }
 
 // Update asks the disk now; the log tells when the level changes.
-func (r *Room) Update() SpaceLevel {
+func (r *Headroom) Update() SpaceLevel {
 	space, err := r.Look()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -136,7 +136,7 @@ func (r *Room) Update() SpaceLevel {
 	return r.level
 }
 
-func (r *Room) log() *slog.Logger {
+func (r *Headroom) log() *slog.Logger {
 	if r.Log == nil {
 		return slog.New(slog.DiscardHandler)
 	}
@@ -144,7 +144,7 @@ func (r *Room) log() *slog.Logger {
 }
 
 // Now is the space and what it allows, as it was seen last.
-func (r *Room) Now() (Space, SpaceLevel) {
+func (r *Headroom) Now() (Space, SpaceLevel) {
 	if r == nil {
 		return Space{}, Roomy
 	}
@@ -160,14 +160,14 @@ func (r *Room) Now() (Space, SpaceLevel) {
 }
 
 // Level is what the disk allows now.
-func (r *Room) Level() SpaceLevel {
+func (r *Headroom) Level() SpaceLevel {
 	_, level := r.Now()
 	return level
 }
 
 // Full tells in words why nothing is fetched for now; nil = there is room. It is
 // for Syncer.Pause.
-func (r *Room) Full() *Problem {
+func (r *Headroom) Full() *Problem {
 	if r.Level() < NoSyncs {
 		return nil
 	}
@@ -175,14 +175,14 @@ func (r *Room) Full() *Problem {
 }
 
 // Shut tells in words why nothing is changed for now; nil = there is room.
-func (r *Room) Shut() *Problem {
+func (r *Headroom) Shut() *Problem {
 	if r.Level() < ReadOnly {
 		return nil
 	}
 	return r.problem("nothing can be changed for now: the server's disk is full")
 }
 
-func (r *Room) problem(what string) *Problem {
+func (r *Headroom) problem(what string) *Problem {
 	s, _ := r.Now()
 	return &Problem{
 		Code: CodeDisk, Kind: ErrBusy, What: what,

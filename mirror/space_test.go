@@ -38,10 +38,10 @@ func TestSyncsStopWhileTheDiskIsNearlyFull(t *testing.T) {
 	r := newRig(t)
 	r.up.Commit(t, kept, content(1), "v1.0.0")
 	free := int64(50)
-	rooms := make(chan *mirror.Room, 1)
+	rooms := make(chan *mirror.Headroom, 1)
 	newRoom := func() { // one that has not looked yet
 		<-rooms
-		rooms <- &mirror.Room{Watermarks: mirror.Watermarks{Syncs: 10, ReadOnly: 5}, Look: func() (mirror.Space, error) {
+		rooms <- &mirror.Headroom{Watermarks: mirror.Watermarks{Syncs: 10, ReadOnly: 5}, Look: func() (mirror.Space, error) {
 			return mirror.Space{Free: free, Total: 100}, nil
 		}}
 	}
@@ -74,7 +74,7 @@ func TestSyncsStopWhileTheDiskIsNearlyFull(t *testing.T) {
 
 func TestRoomComesBackWithAMargin(t *testing.T) {
 	free := int64(9)
-	room := &mirror.Room{Watermarks: mirror.Watermarks{Syncs: 10, ReadOnly: 5}, Look: func() (mirror.Space, error) {
+	room := &mirror.Headroom{Watermarks: mirror.Watermarks{Syncs: 10, ReadOnly: 5}, Look: func() (mirror.Space, error) {
 		return mirror.Space{Free: free, Total: 100}, nil
 	}}
 	if got := room.Level(); got != mirror.NoSyncs {
@@ -89,7 +89,7 @@ func TestRoomComesBackWithAMargin(t *testing.T) {
 			t.Errorf("Update at %d %% = %v, want %v", c.free, got, c.want)
 		}
 	}
-	if p := (*mirror.Room)(nil).Full(); p != nil {
+	if p := (*mirror.Headroom)(nil).Full(); p != nil {
 		t.Errorf("Full of no room = %v, want nil", p)
 	}
 }

@@ -28,7 +28,7 @@ type Upkeep struct {
 	// waits, at most an hour. May be nil.
 	Busy func() bool
 	// Room says what the disk allows; nil = everything.
-	Room *Room
+	Room *Headroom
 	// OnJob is told of every job that ended; may be nil.
 	OnJob func(Job, time.Duration, error)
 	Log   *slog.Logger
