@@ -32,6 +32,7 @@ type client struct {
 	agent string
 	// For the one request that makes a token; empty otherwise.
 	username, password string
+	match              string // If-Match of the requests of this copy
 }
 
 // client of the chosen server. It does not connect yet.
@@ -108,6 +109,9 @@ func (c *client) send(ctx context.Context, method, path string, in any, accept s
 	req.Header.Set("User-Agent", c.agent)
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.match != "" {
+		req.Header.Set("If-Match", c.match)
 	}
 	switch {
 	case c.username != "":
