@@ -163,9 +163,9 @@ func (r *Roads) Use(ctx context.Context, name, endpoint string, pin time.Duratio
 	if pin < 0 || pin > maxPin {
 		return Host{}, &Problem{Kind: ErrInvalid, What: fmt.Sprintf("an endpoint cannot be pinned for %s", pin), Do: "use up to 8760h, or leave it out"}
 	}
-	h, err := r.Store.Host(ctx, name)
+	h, err := r.known(ctx, name)
 	if err != nil {
-		return Host{}, unknownHost(name, err)
+		return Host{}, err
 	}
 	now := time.Now().UTC()
 	s := Switch{HostEvent: HostEvent{Host: h.Name, At: now, From: h.Active, To: h.Active, By: by, Reason: "left to the rule again"}}
@@ -223,9 +223,9 @@ func (r *Roads) Forget(ctx context.Context, name string) error {
 // Probe measures all endpoints of a host now, disabled ones too.
 func (r *Roads) Probe(ctx context.Context, name string) ([]Sample, error) {
 	r.init()
-	h, err := r.Store.Host(ctx, name)
+	h, err := r.known(ctx, name)
 	if err != nil {
-		return nil, unknownHost(name, err)
+		return nil, err
 	}
 	return r.measure(ctx, r.adopt(ctx, h), true)
 }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -271,22 +270,20 @@ func (r *Roads) toMeasure(ctx context.Context, state *hostState) (Repo, error) {
 		state.repo = Repo{}
 		r.mu.Unlock()
 	}
-	repos, err := r.Store.Repos(ctx, RepoQuery{Search: state.name, Limit: 1000})
+	repos, err := r.Store.ReposOf(ctx, state.name, 20)
 	if err != nil {
 		return Repo{}, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, repo := range repos {
-		if repo.Upstream.Host == state.name {
-			state.remember(repo, time.Time{})
-		}
+		state.remember(repo, time.Time{})
 	}
 	if state.repo.ID == "" {
 		return Repo{}, &Problem{
 			Kind: ErrNotFound, What: "nothing is mirrored from " + state.name + " yet",
 			Why: "it is measured by asking for a repository that is mirrored from it",
-			Do:  "add one: gitmirror mirror add " + strings.TrimSuffix(state.name, "/") + "/OWNER/NAME",
+			Do:  "add one: gitmirror mirror add " + state.name + "/OWNER/NAME",
 		}
 	}
 	return state.repo, nil

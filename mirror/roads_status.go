@@ -2,6 +2,8 @@ package mirror
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"time"
 )
 
@@ -27,20 +29,18 @@ type EndpointStatus struct {
 // Status lists the hosts by name, or the one that is named.
 func (r *Roads) Status(ctx context.Context, name string) ([]HostStatus, error) {
 	r.init()
-	var hosts []Host
-	var err error
-	if name == "" {
-		hosts, err = r.Store.Hosts(ctx)
-	} else {
-		var h Host
-		h, err = r.Store.Host(ctx, name)
-		hosts, err = []Host{h}, unknownHost(name, err)
-	}
+	counts, err := r.Store.CountMirrors(ctx)
 	if err != nil {
 		return nil, err
 	}
-	counts, err := r.Store.CountMirrors(ctx)
-	if err != nil {
+	var hosts []Host
+	if name != "" {
+		h, err := r.known(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		hosts = []Host{h}
+	} else if hosts, err = r.all(ctx, counts); err != nil {
 		return nil, err
 	}
 	now := time.Now().UTC()
@@ -72,4 +72,44 @@ func (r *Roads) Status(ctx context.Context, name string) ([]HostStatus, error) {
 		r.mu.Unlock()
 	}
 	return list, nil
+}
+
+// all are the stored hosts, and those that only mirrors tell of.
+func (r *Roads) all(ctx context.Context, mirrors map[string]int) ([]Host, error) {
+	hosts, err := r.Store.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	mirrors = maps.Clone(mirrors)
+	for _, h := range hosts {
+		delete(mirrors, h.Name)
+	}
+	if len(mirrors) == 0 {
+		return hosts, nil
+	}
+	for name := range mirrors {
+		if _, err := r.host(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	return r.Store.Hosts(ctx)
+}
+
+// known is a host that is stored, or that mirrors come from.
+func (r *Roads) known(ctx context.Context, name string) (Host, error) {
+	h, err := r.Store.Host(ctx, name)
+	if !errors.Is(err, ErrNotFound) {
+		return h, err
+	}
+	counts, countErr := r.Store.CountMirrors(ctx)
+	if countErr != nil {
+		return Host{}, countErr
+	}
+	if counts[name] == 0 {
+		return Host{}, unknownHost(name, err)
+	}
+	if _, err := r.host(ctx, name); err != nil {
+		return Host{}, err
+	}
+	return r.Store.Host(ctx, name)
 }

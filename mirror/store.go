@@ -254,6 +254,8 @@ type HostStore interface {
 	SwitchHost(ctx context.Context, s Switch) error
 	// RemoveHost drops it with all that is known about it.
 	RemoveHost(ctx context.Context, name string) error
+	// ReposOf lists mirrors that come from a host, those that are fine first.
+	ReposOf(ctx context.Context, host string, limit int) ([]Repo, error)
 	// CountMirrors is how many mirrors come from each host.
 	CountMirrors(ctx context.Context) (map[string]int, error)
 

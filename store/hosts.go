@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"gorm.io/gorm"
 
@@ -212,6 +213,37 @@ func (db *DB) RemoveHost(ctx context.Context, name string) error {
 		_, err = gorm.G[sampleRow](tx).Where("host = ?", name).Delete(ctx)
 		return err
 	}))
+}
+
+// ReposOf implements mirror.HostStore.
+func (db *DB) ReposOf(ctx context.Context, host string, limit int) ([]mirror.Repo, error) {
+	if !storable(host) || host == "" {
+		return nil, nil
+	}
+	name := host
+	if strings.Contains(host, ":") { // an IPv6 address
+		name = "[" + host + "]"
+	}
+	// The name may hold "_", which stands for any character; what it found too
+	// much is left out below.
+	rows, err := gorm.G[repoRow](db.read).
+		Where("upstream LIKE ? OR upstream LIKE ? OR upstream LIKE ? OR upstream LIKE ?",
+			"%://"+name+"/%", "%://"+name+":%", "%@"+name+"/%", "%@"+name+":%").
+		Order("failures, private, path_key").Limit(bounded(limit)).Find(ctx)
+	if err != nil {
+		return nil, known(err)
+	}
+	var repos []mirror.Repo
+	for _, row := range rows {
+		repo, err := row.repo()
+		if err != nil {
+			return nil, err
+		}
+		if repo.Upstream.Host == host {
+			repos = append(repos, repo)
+		}
+	}
+	return repos, nil
 }
 
 // CountMirrors implements mirror.HostStore.

@@ -277,5 +277,10 @@ func TestCountMirrors(t *testing.T) {
 		if want := map[string]int{"github.com": 2, "git.example": 1}; err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("CountMirrors = %v, %v, want %v", got, err, want)
 		}
+		for host, want := range map[string]int{"github.com": 2, "git.example": 1, "hub.com": 0, "git_example": 0, "": 0, "\xff": 0} {
+			if got, err := db.ReposOf(t.Context(), host, 10); err != nil || len(got) != want {
+				t.Errorf("ReposOf(%q) = %d mirrors, %v, want %d", host, len(got), err, want)
+			}
+		}
 	})
 }

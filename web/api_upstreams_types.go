@@ -43,7 +43,7 @@ type UpstreamEndpoint struct {
 
 // UpstreamEdit replaces what is set of a host.
 type UpstreamEdit struct {
-	Endpoints []UpstreamRoad `json:"endpoints" minItems:"1" maxItems:"16" doc:"The best first; direct must be one of them"`
+	Endpoints []UpstreamRoad `json:"endpoints" maxItems:"16" doc:"The best first; direct must be one of them"`
 	Bandwidth int64          `json:"bandwidth_bytes_s,omitempty" minimum:"0" doc:"Bytes a second; 0 = no limit"`
 	Budget    float64        `json:"budget_requests_s,omitempty" minimum:"0" maximum:"1000000" doc:"Requests a second of scheduled checks; 0 = no limit"`
 }
