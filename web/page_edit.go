@@ -55,7 +55,8 @@ func (c *console) editForm(g *gin.Context) error {
 
 // stored are the options of a mirror as the form shows them.
 func stored(r mirror.Repo) options {
-	return options{Interval: intervalText(r.Interval), Tags: string(r.Tags), Credential: r.Credential, Private: r.Private}
+	return options{Interval: intervalText(r.Interval), Tags: string(r.Tags), Credential: r.Credential, Private: r.Private,
+		Include: strings.Join(r.Refs.Include, "\n"), Exclude: strings.Join(r.Refs.Exclude, "\n"), Pulls: r.Refs.Pulls}
 }
 
 func (c *console) edit(g *gin.Context) error {
@@ -74,9 +75,10 @@ func (c *console) edit(g *gin.Context) error {
 		version = -1
 	}
 	interval, tags, err := o.parse()
+	refs := o.refs()
 	if err == nil {
 		_, err = c.Catalog.Edit(g.Request.Context(), repo.ID, mirror.Edit{
-			Version: version, Upstream: &upstream, Interval: &interval, Credential: &o.Credential, Private: &o.Private, Tags: &tags,
+			Version: version, Upstream: &upstream, Interval: &interval, Credential: &o.Credential, Private: &o.Private, Tags: &tags, Refs: &refs,
 		})
 	}
 	if err == nil {
@@ -108,6 +110,9 @@ func compare(now mirror.Repo, o options, upstream string) *conflict {
 		{Name: "Time between syncs", Theirs: or(theirs.Interval, "automatic"), Ours: or(o.Interval, "automatic")},
 		{Name: "Moved tags", Theirs: tagWords(theirs.Tags), Ours: tagWords(o.Tags)},
 		{Name: "Credential", Theirs: or(theirs.Credential, "none"), Ours: or(o.Credential, "none")},
+		{Name: "Only these refs", Theirs: or(theirs.Include, "all"), Ours: or(o.Include, "all")},
+		{Name: "Without these refs", Theirs: or(theirs.Exclude, "none"), Ours: or(o.Exclude, "none")},
+		{Name: "Pull requests", Theirs: yesNo(theirs.Pulls), Ours: yesNo(o.Pulls)},
 		{Name: "Private", Theirs: yesNo(theirs.Private), Ours: yesNo(o.Private)},
 	} {
 		f.Differ = f.Theirs != f.Ours

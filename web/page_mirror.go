@@ -59,11 +59,18 @@ type mirrorPage struct {
 	OlderRuns int64 // id to page behind; zero = these are the oldest
 
 	Events []eventView
+
+	Held      []holdView
+	Kept      []keptView
+	KeptTotal int
+
+	Refspec mirror.RefPolicy
 }
 
 type refView struct {
 	Name   string
-	Kind   string // "branch", "tag", "kept"
+	Kind   string // "branch", "tag", "pull request"
+	Ours   bool   // restored or kept here, whatever the original has
 	Hash   string
 	IsHead bool
 }
@@ -119,7 +126,7 @@ func (c *console) viewMirror(p page, r mirror.Repo) mirrorPage {
 		Age: spanText(now.Sub(s.LastSuccess)), LastAttempt: s.LastAttempt, LastSuccess: s.LastSuccess,
 		NextSync: s.NextSync, Due: s.NextSync.Before(now), LastChange: s.LastChange,
 		Head: strings.TrimPrefix(s.Head, "refs/heads/"), Heads: s.Heads, Tags: s.Tags, Bytes: s.Bytes,
-		Created: r.Created, Seen: seen(r),
+		Created: r.Created, Seen: seen(r), Refspec: r.Refs,
 		CloneHTTP: "git clone " + c.Site.URL + "/" + string(r.Path) + ".git",
 		GoPath:    goPath(c.Site, r.Path),
 	}
@@ -154,19 +161,22 @@ func seen(r mirror.Repo) string {
 
 func (c *console) readRefs(ctx context.Context, repo mirror.Repo, data *mirrorPage) error {
 	if !data.Served {
-		return nil
+		return c.readHeld(ctx, repo, mirror.Listing{}, data)
 	}
 	listing, err := c.Reader.Refs(ctx, repo.ID)
 	if errors.Is(err, mirror.ErrNotFound) {
-		return nil
+		listing, err = mirror.Listing{}, nil
+	}
+	if err == nil {
+		err = c.readHeld(ctx, repo, listing, data)
 	}
 	if err != nil {
 		return err
 	}
 	search := strings.ToLower(data.RefSearch)
 	for _, r := range listing.Refs {
-		if !strings.Contains(strings.ToLower(r.Name), search) {
-			continue
+		if !strings.Contains(strings.ToLower(r.Name), search) || strings.HasPrefix(r.Name, "refs/gitmirror/") {
+			continue // what is kept has a list of its own
 		}
 		data.RefsTotal++
 		if len(data.Refs) == refsShown {
@@ -176,11 +186,10 @@ func (c *console) readRefs(ctx context.Context, repo mirror.Repo, data *mirrorPa
 		switch {
 		case r.IsTag():
 			v.Kind = "tag"
-		case strings.HasPrefix(r.Name, mirror.HeldPrefix):
-			v.Kind, v.Name = "set aside", strings.TrimPrefix(r.Name, mirror.HeldPrefix)
-		case !r.IsHead():
-			v.Kind, v.Name = "kept", strings.TrimPrefix(r.Name, mirror.KeptPrefix)
+		case mirror.IsPull(r.Name):
+			v.Kind, v.Name = "pull request", strings.TrimPrefix(r.Name, "refs/")
 		}
+		v.Ours = listing.Ours(r.Name)
 		data.Refs = append(data.Refs, v)
 	}
 	return nil

@@ -36,6 +36,9 @@ type options struct {
 	Tags        string
 	Credential  string
 	Private     bool
+	Include     string // one a line
+	Exclude     string
+	Pulls       bool
 	Credentials []mirror.SealedCredential
 }
 
@@ -71,7 +74,7 @@ func (c *console) newPage(g *gin.Context) (newPage, error) {
 		return newPage{}, err
 	}
 	o := data.options
-	data.Options = o.Interval != "" || o.Tags == string(mirror.FollowTags) || o.Credential != "" || o.Private || data.Upstream != ""
+	data.Options = o.Interval != "" || o.Tags == string(mirror.FollowTags) || o.Credential != "" || o.Private || !o.refs().Equal(mirror.RefPolicy{}) || data.Upstream != ""
 	return data, nil
 }
 
@@ -79,6 +82,7 @@ func (c *console) readOptions(g *gin.Context) (options, error) {
 	o := options{
 		Interval: strings.TrimSpace(g.PostForm("interval")), Tags: g.PostForm("tags"),
 		Credential: g.PostForm("credential"), Private: g.PostForm("private") == "yes",
+		Include: strings.TrimSpace(g.PostForm("include")), Exclude: strings.TrimSpace(g.PostForm("exclude")), Pulls: g.PostForm("pulls") == "yes",
 	}
 	var err error
 	o.Credentials, err = c.Store.Credentials(g.Request.Context())
@@ -99,6 +103,11 @@ func (o options) parse() (time.Duration, mirror.TagPolicy, error) {
 		}
 	}
 	return interval, tags, nil
+}
+
+// refs is the policy as it was typed; the catalog checks it.
+func (o options) refs() mirror.RefPolicy {
+	return mirror.RefPolicy{Include: strings.Fields(o.Include), Exclude: strings.Fields(o.Exclude), Pulls: o.Pulls}
 }
 
 // addMirrors answers both buttons of the form. "check" shows what would
@@ -144,7 +153,7 @@ func pasted(text, upstream string) ([]string, error) {
 
 func (data *newPage) asked(line string, interval time.Duration, tags mirror.TagPolicy) mirror.NewMirror {
 	return mirror.NewMirror{
-		Text: line, Upstream: data.Upstream, Interval: interval, Credential: data.Credential, Private: data.Private, Tags: tags,
+		Text: line, Upstream: data.Upstream, Interval: interval, Credential: data.Credential, Private: data.Private, Tags: tags, Refs: data.refs(),
 	}
 }
 

@@ -47,6 +47,7 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	read.GET("/mirrors/open", do(c.openMirror))
 	read.GET("/mirrors/:id", do(c.mirror))
 	read.GET("/mirrors/:id/live", do(c.mirrorLive))
+	read.GET("/approvals", do(c.approvals))
 	read.GET("/start", do(c.start))
 	read.GET("/account", do(c.account))
 	read.POST("/account/password", do(c.changePassword))
@@ -67,6 +68,8 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	manage.POST("/mirrors/:id/resume", do(c.resume))
 	manage.GET("/mirrors/:id/remove", do(c.removeForm))
 	manage.POST("/mirrors/:id/remove", do(c.remove))
+	manage.POST("/mirrors/:id/restore", do(c.restore))
+	manage.POST("/approvals/:approval", do(c.decide))
 	manage.GET("/rules", do(c.rules))
 	manage.POST("/rules", do(c.addRule))
 	manage.POST("/rules/remove", do(c.removeRule))
@@ -153,7 +156,7 @@ type link struct {
 	Name  string
 	URL   string
 	Here  bool
-	Count int
+	Count int // of what waits there
 }
 
 // health is the pill in the head: the state of all mirrors in a few words.
@@ -177,6 +180,12 @@ func (c *console) page(g *gin.Context, title, here string) (page, error) {
 	}
 	add := func(name, url string) { p.Nav = append(p.Nav, link{Name: name, URL: url, Here: url == here}) }
 	add("Mirrors", "/mirrors")
+	add("Approvals", "/approvals")
+	held, err := c.Store.CountHolds(g.Request.Context(), "")
+	if err != nil {
+		return p, err
+	}
+	p.Nav[len(p.Nav)-1].Count = held
 	add("Set up my machine", "/start")
 	if p.MayManage {
 		add("Mapping rules", "/rules")

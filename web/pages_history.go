@@ -79,7 +79,11 @@ func viewEvent(e mirror.Event, path mirror.Path) eventView {
 		mirror.RefRewound:  "Branch rewritten by the original; the old commits are kept",
 		mirror.RefDeleted:  "Dropped by the original; kept here",
 		mirror.HeadMoved:   "Default branch changed",
-		mirror.RefRejected: "Malformed name refused",
+		mirror.RefRejected: "Name refused",
+
+		mirror.RefsHeld:     "Held for a decision",
+		mirror.RefLeftOut:   "Left out by this mirror's settings; kept here",
+		mirror.TagOffBranch: "Warning: the commit of a tag is on no branch",
 	}[e.Kind]
 	if title == "" {
 		title = string(e.Kind)
