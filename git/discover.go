@@ -73,9 +73,10 @@ func (d *Disk) goImport(ctx context.Context, page, importPath string) (goImport,
 		return goImport{}, err
 	}
 	defer res.Body.Close()
-	tags, err := parseGoImports(io.LimitReader(res.Body, maxPageBytes))
-	if err != nil && ctx.Err() != nil {
-		return goImport{}, err
+	body := &noted{r: io.LimitReader(res.Body, maxPageBytes)}
+	tags := parseGoImports(body)
+	if len(tags) == 0 && body.err != nil {
+		return goImport{}, body.err
 	}
 	// The tags count whatever the status is.
 	if len(tags) == 0 && res.StatusCode != http.StatusOK {
@@ -113,7 +114,7 @@ func (d *Disk) page(ctx context.Context, address string) (*http.Response, error)
 
 // parseGoImports reads the tags up to the end of the head. Pages are not always
 // XML; what was read before they stop making sense counts.
-func parseGoImports(r io.Reader) ([]goImport, error) {
+func parseGoImports(r io.Reader) []goImport {
 	in := xml.NewDecoder(r)
 	in.Strict = false
 	in.CharsetReader = func(charset string, r io.Reader) (io.Reader, error) {
@@ -127,19 +128,16 @@ func parseGoImports(r io.Reader) ([]goImport, error) {
 	for {
 		token, err := in.RawToken()
 		if err != nil {
-			if err == io.EOF || len(tags) > 0 {
-				err = nil
-			}
-			return tags, err
+			return tags
 		}
 		switch e := token.(type) {
 		case xml.EndElement:
 			if strings.EqualFold(e.Name.Local, "head") {
-				return tags, nil
+				return tags
 			}
 		case xml.StartElement:
 			if strings.EqualFold(e.Name.Local, "body") {
-				return tags, nil
+				return tags
 			}
 			if !strings.EqualFold(e.Name.Local, "meta") || attribute(e, "name") != "go-import" {
 				continue
@@ -149,6 +147,20 @@ func parseGoImports(r io.Reader) ([]goImport, error) {
 			}
 		}
 	}
+}
+
+// noted keeps the error that ended reading too early.
+type noted struct {
+	r   io.Reader
+	err error
+}
+
+func (n *noted) Read(p []byte) (int, error) {
+	read, err := n.r.Read(p)
+	if err != nil && err != io.EOF {
+		n.err = err
+	}
+	return read, err
 }
 
 func attribute(e xml.StartElement, name string) string {
