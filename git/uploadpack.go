@@ -52,14 +52,7 @@ func (d *Disk) UploadPack(ctx context.Context, u UploadPack) error {
 	if u.Advertise {
 		args = append(args, "--http-backend-info-refs")
 	}
-	c := command{args: append(args, repo), repo: repo, piped: true, config: [][2]string{
-		{"uploadpack.allowFilter", "true"},
-		{"uploadpack.allowAnySHA1InWant", "true"}, // v0 then has what v2 gives anyway
-		{"uploadpack.advertiseBundleURIs", "false"},
-		{"transfer.hideRefs", "refs/gitmirror"},
-		{"transfer.hideRefs", "refs/pull"},
-		{"core.packedGitWindowSize", "64m"},
-	}}
+	c := command{args: append(args, repo), repo: repo, piped: true, config: uploadPackConfig()}
 	if u.shallow {
 		// Deltas that are stored are sent; looking for others costs more than the
 		// rest of the pack and spares a sixteenth of it.
@@ -106,6 +99,17 @@ func (d *Disk) UploadPack(ctx context.Context, u UploadPack) error {
 		d.state.advertisement.Store(&text)
 	}
 	return served(err)
+}
+
+func uploadPackConfig() [][2]string {
+	return [][2]string{
+		{"uploadpack.allowFilter", "true"},
+		{"uploadpack.allowAnySHA1InWant", "true"}, // v0 then has what v2 gives anyway
+		{"uploadpack.advertiseBundleURIs", "false"},
+		{"transfer.hideRefs", "refs/gitmirror"},
+		{"transfer.hideRefs", "refs/pull"},
+		{"core.packedGitWindowSize", "64m"},
+	}
 }
 
 // served passes a failure on for the log. A client that hangs up in the middle,

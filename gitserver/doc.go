@@ -18,9 +18,14 @@ import (
 // Catalog finds repositories; *mirror.Catalog is one. Who is asking rides in
 // the context (auth.With).
 type Catalog interface {
-	// Serve finds the mirror at a path, or admits it by rule and waits for its
-	// first clone as long as ctx lives.
-	Serve(ctx context.Context, path mirror.Path) (mirror.Repo, error)
+	// Admit finds the mirror at a path, or admits it by rule. It may not be cloned
+	// yet.
+	Admit(ctx context.Context, path mirror.Path) (mirror.Repo, error)
+	// FirstClone waits for the first clone of a mirror as long as ctx lives; see
+	// hears how it goes. The error says why it failed.
+	FirstClone(ctx context.Context, repo mirror.Repo, see func(mirror.Progress)) (mirror.Repo, error)
+	// Coming is what a first clone that runs will serve, once that is known.
+	Coming(id mirror.ID) (mirror.Listing, bool)
 	// Import finds the mirror that serves a Go import path.
 	Import(ctx context.Context, importPath string) (mirror.Import, error)
 }
@@ -31,6 +36,11 @@ type Catalog interface {
 // under way and ends when the request or the channel is closed.
 type Packs interface {
 	UploadPack(ctx context.Context, id mirror.ID, protocol string, stateless, advertise bool, in io.Reader, out, errOut io.Writer) error
+	// Announce answers info/refs of protocol v2 without a repository.
+	Announce(ctx context.Context, out io.Writer) error
+	// ListRefs answers an ls-refs of protocol v2 from a listing; ok is false, and
+	// nothing written, when it cannot.
+	ListRefs(l mirror.Listing, request []byte, out io.Writer) (ok bool, err error)
 }
 
 // Observer hears of every request that has ended: proto is "http" or "ssh",
@@ -38,6 +48,6 @@ type Packs interface {
 // status "ok" or why not ("not-found", "denied", …), bytes what was sent.
 type Observer func(proto, command, status string, bytes int64, d time.Duration)
 
-// admitWait bounds how long a client waits for the first clone of a repository
-// that a rule admits. The clone itself goes on.
-const admitWait = 5 * time.Minute
+// defaultWait bounds how long a client that cannot be told how a first clone
+// goes waits for it. The clone itself goes on.
+const defaultWait = 5 * time.Minute

@@ -75,6 +75,17 @@ func (g *Gate) enter(ctx context.Context, principal string) (leave func(), err e
 	}, nil
 }
 
+// wait counts a client that waits for a first clone; leave gives its place back
+// and may be called more than once.
+func (g *Gate) wait(principal string) (leave func(), err error) {
+	g.init()
+	t, ok := g.join(principal)
+	if !ok {
+		return nil, errBusy()
+	}
+	return sync.OnceFunc(func() { g.quit(principal, t) }), nil
+}
+
 func (g *Gate) join(principal string) (*turnstile, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

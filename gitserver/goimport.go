@@ -2,6 +2,7 @@ package gitserver
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"html/template"
 	"net/http"
@@ -62,7 +63,12 @@ func (h *HTTP) importPage(w *answer, r *http.Request, path string) error {
 	if !importable(path) {
 		return hide(id, path, mirror.NotMirrored(path))
 	}
-	found, err := h.Catalog.Import(auth.With(r.Context(), id), path)
+	wait, cancel := context.WithTimeout(auth.With(r.Context(), id), h.Wait)
+	defer cancel()
+	found, err := h.Catalog.Import(wait, path)
+	if errors.Is(err, context.DeadlineExceeded) && r.Context().Err() == nil {
+		err = errNotYet(mirror.Repo{Path: mirror.Path(path)})
+	}
 	if errors.Is(err, mirror.ErrInvalid) {
 		err = mirror.NotMirrored(path)
 	}

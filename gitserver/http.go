@@ -44,6 +44,9 @@ type HTTP struct {
 	Peer func(r *http.Request) string
 	// Idle ends an answer whose client takes nothing for so long; zero = 5 min.
 	Idle time.Duration
+	// Wait bounds how long a client that cannot be told how a first clone goes
+	// waits for it; zero = 5 min.
+	Wait time.Duration
 	// OnRequest, if set, hears of every request.
 	OnRequest Observer
 
@@ -64,6 +67,9 @@ func (h *HTTP) init() {
 		}
 		if h.Idle <= 0 {
 			h.Idle = 5 * time.Minute
+		}
+		if h.Wait <= 0 {
+			h.Wait = defaultWait
 		}
 		h.spools = make(chan struct{}, 32)
 	})
@@ -122,8 +128,9 @@ func (h *HTTP) receivePack(repo string) error {
 	return errReadOnly()
 }
 
-// open authorises reading the repository at a path, and finds it.
-func (h *HTTP) open(r *http.Request, text string) (mirror.Repo, auth.Identity, error) {
+// find authorises reading the repository at a path, and finds it. It may not be
+// cloned yet.
+func (h *HTTP) find(r *http.Request, text string) (mirror.Repo, auth.Identity, error) {
 	path, err := mirror.ParsePath(text)
 	if err != nil {
 		return mirror.Repo{}, auth.Identity{}, err
@@ -135,15 +142,12 @@ func (h *HTTP) open(r *http.Request, text string) (mirror.Repo, auth.Identity, e
 	if err := h.Policy.May(id, auth.Read, false); err != nil {
 		return mirror.Repo{}, id, hide(id, string(path), err)
 	}
-	repo, err := serve(auth.With(r.Context(), id), h.Catalog, path)
+	repo, err := h.Catalog.Admit(auth.With(r.Context(), id), path)
 	if err == nil {
 		err = h.Policy.May(id, auth.Read, repo.Private)
 	}
 	if err != nil {
 		return mirror.Repo{}, id, hide(id, string(path), err)
-	}
-	if !repo.State.Served() {
-		return mirror.Repo{}, id, errNotYet(repo)
 	}
 	return repo, id, nil
 }

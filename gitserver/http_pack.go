@@ -52,7 +52,13 @@ func (h *HTTP) infoRefs(w *answer, r *http.Request, text string) (command string
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return "invalid", errMethod("GET")
 	}
-	repo, _, err := h.open(r, text)
+	repo, id, err := h.find(r, text)
+	if err != nil {
+		return "info-refs", err
+	}
+	protocol := protocolOf(r.Header.Get("Git-Protocol"))
+	v2 := strings.HasPrefix(protocol, "version=2")
+	repo, _, err = h.await(r, id, repo, v2)
 	if err != nil {
 		return "info-refs", err
 	}
@@ -61,11 +67,13 @@ func (h *HTTP) infoRefs(w *answer, r *http.Request, text string) (command string
 	if r.Method == http.MethodHead {
 		return "info-refs", nil
 	}
-	protocol := protocolOf(r.Header.Get("Git-Protocol"))
-	if !strings.HasPrefix(protocol, "version=2") {
+	if !repo.State.Served() { // its refs are known, and this much is the same for all
+		return "info-refs", h.Packs.Announce(r.Context(), w)
+	}
+	if !v2 {
 		w.prefix = "001e# service=git-upload-pack\n0000" // gitprotocol-http, "Smart Server Response"
 	}
-	return "info-refs", h.run(w, r, repo, protocol, true, http.NoBody)
+	return "info-refs", h.run(w, r, repo, protocol, true, http.NoBody, w)
 }
 
 // uploadPack answers POST <repo>/git-upload-pack.
@@ -79,7 +87,7 @@ func (h *HTTP) uploadPack(w *answer, r *http.Request, text string) (command stri
 	if got := r.Header.Get("Content-Type"); got != "application/x-git-upload-pack-request" {
 		return "invalid", refuse(http.StatusUnsupportedMediaType, "this is not a request of a git client", "its Content-Type is not application/x-git-upload-pack-request", "")
 	}
-	repo, id, err := h.open(r, text)
+	repo, id, err := h.find(r, text)
 	if err != nil {
 		return "fetch", err
 	}
@@ -97,22 +105,46 @@ func (h *HTTP) uploadPack(w *answer, r *http.Request, text string) (command stri
 		return "fetch", refuse(http.StatusBadRequest, "the request is not in git's protocol", "it is not made of pkt-lines", "")
 	}
 	protocol := protocolOf(r.Header.Get("Git-Protocol"))
-	noCache(w.Header())
-	w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
-	if strings.HasPrefix(protocol, "version=2") && bytes.HasPrefix(in.start, []byte("0014command=ls-refs")) {
-		return "ls-refs", h.run(w, r, repo, protocol, false, in)
+	v2 := strings.HasPrefix(protocol, "version=2")
+	listing := v2 && bytes.HasPrefix(in.start, []byte("0014command=ls-refs"))
+	if !repo.State.Served() {
+		if v2 && !listing && plainClone(in.start) {
+			return "fetch", h.cloneComing(w, r, id, repo, protocol, in)
+		}
+		var coming mirror.Listing
+		if repo, coming, err = h.await(r, id, repo, listing); err != nil {
+			return "fetch", err
+		}
+		if !repo.State.Served() {
+			done, err := h.listComing(w, coming, in)
+			if done || err != nil {
+				return "ls-refs", err
+			}
+			if repo, _, err = h.await(r, id, repo, false); err != nil {
+				return "ls-refs", err
+			}
+		}
+	}
+	resultHead(w)
+	if listing {
+		return "ls-refs", h.run(w, r, repo, protocol, false, in, w)
 	}
 	leave, err := h.Gate.enter(r.Context(), principal(id, h.peer(r)))
 	if err != nil {
 		return "fetch", err
 	}
 	defer leave()
-	return "fetch", h.run(w, r, repo, protocol, false, in)
+	return "fetch", h.run(w, r, repo, protocol, false, in, w)
+}
+
+func resultHead(w http.ResponseWriter) {
+	noCache(w.Header())
+	w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
 }
 
 // run streams upload-pack's answer.
-func (h *HTTP) run(w *answer, r *http.Request, repo mirror.Repo, protocol string, advertise bool, in io.Reader) error {
-	err := h.Packs.UploadPack(r.Context(), repo.ID, protocol, true, advertise, in, w, io.Discard)
+func (h *HTTP) run(w *answer, r *http.Request, repo mirror.Repo, protocol string, advertise bool, in io.Reader, out io.Writer) error {
+	err := h.Packs.UploadPack(r.Context(), repo.ID, protocol, true, advertise, in, out, io.Discard)
 	switch {
 	case err == nil || r.Context().Err() != nil:
 		return r.Context().Err()

@@ -77,17 +77,9 @@ func errNotYet(repo mirror.Repo) error {
 	if trouble := repo.State.Problem; trouble != nil {
 		p.Code, p.What = trouble.Code, fmt.Sprintf("%s could not be cloned from its upstream yet", repo.Path)
 		p.Why, p.Do = trouble.What, "it is tried again; an administrator sees the details in the console"
+		if trouble.Why != "" {
+			p.Why += ": " + trouble.Why
+		}
 	}
 	return p
-}
-
-// serve finds the repository for a client that may wait for its first clone.
-func serve(ctx context.Context, c Catalog, path mirror.Path) (mirror.Repo, error) {
-	wait, cancel := context.WithTimeout(ctx, admitWait)
-	defer cancel()
-	repo, err := c.Serve(wait, path)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return mirror.Repo{}, errNotYet(mirror.Repo{Path: path})
-	}
-	return repo, err
 }

@@ -195,7 +195,7 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 	if err := h.Policy.May(id, auth.Read, false); err != nil {
 		return hide(id, string(path), err)
 	}
-	repo, err := serve(auth.With(ctx, id), h.Catalog, path)
+	repo, err := h.Catalog.Admit(auth.With(ctx, id), path)
 	if err == nil {
 		err = h.Policy.May(id, auth.Read, repo.Private)
 	}
@@ -203,7 +203,9 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 		return hide(id, string(path), err)
 	}
 	if !repo.State.Served() {
-		return errNotYet(repo)
+		if repo, err = s.await(ctx, id, repo); err != nil {
+			return err
+		}
 	}
 	leave, err := h.Gate.enter(ctx, principal(id, s.c.peer))
 	if err != nil {
@@ -226,6 +228,27 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 		}
 	}
 	return err
+}
+
+// await waits for the first clone of a mirror and tells on stderr how it goes.
+func (s *session) await(ctx context.Context, id auth.Identity, repo mirror.Repo) (mirror.Repo, error) {
+	h := s.hall
+	leave, err := h.Gate.wait(principal(id, s.c.peer))
+	if err != nil {
+		return repo, err
+	}
+	defer leave()
+	stop := s.guard(ctx)
+	defer stop()
+	say := &teller{name: string(repo.Path), send: func(text string) error {
+		_, err := io.WriteString(s.channel.Stderr(), text)
+		return err
+	}}
+	cloned, err := waitTelling(ctx, h.Catalog, repo, say)
+	if err != nil {
+		return repo, err
+	}
+	return cloned, h.Policy.May(id, auth.Read, cloned.Private)
 }
 
 // guard ends the command when its key is removed or its owner disabled while it runs.

@@ -36,6 +36,9 @@ func (a *attempt) apply(ctx context.Context, remote Remote, upstream Listing) er
 		a.conclude(&c, upstream)
 		return nil
 	}
+	if fresh {
+		a.board.expect(a.repo.ID, upstream)
+	}
 	in, err := a.Disk.Fetch(ctx, a.repo.ID, remote, c.want, a.report)
 	if err != nil {
 		return err

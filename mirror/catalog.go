@@ -284,29 +284,33 @@ func NotMirrored(path string) *Problem {
 // Serve finds a mirror for a client. One that nobody has added but a Rule
 // admits is added, and Serve waits for its first clone as long as ctx lives.
 func (c *Catalog) Serve(ctx context.Context, path Path) (Repo, error) {
-	repo, err := c.Find(ctx, path)
+	repo, added, err := c.admit(ctx, path)
+	if err != nil || !added {
+		return repo, err
+	}
+	return c.FirstClone(ctx, repo, nil)
+}
+
+// Admit is Serve without the waiting.
+func (c *Catalog) Admit(ctx context.Context, path Path) (Repo, error) {
+	repo, _, err := c.admit(ctx, path)
+	return repo, err
+}
+
+func (c *Catalog) admit(ctx context.Context, path Path) (repo Repo, added bool, err error) {
+	repo, err = c.Find(ctx, path)
 	if err == nil {
-		return c.Syncer.Used(ctx, repo), nil
+		return c.Syncer.Used(ctx, repo), false, nil
 	}
 	if !errors.Is(err, ErrNotFound) {
-		return repo, err
+		return Repo{}, false, err
 	}
 	rule, ok := c.admits(ctx, path)
 	if !ok {
-		return Repo{}, err
+		return Repo{}, false, err
 	}
 	repo, _, err = c.Add(ctx, NewMirror{Text: string(path), Credential: rule.Credential, Private: rule.Private})
-	if err != nil {
-		return Repo{}, err
-	}
-	run, err := c.Syncer.Sync(ctx, repo.ID, ByClient)
-	if err != nil {
-		return Repo{}, err
-	}
-	if run.Problem != nil {
-		return Repo{}, run.Problem
-	}
-	return c.Store.RepoByID(ctx, repo.ID)
+	return repo, err == nil, err
 }
 
 // admits finds the rule, if any, under which the caller may have path mirrored.

@@ -11,6 +11,7 @@ type board struct {
 	mu       sync.Mutex
 	live     map[ID]Progress
 	told     map[ID]time.Time
+	coming   map[ID]Listing // what a first clone that runs will serve
 	watchers map[*watcher]struct{}
 }
 
@@ -37,6 +38,7 @@ func (b *board) set(p Progress) {
 	now := time.Now()
 	if p.Phase == Done {
 		delete(b.live, p.Repo)
+		delete(b.coming, p.Repo)
 		delete(b.told, p.Repo)
 	} else if running && before.Phase == p.Phase && now.Sub(b.told[p.Repo]) < tellEvery {
 		return
@@ -60,6 +62,30 @@ func (w *watcher) add(p Progress) {
 	case w.news <- struct{}{}:
 	default:
 	}
+}
+
+// expect notes what a first clone will serve, and tells the watchers at once.
+func (b *board) expect(id ID, l Listing) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p, running := b.live[id]
+	if !running {
+		return
+	}
+	if b.coming == nil {
+		b.coming = make(map[ID]Listing)
+	}
+	b.coming[id] = l
+	for w := range b.watchers {
+		w.add(p)
+	}
+}
+
+func (b *board) expected(id ID) (Listing, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l, ok := b.coming[id]
+	return l, ok
 }
 
 func (b *board) get(id ID) (Progress, bool) {
