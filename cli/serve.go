@@ -120,7 +120,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	gate := &gitserver.Gate{}
 	gitHTTP := &gitserver.HTTP{
 		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate,
-		ModProxy: true, TempDir: data.temp(), OnRequest: metrics.GitServed,
+		ModProxy: true, TempDir: data.temp(), Wait: c.duration("sync.client_wait"), OnRequest: metrics.GitServed,
 	}
 	gitSSH := &gitserver.SSH{
 		Listener: sshAt, HostKeyFile: filepath.Join(data.Path, "ssh_host_ed25519_key"),

@@ -56,6 +56,7 @@ var settings = []setting{
 	{Key: "network.proxy", Kind: proxyKind, Secret: true, Help: "proxy for connections to upstreams: http://, https:// or socks5://, perhaps with user and password; it resolves their names and must itself keep clients off private networks (ssh does not use it)"},
 	{Key: "network.no_proxy", Kind: textKind, Help: "upstream hosts that are reached without network.proxy: names with their subdomains, addresses or networks, with commas between"},
 	{Key: "network.api", Kind: apiKind, Help: "REST APIs of hosts as host=url,… where it is not https://HOST/api/v3; they confirm renames and deletions and list organisations"},
+	{Key: "sync.client_wait", Kind: durationKind, Default: "5m", Help: "how long a git client waits for a first clone when it cannot be told how that goes (it is over HTTP with protocol v0, or shallow)"},
 	{Key: "discovery.enabled", Kind: boolKind, Default: "true", Help: "ask the hosts of import paths where their repositories are, and the APIs of hosts what an owner has"},
 	{Key: "security.allow_private_upstreams", Kind: boolKind, Default: "false", Help: "let upstreams be on loopback and private addresses"},
 	{Key: "log.format", Kind: oneOf("text", "json"), Help: "text or json (default: text on a terminal, else json)"},

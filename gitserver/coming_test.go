@@ -1,0 +1,238 @@
+package gitserver_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gitmirror/gitmirror/auth"
+	"github.com/gitmirror/gitmirror/internal/gittest"
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+const slow = "github.com/acme/slow" // half a megabyte that comes when the test says so
+
+// slowRoad is a way to the rig's upstream on which packs stop in the middle
+// until go on is called.
+func (r *rig) slowRoad(t *testing.T) (url string, goOn func()) {
+	t.Helper()
+	more := make(chan struct{})
+	goOn = sync.OnceFunc(func() { close(more) })
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+		out, err := http.NewRequestWithContext(in.Context(), in.Method, r.up.Base()+in.URL.RequestURI(), in.Body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		out.Header = in.Header.Clone()
+		resp, err := http.DefaultTransport.RoundTrip(out)
+		if err != nil {
+			return
+		}
+		defer resp.Body.Close()
+		for name, values := range resp.Header {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(resp.StatusCode)
+		if n, _ := io.CopyN(w, resp.Body, 100_000); n == 100_000 {
+			http.NewResponseController(w).Flush()
+			select {
+			case <-more:
+			case <-in.Context().Done():
+			}
+		}
+		io.Copy(w, resp.Body)
+	}))
+	t.Cleanup(func() { goOn(); server.CloseClientConnections(); server.Close() })
+	return server.URL, goOn
+}
+
+// addSlow maps slow, whose clone stops in the middle.
+func (r *rig) addSlow(t *testing.T) (repo mirror.Repo, goOn func()) {
+	t.Helper()
+	r.up.Commit(t, slow, map[string]string{"noise.bin": gittest.Noise(500_000, 1)}, "v1.0.0")
+	url, goOn := r.slowRoad(t)
+	repo, _, err := r.catalog.Add(t.Context(), mirror.NewMirror{Text: slow, Upstream: url + "/" + slow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return repo, goOn
+}
+
+// running is a git that was started.
+type running struct {
+	err   *lockedBuffer
+	ended chan error
+}
+
+func (r *rig) startGit(t *testing.T, args ...string) *running {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd.Dir = r.home
+	cmd.Env = gittest.Env(r.home, "GIT_SSH_COMMAND=ssh "+strings.Join(r.sshOptions("key"), " "))
+	cmd.WaitDelay = 10 * time.Second
+	g := &running{err: &lockedBuffer{}, ended: make(chan error, 1)}
+	cmd.Stderr = g.err
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { g.ended <- cmd.Wait() }()
+	return g
+}
+
+func (g *running) wait(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-g.ended:
+		return err
+	case <-time.After(time.Minute):
+		t.Fatalf("git has not ended; it said:\n%s", g.err)
+		return nil
+	}
+}
+
+// sees waits until git has said something.
+func (g *running) sees(t *testing.T, want string) {
+	t.Helper()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("git said:\n%s", g.err)
+		}
+	})
+	eventually(t, "git says "+want, func() bool { return strings.Contains(g.err.String(), want) })
+}
+
+// Whoever clones what is only being mirrored sees how that goes, and then has
+// the clone, from one first clone for all.
+func TestWaitingClientsSeeTheFirstClone(t *testing.T) {
+	r := newRig(t)
+	repo, goOn := r.addSlow(t)
+	clones := map[string]*running{
+		"http":    r.startGit(t, "clone", "--progress", r.url+"/"+slow, "http"),
+		"ssh":     r.startGit(t, "clone", "--progress", r.sshURL(slow), "ssh"),
+		"ssh v0":  r.startGit(t, "-c", "protocol.version=0", "clone", r.sshURL(slow), "ssh v0"),
+		"http v0": r.startGit(t, "-c", "protocol.version=0", "clone", r.url+"/"+slow, "http v0"),
+		"shallow": r.startGit(t, "clone", "--depth=1", r.url+"/"+slow, "shallow"),
+		"quiet":   r.startGit(t, "clone", "--quiet", r.url+"/"+slow, "quiet"),
+	}
+	const says = "gitmirror: first clone of github.com/acme/slow: receiving"
+	for name, want := range map[string]string{"http": "remote: " + says, "ssh": says, "ssh v0": says} {
+		clones[name].sees(t, want)
+	}
+	// Refs are listed while the objects still come.
+	if got := r.mustGit(t, "ls-remote", r.url+"/"+slow); !strings.Contains(got, "refs/tags/v1.0.0") || !strings.Contains(got, "\tHEAD") {
+		t.Errorf("ls-remote during the first clone = %q, want HEAD and the tag", got)
+	}
+	for name, g := range clones {
+		select {
+		case err := <-g.ended:
+			t.Errorf("%s ended before the first clone (%v):\n%s", name, err, g.err)
+		default:
+		}
+	}
+	goOn()
+	for name, g := range clones {
+		if err := g.wait(t); err != nil {
+			t.Errorf("%s: git clone = %v\n%s", name, err, g.err)
+			continue
+		}
+		if data, err := os.ReadFile(filepath.Join(r.home, name, "noise.bin")); err != nil || string(data) != gittest.Noise(500_000, 1) {
+			t.Errorf("%s: the clone holds %d bytes of noise.bin, %v", name, len(data), err)
+		}
+		r.mustGit(t, "-C", name, "fsck", "--strict")
+	}
+	if text := clones["http"].err.String(); !strings.Contains(text, "first clone of github.com/acme/slow: done") {
+		t.Errorf("http saw:\n%s\nwant the end of the first clone", text)
+	}
+	if text := clones["quiet"].err.String(); text != "" {
+		t.Errorf("git clone --quiet said %q", text)
+	}
+	if runs, err := r.db.Runs(t.Context(), repo.ID, 0, 10); err != nil || len(runs) != 1 {
+		t.Errorf("%d runs (%v), want one for all", len(runs), err)
+	}
+}
+
+// A first clone that fails under the eyes of a client is told in words.
+func TestFirstCloneFailsWhileClientsWait(t *testing.T) {
+	r := newRig(t)
+	repo, _ := r.addSlow(t)
+	http := r.startGit(t, "clone", "--progress", r.url+"/"+slow, "http")
+	ssh := r.startGit(t, "clone", r.sshURL(slow), "ssh")
+	http.sees(t, "receiving")
+	ssh.sees(t, "receiving")
+	r.up.Kill() // and the road cuts the answer short
+	if err := r.catalog.Remove(t.Context(), repo.ID); err != nil {
+		t.Fatal(err)
+	}
+	for name, g := range map[string]*running{"http": http, "ssh": ssh} {
+		if err := g.wait(t); err == nil || !strings.Contains(g.err.String(), slow) {
+			t.Errorf("%s: git clone = %v\n%s\nwant a failure in words", name, err, g.err)
+		}
+	}
+}
+
+// What a rule admits is mirrored while the client waits; what its upstream does
+// not have is told with the upstream's reason.
+func TestRuleAdmitsWhileClientWaits(t *testing.T) {
+	r := newRig(t)
+	host, _, _ := strings.Cut(r.up.Addr(), ":")
+	r.catalog.MayAdmit = func(ctx context.Context, rule mirror.Rule) error {
+		if auth.From(ctx).Anonymous() {
+			return mirror.ErrSignIn
+		}
+		return nil
+	}
+	if err := r.catalog.AddRule(t.Context(), mirror.Rule{Pattern: host + "/acme/*"}); err != nil {
+		t.Fatal(err)
+	}
+	// https at this address answers nobody: the upstream of the rule has trouble.
+	for name, url := range map[string]string{
+		"http": strings.Replace(r.url, "://", "://dev:"+r.token+"@", 1) + "/" + host + "/acme/new",
+		"ssh":  r.sshURL(host + "/acme/other"),
+	} {
+		got := r.git(t, "clone", url, name)
+		if got.code == 0 || !strings.Contains(got.err, "could not be cloned from its upstream yet") || !strings.Contains(got.err, "E11") {
+			t.Errorf("%s: git clone = exit %d\n%s\nwant the upstream's trouble in words", name, got.code, got.err)
+		}
+		if _, err := r.catalog.Find(t.Context(), mirror.Path(strings.TrimPrefix(url[strings.Index(url, host+"/acme"):], "/"))); err != nil {
+			t.Errorf("%s: the rule has admitted nothing: %v", name, err)
+		}
+	}
+	if got := r.git(t, "clone", r.url+"/"+host+"/acme/anonymous"); got.code == 0 {
+		t.Error("a stranger had a repository mirrored")
+	}
+	if _, err := r.catalog.Find(t.Context(), mirror.Path(host+"/acme/anonymous")); !errors.Is(err, mirror.ErrNotFound) {
+		t.Errorf("Find = %v, want ErrNotFound", err)
+	}
+}
+
+// A client that cannot be told anything is not held for ever.
+func TestHeldClientIsLetGo(t *testing.T) {
+	r := newRig(t, func(r *rig) { r.http.Wait = 200 * time.Millisecond })
+	_, goOn := r.addSlow(t)
+	got := r.git(t, "-c", "protocol.version=0", "clone", r.url+"/"+slow, "v0")
+	if got.code == 0 || !strings.Contains(got.err, "the first clone of github.com/acme/slow is still running") {
+		t.Errorf("git clone = exit %d\n%s\nwant to be told that it still runs", got.code, got.err)
+	}
+	status, head, text := r.do(t, "GET", "/"+slow+infoRefs, nil, nil)
+	if status != 503 || head.Get("Retry-After") == "" || !strings.Contains(text, "still running") {
+		t.Errorf("info/refs = %d, Retry-After %q, %q, want 503 with a time and a sentence", status, head.Get("Retry-After"), text)
+	}
+	goOn()
+	eventually(t, "it is cloned", func() bool {
+		repo, err := r.catalog.Find(t.Context(), slow)
+		return err == nil && repo.State.Served()
+	})
+	r.mustGit(t, "-c", "protocol.version=0", "clone", "-q", r.url+"/"+slow, "later")
+}
