@@ -20,7 +20,7 @@ func (p *program) mirrorCommand() *cobra.Command {
 		p.mirrorPause("pause", "Stop syncing a mirror; it is still served", true),
 		p.mirrorPause("resume", "Sync a paused mirror again", false),
 		p.mirrorKept(), p.mirrorRestore(), p.mirrorPurge(),
-		p.mirrorRemove())
+		p.mirrorCheck(), p.mirrorRepair(), p.mirrorRemove())
 	p.withServer(g)
 	return g
 }
@@ -84,6 +84,7 @@ func (p *program) mirrorShow() *cobra.Command {
 				return p.emit(m)
 			}
 			p.showMirror(m)
+			p.showUpkeep(m.Upkeep)
 			if err := p.showHeld(cmd.Context(), c, m); err != nil {
 				return err
 			}

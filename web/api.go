@@ -39,6 +39,7 @@ func (s *Server) apiRoutes(r *gin.Engine) error {
 	a.mirrorOperations()
 	a.previewOperations()
 	a.historyOperations()
+	a.upkeepOperations()
 	a.upstreamOperations()
 	a.approvalOperations()
 	a.keptOperations()

@@ -34,6 +34,9 @@ var access = map[string]string{
 	"GET /api/v1/mirrors/:mirror/refs":  "syyyyyss",
 	"GET /api/v1/mirrors/:mirror/log":   "syyyyyss",
 
+	"GET /api/v1/mirrors/:mirror/upkeep":  "syyyyyss",
+	"POST /api/v1/mirrors/:mirror/upkeep": "snnynyss",
+
 	"GET /api/v1/upstreams":               "syyyyyss",
 	"GET /api/v1/upstreams/:host":         "syyyyyss",
 	"PUT /api/v1/upstreams/:host":         "snnynyss",
@@ -84,9 +87,11 @@ var access = map[string]string{
 
 // bodies are good requests, so that only access can refuse them.
 var bodies = map[string]string{
-	"POST /api/v1/mirrors":            `{"path_or_url":"github.com/acme/%s"}`,
-	"POST /api/v1/mirrors/preview":    `{"mirrors":[{"path_or_url":"github.com/acme/%s"}]}`,
-	"PATCH /api/v1/mirrors/:mirror":   `{"private":true}`,
+	"POST /api/v1/mirrors":                `{"path_or_url":"github.com/acme/%s"}`,
+	"POST /api/v1/mirrors/preview":        `{"mirrors":[{"path_or_url":"github.com/acme/%s"}]}`,
+	"PATCH /api/v1/mirrors/:mirror":       `{"private":true}`,
+	"POST /api/v1/mirrors/:mirror/upkeep": `{"job":"check"}`,
+
 	"POST /api/v1/aliases":            `{"prefix":"go.acme.example/%s","repo":"github.com/acme/kept"}`,
 	"POST /api/v1/rules":              `{"pattern":"github.com/%s/*"}`,
 	"POST /api/v1/rules/preview":      `{"pattern":"github.com/%s/*"}`,

@@ -160,7 +160,15 @@ func (a *api) showMirror(ctx context.Context, in *MirrorParam) (*mirrorAnswer, e
 	if err != nil {
 		return nil, err
 	}
-	return &mirrorAnswer{ETag: etag(repo), Body: a.mirrorJSON(repo)}, nil
+	out := &mirrorAnswer{ETag: etag(repo), Body: a.mirrorJSON(repo)}
+	if repo.State.Served() {
+		upkeep, err := a.upkeepJSON(ctx, repo.ID)
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Upkeep = &upkeep
+	}
+	return out, nil
 }
 
 type editMirrorRequest struct {

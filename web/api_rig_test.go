@@ -88,6 +88,7 @@ func newRig(t *testing.T, change ...func(*web.Server)) *rig {
 	r.roads = &mirror.Roads{Store: r.db, Prober: disk, Credential: r.catalog.OpenCredential, Check: r.catalog.CheckEndpoint, Log: log}
 	r.server = &web.Server{
 		Catalog: r.catalog, Syncer: r.syncer, Roads: r.roads, Store: r.db, Reader: disk, Accounts: r.accounts,
+		Upkeep: &mirror.Upkeep{Store: r.db, Disk: disk, Syncer: r.syncer, Log: log},
 		Policy: auth.Policy{AnonymousRead: true}, Sessions: r.db.Sessions(), Version: "v0.0.0-test",
 		Site: mirror.Site{URL: "http://mirror.example:8080", SSH: "ssh://git@mirror.example:2222"},
 		Done: r.done, Log: log,

@@ -45,6 +45,8 @@ type Mirror struct {
 
 	CloneHTTP string `json:"clone_http"`
 	CloneSSH  string `json:"clone_ssh,omitempty"`
+
+	Upkeep *Upkeep `json:"upkeep,omitempty" doc:"How the copy on disk is; only where one mirror is shown"`
 }
 
 // Mirrors is a page of them, by path.

@@ -81,7 +81,7 @@ func newConsoleSite(t *testing.T) *consoleSite {
 	s.roads = &mirror.Roads{Store: db, Prober: disk, Credential: s.catalog.OpenCredential, Check: s.catalog.CheckEndpoint, Log: log}
 	done := make(chan struct{})
 	handler, err := (&web.Server{
-		Catalog: s.catalog, Syncer: s.syncer, Roads: s.roads, Store: db, Reader: s.reader, Accounts: s.accounts,
+		Catalog: s.catalog, Syncer: s.syncer, Roads: s.roads, Upkeep: &mirror.Upkeep{Store: db, Disk: disk, Syncer: s.syncer, Log: log}, Store: db, Reader: s.reader, Accounts: s.accounts,
 		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, Site: site, Version: "v0.1.0-test",
 		Settings: []web.Setting{
 			{Key: "data", Value: "/srv/gitmirror", Origin: "flag"},
@@ -89,6 +89,9 @@ func newConsoleSite(t *testing.T) *consoleSite {
 			{Key: "database.url", Value: "postgres://gitmirror:…@db/gitmirror", Origin: "file"},
 			{Key: "sync.interval_max", Value: "8h", Origin: "default"},
 		},
+		Headroom: &mirror.Headroom{Watermarks: mirror.Watermarks{Repacks: 15, Syncs: 10, ReadOnly: 5}, Look: func() (mirror.Space, error) {
+			return mirror.Space{Free: 120 << 30, Total: 250 << 30}, nil
+		}},
 		Done: done, Log: log,
 	}).Handler()
 	if err != nil {

@@ -65,6 +65,7 @@ type mirrorPage struct {
 	KeptTotal int
 
 	Refspec mirror.RefPolicy
+	OnDisk  *upkeepView // nil before the first clone
 }
 
 type refView struct {
@@ -106,6 +107,11 @@ func (c *console) mirror(g *gin.Context) error {
 	}
 	if err := c.readRuns(g, repo.ID, &data); err != nil {
 		return err
+	}
+	if data.Served {
+		if data.OnDisk, err = c.viewUpkeep(ctx, repo.ID); err != nil {
+			return err
+		}
 	}
 	events, err := c.Store.Events(ctx, repo.ID, 0, eventsShown)
 	if err != nil {

@@ -20,6 +20,7 @@ type systemPage struct {
 	NextDue  time.Time
 	Settings []Setting
 	Events   []eventView
+	Disk     *diskView // nil = not known
 }
 
 // tickLate is how long the queue may go unseen before the page says so; the
@@ -42,6 +43,9 @@ func (c *console) system(g *gin.Context) error {
 	}
 	data.Alive = time.Since(data.LastTick) < tickLate || data.Busy > 0
 	if data.NextDue, err = c.Store.NextDue(ctx); err != nil {
+		return err
+	}
+	if data.Disk, err = c.viewDisk(ctx); err != nil {
 		return err
 	}
 	events, err := c.Store.Events(ctx, "", 0, 50)

@@ -84,6 +84,9 @@ func viewEvent(e mirror.Event, path mirror.Path) eventView {
 		mirror.RefsHeld:     "Held for a decision",
 		mirror.RefLeftOut:   "Left out by this mirror's settings; kept here",
 		mirror.TagOffBranch: "Warning: the commit of a tag is on no branch",
+		mirror.DiskDamaged:  "Our copy was found damaged",
+		mirror.DiskMended:   "Our copy was put right",
+		mirror.RefLost:      "Lost with the damaged copy",
 	}[e.Kind]
 	if title == "" {
 		title = string(e.Kind)

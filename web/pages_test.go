@@ -213,7 +213,7 @@ func TestWhoMay(t *testing.T) {
 			t.Errorf("a stranger who opens %s is at %s, want /login", path, got)
 		}
 	}
-	posts := []string{"/mirrors/new", at + "/edit", at + "/pause", at + "/resume", at + "/remove", "/rules", "/rules/remove", "/rules/aliases",
+	posts := []string{"/mirrors/new", at + "/edit", at + "/pause", at + "/resume", at + "/check", at + "/repair", at + "/remove", "/rules", "/rules/remove", "/rules/aliases",
 		"/rules/aliases/remove", "/rules/credentials", "/rules/credentials/remove", "/users", "/users/" + site.admin.ID + "/role",
 		"/users/" + site.admin.ID + "/tokens", "/users/" + site.admin.ID + "/password", "/users/" + site.admin.ID + "/disable", "/users/" + site.admin.ID + "/enable", "/users/" + site.admin.ID + "/remove"}
 	for _, path := range posts {

@@ -14,12 +14,13 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// Server is the console and the JSON API. All fields but Settings, Done,
-// Beat and Log are needed.
+// Server is the console and the JSON API. All fields but Headroom,
+// Settings, Done, Beat and Log are needed.
 type Server struct {
 	Catalog  *mirror.Catalog
 	Syncer   *mirror.Syncer
 	Roads    *mirror.Roads
+	Upkeep   *mirror.Upkeep
 	Store    mirror.Store
 	Reader   mirror.Reader
 	Accounts *auth.Accounts
@@ -28,6 +29,8 @@ type Server struct {
 	Modules  Modules
 	Site     mirror.Site
 	Version  string
+	// Headroom is the room on the disk; nil = it has no limits.
+	Headroom *mirror.Headroom
 	// Settings are the effective ones for the System page, secrets already masked.
 	Settings []Setting
 	// Done ends the event streams when it is closed, so that a server that shuts
