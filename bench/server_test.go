@@ -111,10 +111,10 @@ func peerHandler(root string) http.Handler {
 }
 
 // packs is how the program joins git.Disk to gitserver.
-type packs struct{ disk *git.Disk }
+type packs struct{ *git.Disk }
 
 func (p packs) UploadPack(ctx context.Context, id mirror.ID, protocol string, stateless, advertise bool, in io.Reader, out, errOut io.Writer) error {
-	return p.disk.UploadPack(ctx, git.UploadPack{
+	return p.Disk.UploadPack(ctx, git.UploadPack{
 		Repo: id, Protocol: protocol, Stateless: stateless, Advertise: advertise, In: in, Out: out, Err: errOut,
 	})
 }
