@@ -48,6 +48,8 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	read.GET("/mirrors/:id", do(c.mirror))
 	read.GET("/mirrors/:id/live", do(c.mirrorLive))
 	read.GET("/approvals", do(c.approvals))
+	read.GET("/upstreams", do(c.upstreams))
+	read.GET("/upstreams/:host", do(c.upstreamPage))
 	read.GET("/start", do(c.start))
 	read.GET("/account", do(c.account))
 	read.POST("/account/password", do(c.changePassword))
@@ -72,6 +74,10 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	manage.POST("/mirrors/:id/remove", do(c.remove))
 	manage.POST("/mirrors/:id/restore", do(c.restore))
 	manage.POST("/approvals/:approval", do(c.decide))
+	manage.POST("/upstreams/:host/probe", do(c.probeUpstream))
+	manage.POST("/upstreams/:host/use", do(c.useUpstream))
+	manage.GET("/upstreams/:host/edit", do(c.upstreamForm))
+	manage.POST("/upstreams/:host/edit", do(c.editUpstream))
 	manage.GET("/rules", do(c.rules))
 	manage.POST("/rules", do(c.addRule))
 	manage.POST("/rules/remove", do(c.removeRule))
@@ -188,6 +194,7 @@ func (c *console) page(g *gin.Context, title, here string) (page, error) {
 		return p, err
 	}
 	p.Nav[len(p.Nav)-1].Count = held
+	add("Upstreams", "/upstreams")
 	add("Set up my machine", "/start")
 	if p.MayManage {
 		add("Mapping rules", "/rules")

@@ -19,6 +19,8 @@ func (c *console) functions() template.FuncMap {
 		"bytes":    bytesText,
 		"count":    countText,
 		"every":    everyText,
+		"latency":  latencyText,
+		"milli":    milliText,
 		"list":     func(words ...string) []string { return words },
 		"sentence": sentence,
 		"short":    shortHash,
@@ -53,6 +55,14 @@ func countText(n any) string {
 		b.WriteRune(d)
 	}
 	return b.String()
+}
+
+// milliText is a number of milliseconds: whole ones, tenths below ten.
+func milliText(ms float64) string {
+	if ms < 10 {
+		return strconv.FormatFloat(ms, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(ms, 'f', 0, 64)
 }
 
 // spanText is a length of time in its largest unit, rounded, as people say it.

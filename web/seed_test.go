@@ -95,10 +95,10 @@ func (s *consoleSite) seedHistory(t *testing.T, repo mirror.Repo, problem *mirro
 	ctx, at := t.Context(), time.Now().UTC().Add(-10*time.Hour)
 	for i, size := range []int64{10_100_000, 0, 22_000, 180_000, 0, 0, 4_100, 310_000, 1_200, 0, 0, 52_000, -1, -1, -1} {
 		at = at.Add(31 * time.Minute)
-		if _, err := s.db.Ask(ctx, repo.ID, mirror.BySchedule, at); err != nil {
+		if _, err := s.db.Ask(ctx, repo.ID, mirror.ByHand, at); err != nil {
 			t.Fatal(err)
 		}
-		claims, err := s.db.Claim(ctx, "seed", at, time.Minute, mirror.Room{Routine: 1})
+		claims, err := s.db.Claim(ctx, "seed", at, time.Minute, mirror.Room{People: 1})
 		if err != nil || len(claims) != 1 {
 			t.Fatalf("Claim() = %d claims, %v, want 1", len(claims), err)
 		}
