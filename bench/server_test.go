@@ -32,7 +32,7 @@ import (
 // The servers are children of the benchmark, which are this program again: so
 // their CPU time can be told from that of the clients.
 const (
-	roleVar = "GITMIRROR_BENCH_ROLE" // "ours" or "peer"; unset = the benchmarks
+	roleVar = "GITMIRROR_BENCH_ROLE" // "ours", "peer" or "quiet"; unset = the benchmarks
 	taskVar = "GITMIRROR_BENCH_TASK"
 )
 
@@ -71,8 +71,13 @@ func TestMain(m *testing.M) {
 // serve runs in the child until its standard input ends.
 func serve(ctx context.Context, role string, t task) error {
 	say := ready{Dirs: map[string]string{}}
-	handler := peerHandler(t.Root)
-	if role == "ours" {
+	var handler http.Handler
+	switch role {
+	case "quiet":
+		handler = quietHandler()
+	case "peer":
+		handler = peerHandler(t.Root)
+	case "ours":
 		var err error
 		if handler, err = ourHandler(ctx, t, say.Dirs); err != nil {
 			return err

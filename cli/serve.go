@@ -93,7 +93,8 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	syncer := &mirror.Syncer{
 		Store: db, Disk: disk, Owner: data.Node, Log: log,
 		Schedule: mirror.Schedule{Min: c.duration("sync.interval_min"), Max: c.duration("sync.interval_max")},
-		Workers:  c.count("sync.workers"), Timeout: c.duration("sync.timeout"),
+		Workers:  c.count("sync.workers"), Checks: c.count("sync.checks"), Timeout: c.duration("sync.timeout"),
+		MaxStaleness: c.duration("sync.max_staleness"), FreshWait: c.duration("sync.fresh_wait"),
 	}
 	catalog := &mirror.Catalog{
 		Store: db, Disk: disk, Syncer: syncer, Vault: vault, Site: site, Blocked: disk.Blocked,
@@ -101,7 +102,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 			return policy.May(auth.From(ctx), auth.Sync, rule.Private)
 		},
 	}
-	syncer.Credential = catalog.OpenCredential
+	syncer.Credential, syncer.HostCredential = catalog.OpenCredential, catalog.HostCredential
 	if c.bool("discovery.enabled") {
 		catalog.Discoverer = disk
 		catalog.Owners = &mirror.Owners{Catalog: catalog, Lister: disk, Log: log}
@@ -138,6 +139,11 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	hookSecret, err := c.hookSecret()
+	if err != nil {
+		return err
+	}
+	hooks := &web.Hooks{Catalog: catalog, Secret: hookSecret, Log: log}
 	health := &health{Database: db, Data: data, Syncer: syncer, Workers: c.count("sync.workers"), Accounts: accounts, Policy: policy}
 	metrics.Build(p.version().Version)
 	metrics.Watch(telemetry.Sources{Mirrors: byState(db), Busy: syncer.Busy, LastTick: syncer.LastTick, Disk: diskState(db, room), Roads: activeRoads(roads)})
@@ -147,6 +153,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	all.HandleFunc("GET /readyz", health.ready)
 	all.Handle("GET /metrics", health.metrics(metrics.Handler()))
 	all.Handle(modproxy.Root, proxy)
+	all.Handle("/hooks/", hooks)
 	all.Handle("/", pages)
 
 	// Run until told to stop.

@@ -108,7 +108,7 @@ func byPath(repos, others http.Handler) http.Handler {
 func routeClass(r *http.Request) string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch first {
-	case "api", "proxy", "static", "metrics", "healthz", "readyz":
+	case "api", "proxy", "static", "hooks", "metrics", "healthz", "readyz":
 		return first
 	}
 	return "console"

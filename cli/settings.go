@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -45,6 +46,9 @@ var settings = []setting{
 	{Key: "sync.interval_min", Kind: durationKind, Default: "1m", Help: "shortest time between two syncs of a mirror"},
 	{Key: "sync.interval_max", Kind: durationKind, Default: "8h", Help: "longest time between two syncs of a mirror"},
 	{Key: "sync.workers", Kind: countKind, Default: "8", Help: "syncs that run at the same time"},
+	{Key: "sync.checks", Kind: countKind, Default: "64", Help: "scheduled looks for news at upstreams that go on at the same time"},
+	{Key: "sync.max_staleness", Kind: waitKind, Default: "0s", Help: "a client waits for a look at the upstream of a mirror that was not looked at for longer; 0s = none waits"},
+	{Key: "sync.fresh_wait", Kind: durationKind, Default: "2s", Help: "how long a client waits for that look before it gets what there is"},
 	{Key: "sync.timeout", Kind: durationKind, Default: "30m", Help: "longest time one sync may take"},
 	{Key: "upkeep.jobs", Kind: countKind, Default: "1", Help: "repositories that are tidied, checked or repaired at the same time"},
 	{Key: "upkeep.check_every", Kind: durationKind, Default: "168h", Help: "time between two checks that everything refs lead to is on disk"},
@@ -58,6 +62,8 @@ var settings = []setting{
 	{Key: "network.api", Kind: apiKind, Help: "REST APIs of hosts as host=url,… where it is not https://HOST/api/v3; they confirm renames and deletions and list organisations"},
 	{Key: "sync.client_wait", Kind: durationKind, Default: "5m", Help: "how long a git client waits for a first clone when it cannot be told how that goes (it is over HTTP with protocol v0, or shallow)"},
 	{Key: "discovery.enabled", Kind: boolKind, Default: "true", Help: "ask the hosts of import paths where their repositories are, and the APIs of hosts what an owner has"},
+	{Key: "hooks.github_secret", Kind: textKind, Help: "secret of GitHub's webhooks at /hooks/github, which are off without one", Secret: true},
+	{Key: "hooks.github_secret_file", Kind: textKind, Help: "file that holds hooks.github_secret, instead of it"},
 	{Key: "security.allow_private_upstreams", Kind: boolKind, Default: "false", Help: "let upstreams be on loopback and private addresses"},
 	{Key: "log.format", Kind: oneOf("text", "json"), Help: "text or json (default: text on a terminal, else json)"},
 	{Key: "log.level", Kind: oneOf("debug", "info", "warn", "error"), Default: "info", Help: "debug, info, warn or error"},
@@ -146,6 +152,13 @@ var (
 			return "write a number with its unit, such as 30s, 10m or 8h"
 		case d <= 0:
 			return "it must be longer than nothing"
+		}
+		return ""
+	}}
+
+	waitKind = kind{"duration", func(text string) string {
+		if d, err := time.ParseDuration(text); err != nil || d < 0 {
+			return "write 0s, or a number with its unit, such as 30s or 10m"
 		}
 		return ""
 	}}
@@ -303,6 +316,23 @@ func (c Config) data() string {
 	return dir
 }
 
+// hookSecret is what GitHub signs its webhooks with; empty = they are off.
+func (c Config) hookSecret() (mirror.Secret, error) {
+	name := c.text("hooks.github_secret_file")
+	if name == "" {
+		return mirror.Secret(c.text("hooks.github_secret")), nil
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return "", startProblem("the secret of webhooks cannot be read", err, "set hooks.github_secret_file to a file this user may read")
+	}
+	secret := strings.TrimSpace(string(text))
+	if secret == "" {
+		return "", configProblem("the file of hooks.github_secret_file is empty", "", "write the secret into it, or unset the setting")
+	}
+	return mirror.Secret(secret), nil
+}
+
 // database is the URL the store opens.
 func (c Config) database() string {
 	if u := c.text("database.url"); u != "" {
@@ -319,6 +349,8 @@ func (c Config) check() error {
 	case c.duration("sync.interval_min") > c.duration("sync.interval_max"):
 		return configProblem(fmt.Sprintf("sync.interval_min (%s) is longer than sync.interval_max (%s)",
 			c.text("sync.interval_min"), c.text("sync.interval_max")), "", "swap them")
+	case c.text("hooks.github_secret") != "" && c.text("hooks.github_secret_file") != "":
+		return configProblem("hooks.github_secret and hooks.github_secret_file are both set", "", "set one of them")
 	case c.text("tls.mode") == "files" && (c.text("tls.cert") == "" || c.text("tls.key") == ""):
 		return configProblem("tls.mode is files, and tls.cert or tls.key is not set", "", "set both to the paths of PEM files")
 	case c.text("tls.mode") == "acme" && c.text("public_url") == "":

@@ -95,3 +95,18 @@ func (c *Catalog) checkCredential(ctx context.Context, name string, up Upstream)
 	}
 	return nil
 }
+
+// HostCredential opens the first stored credential for a host, by name; nil when
+// there is none.
+func (c *Catalog) HostCredential(ctx context.Context, host string) (*Credential, error) {
+	all, err := c.Store.Credentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, sealed := range all {
+		if sealed.Host == host {
+			return c.OpenCredential(ctx, sealed.Name)
+		}
+	}
+	return nil, nil
+}

@@ -150,6 +150,8 @@ type HookStore interface {
 	// AddDelivery remembers a delivery and tells whether it is new. Those before
 	// forget are forgotten.
 	AddDelivery(ctx context.Context, id string, at, forget time.Time) (fresh bool, err error)
+	// HasDelivery tells whether a delivery is remembered.
+	HasDelivery(ctx context.Context, id string) (bool, error)
 	// ReposByHostID lists the mirrors whose host knows them by that number.
 	ReposByHostID(ctx context.Context, id int64) ([]Repo, error)
 	// SetHostID remembers the number of a mirror; the mapping is not edited by it.

@@ -21,6 +21,12 @@ func (db *DB) AddDelivery(ctx context.Context, id string, at, forget time.Time) 
 	return fresh, err
 }
 
+// HasDelivery implements mirror.HookStore.
+func (db *DB) HasDelivery(ctx context.Context, id string) (seen bool, err error) {
+	err = db.read.WithContext(ctx).Raw("SELECT EXISTS (SELECT 1 FROM deliveries WHERE id = ?)", clean(id)).Scan(&seen).Error
+	return seen, known(err)
+}
+
 // ReposByHostID implements mirror.HookStore.
 func (db *DB) ReposByHostID(ctx context.Context, id int64) ([]mirror.Repo, error) {
 	if id == 0 {

@@ -58,7 +58,7 @@ func (db *DB) Settle(ctx context.Context, settled []mirror.Settlement) error {
 		return gorm.G[repoRow](tx).Exec(ctx, `UPDATE repos SET
 			last_attempt = coalesce(v.at, last_attempt), last_success = coalesce(v.at, last_success),
 			settled = CASE WHEN v.at IS NULL THEN settled ELSE 'ready' END,
-			next_sync = CASE WHEN paused THEN NULL WHEN asked_trigger <> '' OR version <> v.version THEN next_sync ELSE v.next END,
+			next_sync = CASE WHEN paused THEN NULL WHEN asked_trigger <> '' OR repos.version <> v.version THEN next_sync ELSE v.next END,
 			lease_owner = '', lease_until = NULL
 			FROM `+from+` WHERE repos.id = v.id AND lease_owner = v.owner AND lease_token = v.token AND lease_run = 0`, list)
 	})
