@@ -49,10 +49,15 @@ func networkRetry(failures int) time.Duration {
 }
 
 // Next returns when to look again. Ten percent of jitter keeps mirrors that
-// were added together from being looked at together.
+// were added together from being looked at together; an interval that somebody
+// fixed only becomes shorter by it, as it is what they rely on.
 func (s Schedule) Next(r Repo, now time.Time) time.Time {
 	wait, _ := s.wait(r, now)
-	return now.Add(time.Duration(float64(wait) * (0.9 + 0.2*rand.Float64())))
+	jitter := 0.9 + 0.2*rand.Float64()
+	if r.Interval != 0 && r.State.Failures == 0 {
+		jitter = 0.9 + 0.08*rand.Float64()
+	}
+	return now.Add(time.Duration(float64(wait) * jitter))
 }
 
 // Explain says in words when the mirror is looked at and why: "every 2m because
