@@ -59,6 +59,9 @@ func (d *Disk) Fetch(ctx context.Context, id mirror.ID, from mirror.Remote, want
 // first clone.
 func (in *incoming) begin() (*incoming, error) {
 	d := in.disk
+	if err := d.room(0); err != nil {
+		return nil, err
+	}
 	if _, err := os.Stat(in.live); errors.Is(err, os.ErrNotExist) {
 		in.repo = filepath.Join(d.Root, "staging", string(in.id)+"-"+xid.New().String()+".git")
 		in.first = true
