@@ -49,7 +49,7 @@ func (c *Catalog) OpenCredential(ctx context.Context, name string) (*Credential,
 	return &Credential{Name: sealed.Name, Host: sealed.Host, User: sealed.User, Secret: Secret(text)}, nil
 }
 
-// RemoveCredential forgets a credential that no mirror and no rule uses any more.
+// RemoveCredential forgets a credential that no mirror, rule or endpoint uses any more.
 func (c *Catalog) RemoveCredential(ctx context.Context, name string) error {
 	rules, err := c.Store.Rules(ctx)
 	if err != nil {
@@ -58,6 +58,17 @@ func (c *Catalog) RemoveCredential(ctx context.Context, name string) error {
 	for _, r := range rules {
 		if r.Credential == name {
 			return inUse(name, "the rule "+r.Pattern, "remove that rule first")
+		}
+	}
+	hosts, err := c.Store.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, h := range hosts {
+		for _, e := range h.Endpoints {
+			if e.Credential == name {
+				return inUse(name, "the endpoint "+e.Name+" of "+h.Name, "remove that endpoint, or give it another credential")
+			}
 		}
 	}
 	for after := Path(""); ; {

@@ -166,6 +166,9 @@ func TestRoadsCredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(private, "https://corp.example/m/o/private", "corp")
+	if err := r.catalog.RemoveCredential(t.Context(), "corp"); !errors.Is(err, mirror.ErrExists) {
+		t.Errorf("RemoveCredential of one that an endpoint uses = %v, want %v", err, mirror.ErrExists)
+	}
 
 	// A mirror that an endpoint lacks goes another way; the others stay.
 	if err := edit(mirror.Endpoint{Name: "corp", URL: "https://corp.example/m"}, mirror.Endpoint{Name: mirror.Direct}); err != nil {
@@ -212,4 +215,43 @@ func TestRoadsEditRefuses(t *testing.T) {
 	if _, err := roads.Edit(t.Context(), mirror.HostEdit{Name: "h.example", Version: 7, Endpoints: []mirror.Endpoint{direct}}); !errors.Is(err, mirror.ErrExists) {
 		t.Errorf("Edit of another version = %v, want %v", err, mirror.ErrExists)
 	}
+}
+
+// A substitute that is behind adds what is new and takes nothing away; the host
+// itself then does.
+func TestSyncTakesTheRoad(t *testing.T) {
+	r := newRig(t)
+	r.up.Commit(t, lib, map[string]string{"a": "1"}, "v1.0.0")
+	r.up.CommitTo(t, lib, "old", map[string]string{"b": "1"})
+	other := twin(t, r.up)
+	roads := r.newRoads()
+	r.syncer.Roads = roads
+	run(t, r.syncer)
+	repo := r.clone(t, lib)
+	r.hosts(t, roads, mirror.Endpoint{Name: "other", URL: other.Base()})
+	use := func(name string) {
+		t.Helper()
+		if _, err := roads.Use(t.Context(), "127.0.0.1", name, 0, "anna"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	use("other")
+	gittest.Git(t, other.Dir(lib), "update-ref", "refs/heads/new", "refs/heads/main")
+	gittest.Git(t, other.Dir(lib), "update-ref", "-d", "refs/heads/old")
+	r.up.Forget()
+	r.sync(t, repo.ID, mirror.Updated)
+	if n := len(r.up.Requests()); n != 0 {
+		t.Errorf("the host itself was asked %d times in spite of the pin", n)
+	}
+	got := refs(t, r.mirrorDir(repo.ID), "refs/heads")
+	if !strings.Contains(got, "refs/heads/new") || !strings.Contains(got, "refs/heads/old") {
+		t.Errorf("branches after a sync by the substitute:\n%s\nwant new added and old kept", got)
+	}
+	use(mirror.Direct)
+	r.sync(t, repo.ID, mirror.Updated)
+	r.sameRefs(t, repo.ID, lib)
+	if s := r.repo(t, repo.ID).State; s.Endpoint != mirror.Direct || s.Digest == "" {
+		t.Errorf("state = endpoint %q, digest %q, want direct and one", s.Endpoint, s.Digest)
+	}
+	r.sync(t, repo.ID, mirror.Unchanged)
 }

@@ -141,7 +141,9 @@ func drawChart(h mirror.HostStatus, sums []mirror.Measured, events []mirror.Host
 			line.High += move + px + " " + high
 			last = at
 		}
-		c.Lines = append(c.Lines, line)
+		if line.Middle != "" {
+			c.Lines = append(c.Lines, line)
+		}
 	}
 	c.Shades = shades(h, events, x)
 	for _, m := range slices.Backward(sums) {

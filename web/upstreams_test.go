@@ -17,13 +17,6 @@ import (
 func (s *consoleSite) seedUpstreams(t *testing.T) {
 	t.Helper()
 	ctx, now := t.Context(), time.Now().UTC()
-	_, err := s.roads.Edit(ctx, mirror.HostEdit{Name: "github.com", Bandwidth: 5_000_000, Budget: 10, Endpoints: []mirror.Endpoint{
-		{Name: mirror.Direct}, {Name: "proxy-hk", URL: "https://hk.example/github.com"},
-		{Name: "ssh443", URL: "ssh://git@ssh.github.com:443", Authoritative: true, Disabled: true},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	random := rand.New(rand.NewPCG(1, 2))
 	trip := func(rtt time.Duration) mirror.Trip {
 		rtt += time.Duration(random.Int64N(int64(rtt / 3)))
@@ -47,6 +40,13 @@ func (s *consoleSite) seedUpstreams(t *testing.T) {
 		}
 	}
 	if err := s.db.AddMeasured(ctx, sums); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.roads.Edit(ctx, mirror.HostEdit{Name: "github.com", Bandwidth: 5_000_000, Budget: 10, Endpoints: []mirror.Endpoint{
+		{Name: mirror.Direct}, {Name: "proxy-hk", URL: "https://hk.example/github.com"},
+		{Name: "ssh443", URL: "ssh://git@ssh.github.com:443", Authoritative: true, Disabled: true},
+	}})
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range []mirror.Switch{
