@@ -172,6 +172,9 @@ func (a *attempt) route(ctx context.Context) (Route, error) {
 	if route.Remote.Known == "" && a.secondary {
 		route.Remote.Known = a.partly.known(a.repo, a.endpoint)
 	}
+	if a.repo.State.Problem.Class() == Moved {
+		route.Remote.Known = "" // if it is back, what waits for a decision is to be withdrawn
+	}
 	return route, nil
 }
 

@@ -1,9 +1,11 @@
 package mirror_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gitmirror/gitmirror/internal/gittest"
@@ -369,8 +371,8 @@ func TestRefPolicyOfAMirror(t *testing.T) {
 		r.settle(t, repo.ID)
 	}
 	edit(mirror.RefPolicy{Exclude: []string{"refs/heads/bot/*"}, Pulls: true})
-	if got := refs(t, dir, "refs/heads/bot"); got != "" {
-		t.Errorf("branches that the policy leaves out: %q", got)
+	if got, want := refs(t, dir, "refs/heads/bot", "refs/pull"), "refs/pull/7/head "+pull; got != want {
+		t.Errorf("refs under the policy = %q, want %q", got, want)
 	}
 	if got := r.events(t, repo.ID); len(got) != 1 || got[0] != "ref-left-out refs/heads/bot/one" {
 		t.Errorf("events = %v, want that the branch is left out", got)
@@ -523,6 +525,16 @@ func TestMovedAndBack(t *testing.T) {
 	if !strings.Contains(hold.Text, "another host") {
 		t.Errorf("hold.Text = %q, want that it is another host", hold.Text)
 	}
+	mend()
+	r.sync(t, repo.ID, mirror.Unchanged)
+	r.open(t, repo.ID, 0)
+	if h, err := r.db.Hold(t.Context(), hold.ID); err != nil || h.State() != "withdrawn" {
+		t.Errorf("hold afterwards = %+v, %v, want it withdrawn", h, err)
+	}
+
+	mend = r.up.Break(gittest.Fault{Repo: tool, Redirect: "https://elsewhere.example/acme/tool/info/refs!"})
+	r.sync(t, repo.ID, mirror.RunFailed)
+	hold = r.open(t, repo.ID, 1)[0]
 	r.decide(t, hold.ID, mirror.Keep)
 	r.sync(t, repo.ID, mirror.RunFailed)
 	r.open(t, repo.ID, 0)
@@ -530,5 +542,89 @@ func TestMovedAndBack(t *testing.T) {
 	r.sync(t, repo.ID, mirror.Unchanged)
 	if h, err := r.db.Hold(t.Context(), hold.ID); err != nil || h.Settled.IsZero() {
 		t.Errorf("hold afterwards = %+v, %v, want it settled", h, err)
+	}
+}
+
+// secondRoad leads to another place that is not authoritative, while on.
+type secondRoad struct {
+	mu     sync.Mutex
+	second mirror.Upstream
+	on     bool
+}
+
+func (r *secondRoad) Route(_ context.Context, repo mirror.Repo) (mirror.Route, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.on {
+		return mirror.Route{Remote: mirror.Remote{Upstream: r.second, Refs: repo.Refs}, Endpoint: mirror.Endpoint{Name: "second"}}, nil
+	}
+	return mirror.Route{Remote: mirror.Remote{Upstream: repo.Upstream, Refs: repo.Refs}, Endpoint: mirror.Endpoint{Name: mirror.Direct, Authoritative: true}}, nil
+}
+
+func (r *secondRoad) Report(mirror.Sample) {}
+
+func (r *secondRoad) use(second bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.on = second
+}
+
+// What is not authoritative adds refs and moves branches forward, and no more.
+func TestSecondaryEndpoint(t *testing.T) {
+	r := newRig(t)
+	const place = "github.com/acme/elsewhere"
+	first := r.up.Commit(t, tool, files("1"), "v1.0.0", "v1.1.0")
+	tip := r.up.Commit(t, tool, files("2"))
+	r.up.ForceBranch(t, tool, "forced", tip)
+	r.up.ForceBranch(t, tool, "gone", tip)
+	r.up.ForceBranch(t, tool, "dir", tip)
+	r.up.Import(t, place, r.up.Dir(tool))
+	second, _, err := mirror.ParseUpstream(r.up.URL(place))
+	if err != nil {
+		t.Fatal(err)
+	}
+	road := &secondRoad{second: second}
+	r.syncer.Roads = road
+	run(t, r.syncer)
+	repo := r.clone(t, tool)
+	dir := r.mirrorDir(repo.ID)
+
+	road.use(true)
+	ahead := r.up.Commit(t, place, files("3"))
+	r.up.ForceBranch(t, place, "forced", first)
+	r.up.DeleteRef(t, place, "refs/heads/gone")
+	r.up.DeleteRef(t, place, "refs/heads/dir")
+	r.up.DeleteRef(t, place, "refs/tags/v1.1.0")
+	r.up.CommitTo(t, place, "dir/new", files("4"))
+	r.up.MoveTag(t, place, "v1.0.0", tip)
+	r.up.CommitTo(t, place, "topic", files("5"), "v2.0.0")
+	r.up.SetHead(t, place, "topic")
+	r.sync(t, repo.ID, mirror.Updated)
+	got := refs(t, dir, "refs/heads", "refs/tags")
+	for _, want := range []string{
+		"refs/heads/main " + ahead, "refs/heads/forced " + tip, "refs/heads/gone " + tip, "refs/heads/dir " + tip,
+		"refs/tags/v1.0.0 " + first, "refs/tags/v1.1.0 " + first, "refs/heads/topic ", "refs/tags/v2.0.0 ",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("refs:\n%s\nwant %s", got, want)
+		}
+	}
+	if head := gittest.Git(t, dir, "symbolic-ref", "HEAD"); head != "refs/heads/main" || strings.Contains(got, "dir/new") {
+		t.Errorf("HEAD = %s, refs:\n%s\nwant main and no dir/new", head, got)
+	}
+	if s := r.repo(t, repo.ID).State; s.Digest != "" {
+		t.Errorf("digest = %q, want none: it is not in step", s.Digest)
+	}
+	r.open(t, repo.ID, 0)
+	if left := refs(t, dir, "refs/gitmirror"); left != "" {
+		t.Errorf("notes after a listing that proves nothing: %s", left)
+	}
+
+	// The authoritative one decides about all that.
+	road.use(false)
+	r.sync(t, repo.ID, mirror.Updated)
+	r.sync(t, repo.ID, mirror.Unchanged)
+	if got := refs(t, dir, "refs/heads"); got != refs(t, r.up.Dir(tool), "refs/heads") {
+		t.Errorf("branches:\n%s\nwant upstream's:\n%s", got, refs(t, r.up.Dir(tool), "refs/heads"))
 	}
 }
