@@ -10,8 +10,8 @@ type Alias struct {
 	Prefix string
 	Repo   Path
 	Dir    string
-	// Found tells where it is from: "admin", "go-import" (discovered) or
-	// "built-in" (WellKnown).
+	// Found tells where it is from: "admin", "go-import" (discovered),
+	// "built-in" (WellKnown) or "moved" (a Hold that was accepted).
 	Found string
 }
 

@@ -67,25 +67,3 @@ func settledHold(h Hold) error {
 	}
 	return p
 }
-
-// follow has a mirror fetched from where upstream says that it is now. Its own
-// path stays; the path that belongs to the new place leads to it too.
-func (c *Catalog) follow(ctx context.Context, h Hold) error {
-	repo, err := c.Store.RepoByID(ctx, h.Repo)
-	if err != nil {
-		return err
-	}
-	if repo, err = c.Edit(ctx, h.Repo, Edit{Version: repo.Version, Upstream: &h.New}); err != nil {
-		return err
-	}
-	path, _, _, err := ParseMapping(h.New)
-	if err != nil || path.Key() == repo.Path.Key() {
-		return nil // such a URL has no path of its own
-	}
-	switch _, err := c.Store.Repo(ctx, path); {
-	case errors.Is(err, ErrNotFound):
-		return c.Store.AddAlias(ctx, Alias{Prefix: string(path), Repo: repo.Path, Found: "moved"})
-	default:
-		return err // nil: it is mirrored for itself
-	}
-}

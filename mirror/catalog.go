@@ -305,6 +305,9 @@ func (c *Catalog) admit(ctx context.Context, path Path) (repo Repo, added bool, 
 	if !errors.Is(err, ErrNotFound) {
 		return Repo{}, false, err
 	}
+	if moved, ok := c.arrived(ctx, path); ok {
+		return c.Syncer.Used(ctx, moved), false, nil
+	}
 	rule, ok := c.admits(ctx, path)
 	if !ok {
 		return Repo{}, false, err

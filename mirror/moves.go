@@ -1,15 +1,33 @@
 package mirror
 
-import "fmt"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
 
-// maxMovedURL bounds a proposed URL: it is part of the key of a hold.
-const maxMovedURL = 500
+const (
+	// maxMovedURL bounds a proposed URL: it is part of the key of a hold.
+	maxMovedURL = 500
+	// confirmLimit bounds the look at a host's API.
+	confirmLimit = 10 * time.Second
+	// foundMoved is Alias.Found of the path that a moved repository has upstream.
+	foundMoved = "moved"
+)
+
+// Confirmer knows repositories by the number their host gave them, which a
+// rename does not change. A Disk may be one.
+type Confirmer interface {
+	AskByID(ctx context.Context, from Remote, id int64) (HostRepo, error)
+}
 
 // moved is the hold of a run that failed because the repository has another URL
 // now; nil when it failed for another reason, or when that URL is of no use.
 // What is held of its refs is left as it is.
-func (a *attempt) moved(p *Problem) []Hold {
-	if p.Class() != Moved || p.Location == "" {
+func (a *attempt) moved(ctx context.Context, p *Problem) []Hold {
+	if p.Class() != Moved || p.Location == "" || a.secondary {
 		return nil
 	}
 	to, _, err := ParseUpstream(p.Location)
@@ -19,6 +37,64 @@ func (a *attempt) moved(p *Problem) []Hold {
 	text := fmt.Sprintf("upstream answers that the repository is now at %s", to)
 	if to.Host != a.repo.Upstream.Host {
 		text += fmt.Sprintf(", on another host (it was on %s)", a.repo.Upstream.Host)
+	} else {
+		text += a.confirm(ctx, to)
 	}
 	return []Hold{{Kind: HoldMove, Old: a.repo.Upstream.String(), New: to.String(), Text: text + "; nothing is fetched until somebody has decided"}}
+}
+
+// confirm is what the host itself says of a move, when it can be asked.
+func (a *attempt) confirm(ctx context.Context, to Upstream) string {
+	host, ok := a.Disk.(Confirmer)
+	id := a.repo.State.HostID
+	if !ok || id == 0 {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, confirmLimit)
+	defer cancel()
+	now, err := host.AskByID(ctx, Remote{Upstream: a.repo.Upstream}, id)
+	switch {
+	case err != nil:
+		return ""
+	case strings.EqualFold(strings.TrimSuffix(now.Upstream.Path, ".git"), strings.TrimSuffix(to.Path, ".git")):
+		return ", and the host confirms that it is the same repository"
+	}
+	return fmt.Sprintf(", but the host knows the repository we had as %s", now.FullName)
+}
+
+// arrived finds the mirror that belongs to a path since its repository moved there.
+func (c *Catalog) arrived(ctx context.Context, path Path) (Repo, bool) {
+	aliases, err := c.Store.Aliases(ctx)
+	if err != nil {
+		return Repo{}, false
+	}
+	for _, a := range aliases {
+		if a.Found == foundMoved && strings.EqualFold(a.Prefix, string(path)) {
+			repo, err := c.Store.Repo(ctx, a.Repo)
+			return repo, err == nil
+		}
+	}
+	return Repo{}, false
+}
+
+// follow has a mirror fetched from where upstream says that it is now. Its own
+// path stays; the path that belongs to the new place leads to it too.
+func (c *Catalog) follow(ctx context.Context, h Hold) error {
+	repo, err := c.Store.RepoByID(ctx, h.Repo)
+	if err != nil {
+		return err
+	}
+	if repo, err = c.Edit(ctx, h.Repo, Edit{Version: repo.Version, Upstream: &h.New}); err != nil {
+		return err
+	}
+	path, _, _, err := ParseMapping(h.New)
+	if err != nil || path.Key() == repo.Path.Key() {
+		return nil // such a URL has no path of its own
+	}
+	switch _, err := c.Store.Repo(ctx, path); {
+	case errors.Is(err, ErrNotFound):
+		return c.Store.AddAlias(ctx, Alias{Prefix: string(path), Repo: repo.Path, Found: foundMoved})
+	default:
+		return err // nil: it is mirrored for itself
+	}
 }

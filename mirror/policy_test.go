@@ -510,6 +510,13 @@ func TestMovedRepository(t *testing.T) {
 	if now := r.repo(t, repo.ID); now.Upstream.String() != r.up.URL(place) || now.Path != tool {
 		t.Errorf("mirror = %s from %s, want the old path and the new place", now.Path, now.Upstream)
 	}
+	path, _, _, err := mirror.ParseMapping(hold.New)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if there, err := r.catalog.Serve(t.Context(), path); err != nil || there.ID != repo.ID {
+		t.Errorf("Serve(%s) = %s, %v, want the mirror that moved there", path, there.Path, err)
+	}
 	r.open(t, repo.ID, 0)
 }
 

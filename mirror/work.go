@@ -152,7 +152,7 @@ func (s *Syncer) finish(ctx context.Context, a *attempt, err error, stopping <-c
 	default:
 		run.Outcome = RunFailed
 		run.Problem = a.problem(err)
-		a.holds = a.moved(run.Problem)
+		a.holds = a.moved(ctx, run.Problem)
 		state.Problem = run.Problem
 		if held := s.limits.failed(ctx, a.target, run.Problem); held > 0 {
 			wait = held + rand.N(spreadAfter) // the host's affair: not counted
