@@ -268,7 +268,7 @@ func (d *Disk) Remove(_ context.Context, id mirror.ID) error {
 	d.state.objects.forget(id) // open packs keep their space, on Windows their names
 	defer d.state.objects.forget(id)
 	defer d.state.refs.forget(id)
-	return d.discard(dir)
+	return errors.Join(d.discard(dir), d.discard(d.stepsDir(id)))
 }
 
 // discard moves a directory to the trash and deletes it there. Nothing outside

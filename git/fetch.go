@@ -40,17 +40,19 @@ func (d *Disk) Fetch(ctx context.Context, id mirror.ID, from mirror.Remote, want
 	if !d.claim(ctx, id) {
 		return nil, &mirror.Problem{Kind: mirror.ErrBusy, What: "this repository is being synced already", Do: "wait until that sync has ended"}
 	}
-	in := &incoming{disk: d, id: id, live: live, repo: live}
+	in := &incoming{disk: d, id: id, live: live, repo: live, stepwise: d.goesOn(id, from)}
 	in, err = in.begin()
 	if err != nil {
 		d.release(id)
 		return nil, err
 	}
 	if err := in.fill(ctx, from, want, report); err != nil {
+		err = d.explain(ctx, err, from)
+		in.giveUp(ctx, from, err)
 		if discarding := in.Discard(); discarding != nil {
 			d.Log.Error("discard quarantine", "repo", id, "err", discarding)
 		}
-		return nil, d.explain(ctx, err, from)
+		return nil, err
 	}
 	return in, nil
 }
@@ -62,7 +64,9 @@ func (in *incoming) begin() (*incoming, error) {
 	if err := d.room(0); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(in.live); errors.Is(err, os.ErrNotExist) {
+	if in.stepwise {
+		in.repo, in.first = d.stepsDir(in.id), true
+	} else if _, err := os.Stat(in.live); errors.Is(err, os.ErrNotExist) {
 		in.repo = filepath.Join(d.Root, "staging", string(in.id)+"-"+xid.New().String()+".git")
 		in.first = true
 		if err := initBare(in.repo); err != nil {
@@ -104,8 +108,15 @@ func initBare(dir string) error {
 // fill fetches and checks.
 func (in *incoming) fill(ctx context.Context, from mirror.Remote, want []mirror.Ref, report func(mirror.Progress)) error {
 	d := in.disk
-	m := newMeter(filepath.Join(in.quarantine, "pack"), report)
+	packs := filepath.Join(in.quarantine, "pack")
+	if in.stepwise {
+		packs = filepath.Join(in.repo, "objects", "pack")
+	}
+	m := newMeter(packs, report)
 	m.enter(mirror.Connecting)
+	if err := in.firstSteps(ctx, from, want, m); err != nil {
+		return err
+	}
 	r, err := d.road(ctx, from)
 	if err != nil {
 		return err
@@ -128,13 +139,13 @@ func (in *incoming) fill(ctx context.Context, from mirror.Remote, want []mirror.
 	}
 	m.look()
 	m.enter(mirror.Verifying)
-	in.bytes = packBytes(filepath.Join(in.quarantine, "pack"))
+	in.bytes = packBytes(packs)
 	return in.connected(ctx, from, ids, missing)
 }
 
 // missing returns those of the ids that the repository lacks.
 func (in *incoming) missing(ctx context.Context, ids []string) ([]string, error) {
-	if in.first || len(ids) == 0 {
+	if in.first && !in.stepwise || len(ids) == 0 {
 		return ids, nil
 	}
 	out, err := in.disk.output(ctx, len(ids)*256+1024, in.command(command{

@@ -24,6 +24,7 @@ type incoming struct {
 	live       string // where the repository is served from
 	repo       string // live, or in staging while it is the first clone
 	first      bool
+	stepwise   bool // the first clone goes in steps, which are kept when it fails
 	quarantine string
 	bytes      int64
 
@@ -47,7 +48,7 @@ func (in *incoming) end() error {
 	}
 	in.ended = true
 	defer in.disk.release(in.id)
-	if in.repo != in.live {
+	if in.repo != in.live && !in.stepwise {
 		return in.disk.discard(in.repo)
 	}
 	return in.disk.discard(in.quarantine)
@@ -269,6 +270,9 @@ func (in *incoming) setHead(head string) error {
 // appear moves a complete first clone from staging to where it is served.
 func (in *incoming) appear() error {
 	if err := in.disk.discard(in.quarantine); err != nil {
+		return err
+	}
+	if err := errors.Join(removeIfThere(filepath.Join(in.repo, checkpointName)), removeIfThere(filepath.Join(in.repo, originName))); err != nil {
 		return err
 	}
 	err := filepath.WalkDir(in.repo, func(name string, e fs.DirEntry, err error) error {

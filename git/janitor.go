@@ -33,6 +33,9 @@ func (d *Disk) sweep() error {
 			return d.local("look for leftovers", err)
 		}
 		for _, e := range entries {
+			if dir == "staging" && d.keepSteps(e.Name()) {
+				continue
+			}
 			if err := d.discard(filepath.Join(d.Root, dir, e.Name())); err != nil {
 				return err
 			}

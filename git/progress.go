@@ -125,6 +125,22 @@ func (m *meter) watch(ctx context.Context, after time.Duration, stalled func()) 
 	}
 }
 
+// watched runs do and ends it, with errStalled, when nothing has moved for too long.
+func (m *meter) watched(ctx context.Context, after time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	watching := make(chan struct{})
+	m.enter(mirror.Negotiating)
+	go func() {
+		defer close(watching)
+		m.watch(ctx, after, func() { cancel(errStalled) })
+	}()
+	defer func() {
+		cancel(nil)
+		<-watching
+	}()
+	return do(ctx)
+}
+
 // packBytes is the size of the packs in a directory, finished and growing.
 func packBytes(dir string) int64 {
 	var sum int64
