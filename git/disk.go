@@ -100,8 +100,8 @@ type state struct {
 	mended      map[mirror.ID]bool // see Mended
 }
 
-// oldest is the first git whose behaviour we rely on: core.fsync (2.36),
-// http.curloptResolve (2.37), tested from Debian 12's on.
+// oldest is the first git whose behaviour we rely on: core.fsync (2.36), and
+// tested from Debian 12's on.
 var oldest = version{2, 39}
 
 type version struct{ major, minor int }

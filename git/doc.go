@@ -15,11 +15,16 @@
 //
 //	repos/<id>.git                     served; appears by rename, leaves by rename
 //	repos/<id>.git/objects/gm-incoming-*   quarantine of a running fetch
-//	staging/                           first clones
+//	staging/<id>-*.git                 first clones in one piece
+//	staging/<id>.git                   first clones in steps; they survive a restart
 //	trash/                             the only place where trees are deleted
 //
 // All refs of a repository live in its packed-refs file, which is replaced
 // whole under git's own lock: readers see all of a sync or nothing of it.
+//
+// Whatever goes out passes one guard (guard.go, dial.go): our own clients dial
+// through it, and a git that we start reaches the net only through a gate made
+// of it (gateproxy.go).
 //
 // One process owns a Root.
 package git
