@@ -80,7 +80,7 @@ func (g *gate) wrong() error {
 }
 
 func (g *gate) note(err error) {
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled) || g.ctx.Err() != nil {
+	if err == nil || errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled) || g.ctx.Err() != nil {
 		return
 	}
 	g.mu.Lock()
@@ -142,7 +142,9 @@ type countedBody struct {
 func (b *countedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.gate.received.Add(int64(n))
-	b.gate.note(err)
+	if err != io.EOF {
+		b.gate.note(err)
+	}
 	return n, err
 }
 
