@@ -4,7 +4,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build test lint bench clean test-deps
+.PHONY: build test lint bench bench-sync clean test-deps
 
 build: ## the binary, static, at ./bin/gitmirror
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/gitmirror .
@@ -23,6 +23,9 @@ lint: ## gofmt, vet, staticcheck, and govulncheck where its database can be had
 
 bench: ## ratios against peers, in one interleaved run; see bench/README.md
 	go test -run '^$$' -bench . -benchtime 2s ./bench/...
+
+bench-sync: ## the sync engine: checks, syncs and clones beside git's, and 10,000 mirrors for BENCH_MINUTES=2
+	go test -timeout 60m -run '^$$' -bench 'NothingNew|OneCommit|FirstClone|Sync' -benchtime 1x -count 1 ./bench/...
 
 clean:
 	rm -rf bin

@@ -108,7 +108,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		catalog.Owners = &mirror.Owners{Catalog: catalog, Lister: disk, Log: log}
 	}
 	roads := newRoads(db, disk, catalog, metrics, log)
-	syncer.Roads = roads
+	syncer.Roads, syncer.Budget = roads, roads.Budget
 	room := newRoom(c, disk, log)
 	syncer.Pause = room.Full
 	upkeep := newUpkeep(c, db, disk, syncer, room, metrics, log)

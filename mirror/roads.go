@@ -120,6 +120,18 @@ func (r *Roads) Route(ctx context.Context, repo Repo) (Route, error) {
 	return r.along(ctx, host, e, repo)
 }
 
+// Budget is how many scheduled requests a second a host may get, as far as this
+// process knows the host; zero = as many as are due.
+func (r *Roads) Budget(host string) float64 {
+	r.init()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if state, ok := r.hosts[host]; ok {
+		return state.Budget
+	}
+	return 0
+}
+
 // choose is the endpoint in use, unless it can be of no use to this mirror; then
 // it is the host itself.
 func choose(h Host, repo Repo, lacking func(endpoint string) bool) Endpoint {
