@@ -69,12 +69,14 @@ func (s *Syncer) work(ctx context.Context, j *job, stopping <-chan struct{}) {
 	if a.run.ID != 0 {
 		a.opened()
 	}
+	defer func() {
+		for _, waits := range s.takeEndings(j.Repo.ID) {
+			close(waits)
+		}
+	}()
 	quiet, err := a.guarded(ctx)
 	if cause := context.Cause(ctx); cause != nil && err != nil {
 		err = cause
-	}
-	for _, waits := range s.takeEndings(j.Repo.ID) {
-		close(waits)
 	}
 	if s.OnCheck != nil && a.asked {
 		var p *Problem
