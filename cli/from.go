@@ -244,6 +244,28 @@ func modules(paths []string) []named {
 	return unique(out)
 }
 
+// modulesOf reads a go.mod or go.sum that was pasted into a form.
+func modulesOf(text string) (paths []string, known bool, err error) {
+	read := fromGoMod
+	switch listKind("", []byte(text)) {
+	case "go.mod":
+	case "go.sum":
+		read = fromGoSum
+	default:
+		return nil, false, nil
+	}
+	list, err := read("pasted text", []byte(text))
+	if err != nil {
+		p := *mirror.AsProblem(err)
+		p.What = strings.TrimPrefix(p.What, "--from: ")
+		return nil, true, &p
+	}
+	for _, n := range list {
+		paths = append(paths, n.text)
+	}
+	return paths, true, nil
+}
+
 // unique sorts and drops repetitions.
 func unique(items []named) []named {
 	slices.SortFunc(items, func(a, b named) int { return strings.Compare(a.text, b.text) })

@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,7 @@ type options struct {
 // pastedLine is what would happen, or has happened, to one line of the paste.
 type pastedLine struct {
 	Text    string
+	Module  bool // Text is a module's path
 	Path    mirror.Path
 	From    string // upstream, where it is not what the path says
 	For     string // import path that will lead here
@@ -118,7 +120,7 @@ func (c *console) addMirrors(g *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	lines, err := pasted(data.Text, data.Upstream)
+	lines, err := c.pasted(data.Text, data.Upstream)
 	if err == nil {
 		err = c.previewAll(g, &data, lines)
 	}
@@ -132,12 +134,27 @@ func (c *console) addMirrors(g *gin.Context) error {
 	return c.addAll(g, data)
 }
 
-// pasted splits a paste into lines, without empty ones and comments.
-func pasted(text, upstream string) ([]string, error) {
-	var lines []string
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			lines = append(lines, line)
+// pasted reads a paste: a go.mod or go.sum, or lines, of which the empty ones
+// and comments are left out.
+func (c *console) pasted(text, upstream string) ([]mirror.NewMirror, error) {
+	var lines []mirror.NewMirror
+	if c.ModulesOf != nil {
+		list, known, err := c.ModulesOf(text)
+		if err != nil {
+			return nil, err
+		}
+		if known && len(list) == 0 {
+			return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "what was pasted requires no module", Do: "paste the go.mod of a project that has dependencies, or addresses"}
+		}
+		for _, path := range list {
+			lines = append(lines, mirror.NewMirror{Text: path, Module: true})
+		}
+	}
+	if lines == nil {
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				lines = append(lines, mirror.NewMirror{Text: line})
+			}
 		}
 	}
 	switch {
@@ -151,51 +168,69 @@ func pasted(text, upstream string) ([]string, error) {
 	return lines, nil
 }
 
-func (data *newPage) asked(line string, interval time.Duration, tags mirror.TagPolicy) mirror.NewMirror {
+func (data *newPage) asked(line mirror.NewMirror, interval time.Duration, tags mirror.TagPolicy) mirror.NewMirror {
 	return mirror.NewMirror{
-		Text: line, Upstream: data.Upstream, Interval: interval, Credential: data.Credential, Private: data.Private, Tags: tags, Refs: data.refs(),
+		Text: line.Text, Module: line.Module, Upstream: data.Upstream, Interval: interval, Credential: data.Credential, Private: data.Private, Tags: tags, Refs: data.refs(),
 	}
 }
 
-// previewAll fills in what each line would do.
-func (c *console) previewAll(g *gin.Context, data *newPage, lines []string) error {
+// previewAll fills in what each line would do. Modules of one repository share a line.
+func (c *console) previewAll(g *gin.Context, data *newPage, lines []mirror.NewMirror) error {
 	interval, tags, err := data.parse()
 	if err != nil {
 		return err
 	}
-	seen := map[string]bool{}
-	for _, line := range lines {
-		plan, err := c.Catalog.Preview(g.Request.Context(), data.asked(line, interval, tags))
-		if mirror.IsPattern(line) {
+	list := each(lines, func(m mirror.NewMirror) mirror.NewMirror { return data.asked(m, interval, tags) })
+	// Hosts of import paths are asked side by side; each preview then finds the answer.
+	if _, err := c.Catalog.PlanAll(g.Request.Context(), list, nil); err != nil {
+		return err
+	}
+	seen := map[string]int{}
+	for _, m := range list {
+		plan, err := c.Catalog.Preview(g.Request.Context(), m)
+		if mirror.IsPattern(m.Text) {
 			err = &mirror.Problem{Kind: mirror.ErrInvalid, What: "this is a pattern, not one repository", Do: "Enter it under Mapping rules, \"Mirror on first use\""}
 		}
 		p, err := told(err)
 		if err != nil {
 			return err
 		}
-		l := pastedLine{Text: line, Problem: p, Word: "Wrong", Look: "bad"}
-		if p == nil {
-			l.Path = plan.Repo.Path
-			l.For = plan.Alias.Prefix
-			if from := plan.Repo.Upstream.String(); from != "https://"+string(l.Path) {
-				l.From = from
-			}
-			switch key := plan.Repo.Path.Key(); {
-			case plan.Existed:
-				l.Word, l.Look, l.ID = "Already here", "wait", plan.Repo.ID
-			case seen[key]:
-				l.Word, l.Look = "Twice in the list", "wait"
-			default:
-				l.Word, l.Look, seen[key] = "New", "good", true
-				data.Fresh++
-			}
-		} else {
-			l.Text = shown(line)
+		if p != nil {
+			data.Lines = append(data.Lines, pastedLine{Text: shown(m.Text), Module: m.Module, Problem: p, Word: "Wrong", Look: "bad"})
+			continue
+		}
+		l := pastedLine{Text: m.Text, Module: m.Module, Path: plan.Repo.Path, For: plan.Alias.Prefix, Word: "New", Look: "good"}
+		if from := plan.Repo.Upstream.String(); from != "https://"+string(l.Path) {
+			l.From = from
+		}
+		first, again := seen[plan.Repo.Path.Key()]
+		switch {
+		case again && m.Module:
+			data.Lines[first].alsoFor(l.For)
+			continue
+		case plan.Existed:
+			l.Word, l.Look, l.ID = "Already here", "wait", plan.Repo.ID
+		case again:
+			l.Word, l.Look = "Twice in the list", "wait"
+		default:
+			data.Fresh++
+		}
+		if !again {
+			seen[plan.Repo.Path.Key()] = len(data.Lines)
 		}
 		data.Lines = append(data.Lines, l)
 	}
 	data.Checked = true
 	return nil
+}
+
+// alsoFor adds an import prefix to those that lead to the line's repository.
+func (l *pastedLine) alsoFor(prefix string) {
+	const most = 5
+	if have := strings.Split(l.For, ", "); prefix == "" || slices.Contains(have, prefix) || len(have) >= most {
+		return
+	}
+	l.For = strings.TrimPrefix(l.For+", "+prefix, ", ")
 }
 
 // shown is a line that could not be read, without the password it may hold.
@@ -240,7 +275,7 @@ func (c *console) addAll(g *gin.Context, data newPage) error {
 	for i := range data.Lines {
 		l := &data.Lines[i]
 		if l.Word == "New" {
-			repo, existed, err := c.Catalog.Add(g.Request.Context(), data.asked(l.Text, interval, tags))
+			repo, existed, err := c.Catalog.Add(g.Request.Context(), data.asked(mirror.NewMirror{Text: l.Text, Module: l.Module}, interval, tags))
 			if l.Problem, err = told(err); err != nil {
 				return err
 			}

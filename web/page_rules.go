@@ -61,8 +61,16 @@ func (c *console) addRule(g *gin.Context) error {
 	r := mirror.Rule{
 		Pattern: strings.TrimSpace(g.PostForm("pattern")), Credential: g.PostForm("credential"), Private: g.PostForm("private") == "yes",
 	}
+	message := "Repositories that match " + r.Pattern + " are now mirrored when somebody first asks for them."
+	if g.PostForm("discover") == "yes" {
+		r.Discovery = &mirror.RuleDiscovery{
+			Archived: g.PostForm("archived") == "yes", Forks: g.PostForm("forks") == "yes",
+			Exclude: strings.FieldsFunc(g.PostForm("exclude"), func(c rune) bool { return c == ',' || c == ' ' || c == '\n' || c == '\r' || c == '\t' }),
+		}
+		message = "What matches " + r.Pattern + " is listed now and every hour, and added."
+	}
 	err := c.Catalog.AddRule(g.Request.Context(), r)
-	return c.rulesAgain(g, err, "Repositories that match "+r.Pattern+" are now mirrored when somebody first asks for them.", rulesPage{Form: "rule", NewRule: r})
+	return c.rulesAgain(g, err, message, rulesPage{Form: "rule", NewRule: r})
 }
 
 func (c *console) addAlias(g *gin.Context) error {

@@ -27,8 +27,11 @@ type Server struct {
 	Policy   auth.Policy
 	Sessions scs.Store // scs.CtxStore is used when it is one
 	Modules  Modules
-	Site     mirror.Site
-	Version  string
+	// ModulesOf reads the text of a go.mod or go.sum: the paths of the modules it
+	// requires. known is false when it is neither; nil = no text is.
+	ModulesOf func(text string) (paths []string, known bool, err error)
+	Site      mirror.Site
+	Version   string
 	// Headroom is the room on the disk; nil = it has no limits.
 	Headroom *mirror.Headroom
 	// Settings are the effective ones for the System page, secrets already masked.
