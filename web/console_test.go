@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/mod/modfile"
+
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/git"
 	"github.com/gitmirror/gitmirror/mirror"
@@ -82,7 +84,7 @@ func newConsoleSite(t *testing.T) *consoleSite {
 	done := make(chan struct{})
 	handler, err := (&web.Server{
 		Catalog: s.catalog, Syncer: s.syncer, Roads: s.roads, Upkeep: &mirror.Upkeep{Store: db, Disk: disk, Syncer: s.syncer, Log: log}, Store: db, Reader: s.reader, Accounts: s.accounts,
-		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, Site: site, Version: "v0.1.0-test",
+		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, ModulesOf: requires, Site: site, Version: "v0.1.0-test",
 		Settings: []web.Setting{
 			{Key: "data", Value: "/srv/gitmirror", Origin: "flag"},
 			{Key: "public_url", Value: s.url, Origin: "environment"},
@@ -222,4 +224,16 @@ func (a answer) wants(t *testing.T, status int, texts ...string) {
 			t.Errorf("%s does not hold %q", a.path, text)
 		}
 	}
+}
+
+// requires reads a go.mod, as the program does.
+func requires(text string) (paths []string, known bool, err error) {
+	f, err := modfile.ParseLax("go.mod", []byte(text), nil)
+	if err != nil || f.Module == nil {
+		return nil, false, nil
+	}
+	for _, r := range f.Require {
+		paths = append(paths, r.Mod.Path)
+	}
+	return paths, true, nil
 }

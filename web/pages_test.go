@@ -67,6 +67,41 @@ func TestAddByPasting(t *testing.T) {
 	v.get("/mirrors/open?path=github.com/no/such").wants(t, http.StatusNotFound, "not mirrored here", "Add mirrors")
 }
 
+// A go.mod is pasted as it is: its modules are shown a repository at a time.
+func TestAddByPastingGoMod(t *testing.T) {
+	site := newConsoleSite(t)
+	v := site.signedIn(t, "admin", adminPassword)
+	paste := "module example.com/x\n\nrequire (\n\tgithub.com/hashicorp/golang-lru/v2 v2.0.7\n\tgithub.com/hashicorp/golang-lru/arc/v2 v2.0.7\n" +
+		"\tgolang.org/x/mod v0.20.0\n\tgo.etcd.io/etcd/api/v3 v3.5.15\n\tgo.etcd.io/etcd/client/v3 v3.5.15\n)\n"
+	v.post("/mirrors/new", "do", "check", "urls", paste).wants(t, http.StatusOK, "3 new", "Add 3 mirrors", "for imports of golang.org/x/mod", "github.com/etcd-io/etcd")
+	v.post("/mirrors/new", "do", "add", "urls", paste).wants(t, http.StatusOK, "3 mirrors added")
+	v.post("/mirrors/new", "do", "check", "urls", paste).wants(t, http.StatusOK, "3 already here")
+	v.post("/mirrors/new", "do", "check", "urls", "module example.com/x\n").wants(t, http.StatusOK, "requires no module")
+}
+
+func TestRuleThatAddsByItself(t *testing.T) {
+	site := newConsoleSite(t)
+	v := site.signedIn(t, "admin", adminPassword)
+	v.get("/rules").wants(t, http.StatusOK, "Add everything the owner has")
+	v.post("/rules", "pattern", "github.com/acme/*", "discover", "yes", "forks", "yes", "exclude", "legacy-*, sandbox").
+		wants(t, http.StatusOK, "is listed now and every hour", "not listed yet", "<code>legacy-*</code>, <code>sandbox</code>")
+	v.post("/rules", "pattern", "github.com/*/*", "discover", "yes").wants(t, http.StatusUnprocessableEntity, "cannot be listed")
+	rules, err := site.db.Rules(t.Context())
+	if err != nil || len(rules) != 1 {
+		t.Fatalf("Rules = %v, %v, want one", rules, err)
+	}
+	listed := mirror.RuleListing{At: time.Now(), Found: 12, Skipped: 3, Failed: 1, Cut: true}
+	if err := site.db.RuleListed(t.Context(), rules[0], listed, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	v.get("/rules").wants(t, http.StatusOK, "12 found, 3 left out, 1 could not be added, and more than are listed")
+	listed.Problem = &mirror.Problem{What: "github.com has no organisation acme", Do: "check the spelling"}
+	if err := site.db.RuleListed(t.Context(), rules[0], listed, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	v.get("/rules").wants(t, http.StatusOK, "Failed", "no organisation acme", "Check the spelling")
+}
+
 func (s *consoleSite) repos(t *testing.T) []mirror.Repo {
 	t.Helper()
 	repos, err := s.db.Repos(t.Context(), mirror.RepoQuery{})
