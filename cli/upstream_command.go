@@ -51,6 +51,14 @@ func quantiles(f web.UpstreamFigures) string {
 	return fmt.Sprintf("%s/%s ms", ms(f.P50Ms), ms(f.P95Ms))
 }
 
+// speed is that of fetches; "-" when none was large enough to tell.
+func speed(f web.UpstreamFigures) string {
+	if f.BytesS == 0 {
+		return "-"
+	}
+	return size(f.BytesS) + "/s"
+}
+
 func failures(f web.UpstreamFigures) string {
 	if f.Samples == 0 {
 		return "-"
@@ -119,9 +127,9 @@ func (p *program) showUpstream(u web.Upstream) {
 			address += " (authoritative)"
 		}
 		rows[i] = row{mark + " " + e.Name, string(e.Condition), ms(e.Day.DNSMs), ms(e.Day.ConnectMs), ms(e.Day.TLSMs), ms(e.Day.FirstByteMs),
-			quantiles(e.Day), ms(e.LimitMs), failures(e.Day), address}
+			quantiles(e.Day), ms(e.LimitMs), speed(e.Day), failures(e.Day), address}
 	}
-	p.table("no endpoints", row{"  NAME", "STATE", "DNS", "TCP", "TLS", "FIRST BYTE", "P50/P95 24 H", "SLOW ABOVE", "FAILED", "ADDRESS"}, rows)
+	p.table("no endpoints", row{"  NAME", "STATE", "DNS", "TCP", "TLS", "FIRST BYTE", "P50/P95 24 H", "SLOW ABOVE", "SPEED", "FAILED", "ADDRESS"}, rows)
 }
 
 // changeUpstream reads what is set of a host, has it changed and writes it back.

@@ -39,7 +39,9 @@ func (a *attempt) apply(ctx context.Context, remote Remote, upstream Listing) er
 	if fresh {
 		a.board.expect(a.repo.ID, upstream)
 	}
+	began := time.Now()
 	in, err := a.Disk.Fetch(ctx, a.repo.ID, remote, c.want, a.report)
+	a.transferred(ctx, time.Since(began), in, err)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // Router knows the roads to the upstream hosts. Its methods may be called by
@@ -141,6 +142,20 @@ func (a *attempt) askOnce(ctx context.Context, route Route, remote Remote) (List
 	}
 	a.Roads.Report(sample)
 	return upstream, err
+}
+
+// transferred tells the roads how a fetch went.
+func (a *attempt) transferred(ctx context.Context, took time.Duration, in Incoming, err error) {
+	if a.Roads == nil || ctx.Err() != nil {
+		return
+	}
+	sample := Sample{Host: a.repo.Upstream.Host, Endpoint: a.endpoint, Repo: a.repo.ID, At: a.now(), Transfer: true, Trip: Trip{Total: took}}
+	if err != nil {
+		sample.Problem = AsProblem(err).Code
+	} else {
+		sample.Bytes = in.Bytes()
+	}
+	a.Roads.Report(sample)
 }
 
 // route is the road to take, with what we know of the end of it.

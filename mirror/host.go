@@ -87,6 +87,9 @@ type Sample struct {
 	Trip
 	Problem Code // why it failed; empty = it did not
 	Probe   bool // asked for the sake of measuring, on a connection of its own
+	// Transfer is a fetch: its Bytes and Total tell how fast the road is, and not
+	// how long.
+	Transfer bool
 }
 
 // Latency is the longest phase of a trip. Each phase is about one round trip, so

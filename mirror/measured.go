@@ -49,6 +49,13 @@ const fastEnough = 64 << 10
 
 // Add counts a sample.
 func (m *Measured) Add(s Sample) {
+	if s.Transfer && !s.broken() {
+		if s.Bytes >= fastEnough {
+			m.Moved += s.Bytes
+			m.Moving += s.Total
+		}
+		return
+	}
 	m.N++
 	if s.broken() {
 		m.Failed++

@@ -293,10 +293,10 @@ func (s *hostState) of(endpoint string) *Health {
 // Report implements Router.
 func (r *Roads) Report(s Sample) {
 	r.init()
-	if !s.tells() {
+	if !s.tells() || s.Transfer && s.Problem != "" && !s.broken() {
 		return
 	}
-	if r.OnSample != nil {
+	if r.OnSample != nil && !s.Transfer {
 		r.OnSample(s)
 	}
 	r.mu.Lock()
@@ -306,6 +306,10 @@ func (r *Roads) Report(s Sample) {
 		return // it was removed meanwhile
 	}
 	if _, ok := state.Endpoint(s.Endpoint); !ok {
+		return
+	}
+	if s.Transfer && !s.broken() {
+		r.sum(s, state)
 		return
 	}
 	if !s.Probe {

@@ -240,6 +240,10 @@ func TestSyncTakesTheRoad(t *testing.T) {
 	gittest.Git(t, other.Dir(lib), "update-ref", "-d", "refs/heads/old")
 	r.up.Forget()
 	r.sync(t, repo.ID, mirror.Updated)
+	roads.Report(mirror.Sample{Host: "127.0.0.1", Endpoint: "other", At: time.Now(), Transfer: true, Trip: mirror.Trip{Bytes: 4 << 20, Total: 2 * time.Second}})
+	if s, err := roads.Status(t.Context(), "127.0.0.1"); err != nil || s[0].Roads[1].Day.Rate() != 2<<20 || s[0].Roads[1].Day.N == 0 {
+		t.Errorf("Status = %+v, %v, want samples of the substitute, and 2 MiB/s", s, err)
+	}
 	if n := len(r.up.Requests()); n != 0 {
 		t.Errorf("the host itself was asked %d times in spite of the pin", n)
 	}
