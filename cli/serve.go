@@ -110,7 +110,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	roads := newRoads(db, disk, catalog, metrics, log)
 	syncer.Roads, syncer.Budget = roads, roads.Budget
 	room := newRoom(c, disk, log)
-	syncer.Pause = room.Full
+	syncer.Pause, catalog.Full = room.Full, room.Full
 	upkeep := newUpkeep(c, db, disk, syncer, room, metrics, log)
 	syncer.OnRun = func(repo mirror.Repo, run mirror.Run) {
 		metrics.SyncEnded(string(run.Outcome), string(run.Trigger), run.Bytes, run.Ended.Sub(run.Started))

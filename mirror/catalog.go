@@ -24,6 +24,9 @@ type Catalog struct {
 	// Blocked tells at once why an upstream can never be read (nil = it may be);
 	// nil = everything is tried.
 	Blocked func(Upstream) error
+	// Full tells why nothing new is mirrored for now (the disk is nearly full); nil
+	// = it is. May be nil.
+	Full func() *Problem
 	// MayAdmit decides whether the caller in ctx may have a repository mirrored
 	// on first use by rule; nil = nobody may.
 	MayAdmit func(ctx context.Context, rule Rule) error
@@ -71,6 +74,11 @@ func (c *Catalog) Add(ctx context.Context, m NewMirror) (repo Repo, existed bool
 		return Repo{}, false, err
 	}
 	repo = plan.Repo
+	if c.Full != nil && !plan.Existed {
+		if p := c.Full(); p != nil {
+			return Repo{}, false, p
+		}
+	}
 	if plan.secret != nil {
 		if err := c.AddCredential(ctx, *plan.secret); err != nil {
 			return Repo{}, false, err

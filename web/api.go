@@ -151,6 +151,11 @@ func register[I, O any](a *api, need access, op huma.Operation, do func(context.
 			a.fail(humagin.Unwrap(ctx), err)
 			return
 		}
+		if need == managers || need == governors {
+			if a.whileRoom(humagin.Unwrap(ctx)); humagin.Unwrap(ctx).IsAborted() {
+				return
+			}
+		}
 		next(ctx)
 	}}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {

@@ -145,3 +145,15 @@ func originOf(site string) string {
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Host)
 }
+
+// whileRoom refuses changes while the disk is nearly full, apart from those that
+// make room.
+func (s *Server) whileRoom(c *gin.Context) {
+	if safeMethod(c.Request.Method) || c.Request.Method == http.MethodDelete || strings.HasSuffix(c.FullPath(), "/remove") {
+		return
+	}
+	if p := s.Headroom.Shut(); p != nil {
+		s.fail(c, p)
+		c.Abort()
+	}
+}

@@ -61,7 +61,7 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	sync := r.Group("/", s.bySession, c.allow(auth.Sync))
 	sync.POST("/mirrors/:id/sync", do(c.syncMirror))
 
-	manage := r.Group("/", s.bySession, c.allow(auth.Manage))
+	manage := r.Group("/", s.bySession, c.allow(auth.Manage), s.whileRoom)
 	manage.GET("/mirrors/new", do(c.newForm))
 	manage.POST("/mirrors/new", do(c.addMirrors))
 	manage.GET("/mirrors/:id/edit", do(c.editForm))
@@ -86,7 +86,7 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	manage.POST("/rules/credentials", do(c.addCredential))
 	manage.POST("/rules/credentials/remove", do(c.removeCredential))
 
-	admin := r.Group("/", s.bySession, c.allow(auth.Administer))
+	admin := r.Group("/", s.bySession, c.allow(auth.Administer), s.whileRoom)
 	admin.GET("/users", do(c.users))
 	admin.POST("/users", do(c.addUser))
 	admin.POST("/users/:user/role", do(c.setRole))
