@@ -16,6 +16,16 @@ type planning struct {
 	// authoritative tells whether upstream's listing is believed when it lacks or
 	// rewinds a ref. Other listings only add refs and move branches forward.
 	authoritative bool
+
+	all bool // the policy is the one of all branches and tags
+}
+
+// leavesOut tells whether the policy does not want a branch, tag or pull request.
+func (p *planning) leavesOut(name string) bool {
+	if p.all {
+		return strings.HasPrefix(name, "refs/pull/")
+	}
+	return !p.refs.Mirrors(name)
 }
 
 // changes is what a listing would do to a repository, before it is known which
@@ -55,6 +65,7 @@ type drop struct {
 // FreezeTags a tag neither moves nor goes, because somebody's go.sum may name
 // it; when much goes at once, a person decides.
 func planChanges(p planning) changes {
+	p.all = p.refs.Equal(RefPolicy{})
 	c := changes{planning: p, ours: map[string]string{}, affirmed: map[string]bool{}}
 	for _, mark := range p.have.under(OursPrefix) {
 		c.ours["refs/"+strings.TrimPrefix(mark.Name, OursPrefix)] = mark.Hash
@@ -64,7 +75,7 @@ func planChanges(p planning) changes {
 	total := 0 // refs of upstream that we serve and advertise
 	for len(served) > 0 || len(theirs) > 0 {
 		switch {
-		case len(theirs) > 0 && !p.refs.Mirrors(theirs[0].Name):
+		case len(theirs) > 0 && p.leavesOut(theirs[0].Name):
 			theirs = theirs[1:]
 			continue
 		case len(served) == 0 || len(theirs) > 0 && theirs[0].Name < served[0].Name:
@@ -88,7 +99,7 @@ func planChanges(p planning) changes {
 			theirs = theirs[1:]
 		case mine:
 			stay = append(stay, h)
-		case !p.refs.Mirrors(h.Name):
+		case p.leavesOut(h.Name):
 			c.drops = append(c.drops, drop{h, KeptLeftOut, "the mirror's ref policy leaves it out; the last state is kept"})
 		case !p.authoritative:
 			c.left = true
