@@ -34,7 +34,7 @@ func (s *Syncer) ask(ctx context.Context, id ID, why Trigger, after time.Duratio
 }
 
 // promote lets a repository that is waiting for its turn already overtake those
-// nobody waits for.
+// nobody waits for. One that is being synced is looked at again right behind that.
 func (s *Syncer) promote(id ID, urgency int) {
 	s.init()
 	s.mu.Lock()
@@ -43,7 +43,7 @@ func (s *Syncer) promote(id ID, urgency int) {
 	if j == nil {
 		return
 	}
-	j.urgency = max(j.urgency, urgency)
+	j.urgency, j.again = max(j.urgency, urgency), true
 	if j.waiting != nil {
 		j.queue.promote(j.waiting, j.urgency)
 	}

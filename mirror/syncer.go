@@ -123,10 +123,14 @@ var (
 // are going on and waits for them. Interrupted syncs are due again at once.
 func (s *Syncer) Run(ctx context.Context) error {
 	s.init()
-	if err := s.Store.Abandon(ctx, s.Owner, s.now()); err != nil {
-		return err
+	err := s.Store.Abandon(ctx, s.Owner, s.now())
+	if err == nil {
+		err = s.tidy(ctx)
 	}
-	if err := s.tidy(ctx); err != nil {
+	if ctx.Err() != nil { // stopped before it had begun
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	whole := context.WithoutCancel(ctx)

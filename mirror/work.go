@@ -17,6 +17,7 @@ type job struct {
 
 	// Guarded by Syncer.mu.
 	urgency int
+	again   bool        // it was asked for while it went on: it is due again
 	waiting *slotWaiter // while it waits for its turn in queue
 	queue   *slots
 }
@@ -40,7 +41,7 @@ func (s *Syncer) leave(j *job) {
 		delete(s.jobs, j.Repo.ID)
 	}
 	s.taken[j.kind]--
-	more := s.hungry && s.taken[j.kind] <= jobsOf(j.kind)-claimMost/4
+	more := j.again || s.hungry && s.taken[j.kind] <= jobsOf(j.kind)-claimMost/4
 	s.mu.Unlock()
 	if more {
 		s.wakeUp()
