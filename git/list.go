@@ -22,7 +22,7 @@ func (d *Disk) List(ctx context.Context, from mirror.Remote) (mirror.Listing, er
 	}
 	d.state.bandwidths.set(up.Host, from.Bandwidth)
 	asked, trip := ctx, newPhases()
-	ctx, patience := newPatience(ctx)
+	ctx, patience := newPatience(ctx, d.StallAfter)
 	defer patience.end()
 	key := peerKey(from)
 	w := d.state.wire

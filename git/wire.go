@@ -270,7 +270,9 @@ type patience struct {
 	recent atomic.Int64
 }
 
-func newPatience(ctx context.Context) (context.Context, *patience) {
+// newPatience lasts for slowWindow, or for less where fetches have less.
+func newPatience(ctx context.Context, atMost time.Duration) (context.Context, *patience) {
+	window := min(slowWindow, atMost)
 	p := &patience{}
 	ctx, p.cancel = context.WithCancelCause(ctx)
 	p.timer = time.AfterFunc(time.Hour, func() {
@@ -278,9 +280,9 @@ func newPatience(ctx context.Context) (context.Context, *patience) {
 			p.cancel(errStalled)
 			return
 		}
-		p.timer.Reset(slowWindow)
+		p.timer.Reset(window)
 	})
-	p.timer.Reset(slowWindow)
+	p.timer.Reset(window)
 	return ctx, p
 }
 
