@@ -71,6 +71,38 @@ func (s *Server) create(ctx context.Context) (string, error) {
 	return name, s.exec(ctx, "CREATE DATABASE "+name+" TEMPLATE template0")
 }
 
+// Crash ends the server as a power cut would; its databases stay. Up starts it
+// again, on the same address; the test's end does so too.
+func (s *Server) Crash(t testing.TB) (up func()) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.signal(syscall.SIGQUIT)
+	<-s.exited
+	up = sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err := s.again(); err != nil {
+			t.Errorf("start PostgreSQL again: %v", err)
+		}
+	})
+	t.Cleanup(up)
+	return up
+}
+
+// again starts the server on the data and the port it had.
+func (s *Server) again() error {
+	bin, err := binaries()
+	if err != nil {
+		return err
+	}
+	owner, err := account()
+	if err != nil {
+		return err
+	}
+	return s.run(context.Background(), bin, s.dir, owner, s.port)
+}
+
 // Stop ends the server and removes its files. Without a server it does nothing.
 func (s *Server) Stop() error {
 	s.mu.Lock()
@@ -154,16 +186,16 @@ func (s *Server) start(ctx context.Context) (err error) {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
 	for range 5 { // the port may be taken between the choice and the start
-		if err = s.run(ctx, bin, dir, owner); err == nil {
+		if err = s.run(ctx, bin, dir, owner, 0); err == nil {
 			return nil
 		}
 	}
 	return err
 }
 
-// run starts the server and waits until it answers.
-func (s *Server) run(ctx context.Context, bin, dir string, owner *syscall.Credential) error {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+// run starts the server and waits until it answers; port zero = a free one.
+func (s *Server) run(ctx context.Context, bin, dir string, owner *syscall.Credential, port int) error {
+	free, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return err
 	}
