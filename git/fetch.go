@@ -78,8 +78,8 @@ func (in *incoming) begin() (*incoming, error) {
 	}
 	in.quarantine = filepath.Join(in.repo, "objects", quarantinePrefix+xid.New().String())
 	if err := os.MkdirAll(filepath.Join(in.quarantine, "pack"), 0o755); err != nil {
-		_ = d.discard(in.quarantine) // it may be there without what belongs in it
-		if in.first {
+		_ = d.discard(in.quarantine)  // it may be there without what belongs in it
+		if in.first && !in.stepwise { // the steps stay
 			_ = d.discard(in.repo)
 		}
 		return nil, d.local("make a quarantine", err)
