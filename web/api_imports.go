@@ -130,8 +130,8 @@ func (a *api) previewRule(ctx context.Context, in *answer[Rule]) (*answer[Mirror
 }
 
 type editRuleRequest struct {
-	removeRuleRequest
-	Body EditRule
+	Pattern string `path:"pattern" maxLength:"600" doc:"With its slashes escaped: github.com%2Facme%2F*"`
+	Body    EditRule
 }
 
 func (a *api) editRule(ctx context.Context, in *editRuleRequest) (*answer[Rule], error) {
