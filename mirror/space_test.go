@@ -2,6 +2,7 @@ package mirror_test
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -37,12 +38,13 @@ func TestWatermarks(t *testing.T) {
 func TestSyncsStopWhileTheDiskIsNearlyFull(t *testing.T) {
 	r := newRig(t)
 	r.up.Commit(t, kept, content(1), "v1.0.0")
-	free := int64(50)
+	var free atomic.Int64
+	free.Store(50)
 	rooms := make(chan *mirror.Headroom, 1)
 	newRoom := func() { // one that has not looked yet
 		<-rooms
 		rooms <- &mirror.Headroom{Watermarks: mirror.Watermarks{Syncs: 10, ReadOnly: 5}, Look: func() (mirror.Space, error) {
-			return mirror.Space{Free: free, Total: 100}, nil
+			return mirror.Space{Free: free.Load(), Total: 100}, nil
 		}}
 	}
 	rooms <- nil
@@ -56,7 +58,7 @@ func TestSyncsStopWhileTheDiskIsNearlyFull(t *testing.T) {
 	repo := r.clone(t, kept)
 	r.up.Commit(t, kept, content(2))
 
-	free = 9
+	free.Store(9)
 	newRoom()
 	_, err := r.syncer.Sync(t.Context(), repo.ID, mirror.ByHand)
 	var p *mirror.Problem
@@ -66,7 +68,7 @@ func TestSyncsStopWhileTheDiskIsNearlyFull(t *testing.T) {
 	if before := r.repo(t, repo.ID); before.State.Status != mirror.Ready || before.State.Failures != 0 {
 		t.Errorf("the mirror is %s after %d failures, want it ready: it did nothing wrong", before.State.Status, before.State.Failures)
 	}
-	free = 50
+	free.Store(50)
 	newRoom()
 	r.sync(t, repo.ID, mirror.Updated)
 	r.sameRefs(t, repo.ID, kept)
