@@ -198,6 +198,10 @@ func (a *atlas) locate(ctx context.Context, q query) (Location, error) {
 	if sure {
 		return a.upstreamOf(ctx, byText)
 	}
+	// Where all repositories are owner/name, no page says otherwise.
+	if host, _, _ := strings.Cut(text, "/"); textErr != nil && ownerName(host) {
+		return Location{}, textErr
+	}
 	var failed error
 	if q.ask && a.Discoverer != nil && importable(q.text) && AsProblem(textErr).code() != CodeNoImport {
 		found, err := a.discoverLocation(ctx, q.text)
