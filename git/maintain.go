@@ -59,7 +59,29 @@ func (d *Disk) maintaining(id mirror.ID, do func(repo string) error) error {
 		d.state.mu.Unlock()
 	}()
 	defer d.state.objects.forget(id) // packs that are gone take room while they are open
-	return do(repo)
+	began := time.Now()
+	if err := do(repo); err != nil {
+		d.dropUnfinished(repo, began)
+		return err
+	}
+	return nil
+}
+
+// dropUnfinished removes the packs that a git left which was ended: it clears
+// away only what has its final name already.
+func (d *Disk) dropUnfinished(repo string, since time.Time) {
+	for _, pattern := range []string{"tmp_*", ".tmp-*"} {
+		names, _ := filepath.Glob(filepath.Join(repo, "objects", "pack", pattern))
+		for _, name := range names {
+			info, err := os.Lstat(name)
+			if err != nil || info.ModTime().Before(since.Add(-time.Second)) {
+				continue
+			}
+			if err := os.Remove(name); err != nil {
+				d.Log.Warn("remove an unfinished pack", "file", name, "err", err)
+			}
+		}
+	}
 }
 
 // due is what a repository needs. The limits on packs are Gitaly's: they grow

@@ -50,21 +50,11 @@ func (s *Syncer) promote(id ID, urgency int) {
 }
 
 // Sync asks and waits for the run that answers. The error tells why waiting
-// failed; how the sync went is in the Run. A client is also content with a run
-// that was already going on: it needs a mirror, not the latest one.
+// failed; how the sync went is in the Run.
 func (s *Syncer) Sync(ctx context.Context, id ID, why Trigger) (Run, error) {
 	last, err := s.Ask(ctx, id, why)
 	if err != nil {
 		return Run{}, err
-	}
-	if why == ByClient {
-		runs, err := s.Store.Runs(ctx, id, 0, 1)
-		if err != nil {
-			return Run{}, err
-		}
-		if len(runs) > 0 && runs[0].ID == last && runs[0].Ended.IsZero() {
-			last--
-		}
 	}
 	return s.Await(ctx, id, last)
 }

@@ -37,7 +37,10 @@ func (c *Catalog) FirstClone(ctx context.Context, repo Repo, see func(Progress))
 		}()
 		defer func() { end(); <-heard }()
 	}
-	run, err := c.shared(ctx, repo.ID)
+	if now, err := c.Store.RepoByID(ctx, repo.ID); err != nil || now.State.Served() {
+		return now, err // it ended before we could watch
+	}
+	run, err := c.Syncer.Sync(ctx, repo.ID, ByClient)
 	if err != nil {
 		return Repo{}, err
 	}
@@ -45,18 +48,6 @@ func (c *Catalog) FirstClone(ctx context.Context, repo Repo, see func(Progress))
 		return Repo{}, run.Problem
 	}
 	return c.Store.RepoByID(ctx, repo.ID)
-}
-
-// shared is the end of the clone that runs, or of one that is asked for.
-func (c *Catalog) shared(ctx context.Context, id ID) (Run, error) {
-	runs, err := c.Store.Runs(ctx, id, 0, 1)
-	if err != nil {
-		return Run{}, err
-	}
-	if len(runs) > 0 && runs[0].Ended.IsZero() {
-		return c.Syncer.Await(ctx, id, runs[0].ID-1)
-	}
-	return c.Syncer.Sync(ctx, id, ByClient)
 }
 
 // Coming is what a first clone that runs in this process will serve, as soon as

@@ -54,7 +54,8 @@ type QueueStore interface {
 	// due earlier. Asking twice is asking once, for the more urgent reason. It
 	// returns the id of the repository's newest run (zero without one): the run
 	// that answers has a greater id. Times could not tell, since a claim may wait
-	// for the database.
+	// for the database. ByClient is content with a run that goes on: a client needs
+	// a mirror, not the latest one.
 	Ask(ctx context.Context, id ID, why Trigger, at time.Time) (last int64, err error)
 	// Claim leases repositories that are due, not paused and not leased, the most
 	// urgent first, then by due time. Those whose Trigger says so get an open Run,

@@ -36,6 +36,10 @@ func (db *DB) Ask(ctx context.Context, id mirror.ID, why mirror.Trigger, at time
 		if row.asked(why, at) {
 			return nil
 		}
+		if why == mirror.ByClient && row.LeaseRun != 0 {
+			last = row.LeaseRun - 1
+			return nil
+		}
 		row.ask(why, at)
 		return update(ctx, tx, id, row, "asked_trigger", "asked_at", "urgency", "next_sync")
 	}))

@@ -524,3 +524,24 @@ func TestAskTellsWhichRunAnswers(t *testing.T) {
 		}
 	})
 }
+
+// A client that waits is answered by a run that goes on, and asks for no other.
+func TestClientIsContentWithTheRunThatGoesOn(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, _ string) {
+		r := add(t, db, "github.com/a/awaited")
+		first := claim(t, db, "n1", base(), 1)[0]
+		last, err := db.Ask(t.Context(), r.ID, mirror.ByClient, base())
+		if err != nil || last != first.Run.ID-1 {
+			t.Fatalf("Ask by a client during run %d = %d, %v, want the id before it", first.Run.ID, last, err)
+		}
+		if err := end(t, db, first, base().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if again := claim(t, db, "n1", base().Add(time.Minute), 1); len(again) != 0 {
+			t.Errorf("Claim after that = %+v, want nothing due", again)
+		}
+		if last, err = db.Ask(t.Context(), r.ID, mirror.ByClient, base().Add(time.Minute)); err != nil || last != first.Run.ID {
+			t.Errorf("Ask by a client with no run = %d, %v, want %d", last, err, first.Run.ID)
+		}
+	})
+}
