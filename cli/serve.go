@@ -118,15 +118,15 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	}
 
 	// What clients see.
-	gate := &gitserver.Gate{}
+	gate, traffic := &gitserver.Gate{}, &mirror.Traffic{}
 	gitHTTP := &gitserver.HTTP{
 		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate,
-		ModProxy: true, TempDir: data.temp(), Wait: c.duration("sync.client_wait"), OnRequest: metrics.GitServed,
+		ModProxy: true, TempDir: data.temp(), Wait: c.duration("sync.client_wait"), Traffic: traffic, OnRequest: gitServed(metrics),
 	}
 	gitSSH := &gitserver.SSH{
 		Listener: sshAt, HostKeyFile: filepath.Join(data.Path, "ssh_host_ed25519_key"),
 		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate,
-		Mirrors: countMirrors(db), OnRequest: metrics.GitServed,
+		Mirrors: countMirrors(db), Traffic: traffic, OnRequest: gitServed(metrics),
 	}
 	modules := &modproxy.Repos{Catalog: catalog, Reader: disk, Site: site, Temp: data.temp(), Log: log}
 	proxy := &modproxy.Handler{Repos: modules, Accounts: accounts, Policy: policy, Log: log}
@@ -146,7 +146,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	hooks := &web.Hooks{Catalog: catalog, Secret: hookSecret, Log: log}
 	health := &health{Database: db, Data: data, Syncer: syncer, Workers: c.count("sync.workers"), Accounts: accounts, Policy: policy}
 	metrics.Build(p.version().Version)
-	metrics.Watch(telemetry.Sources{Mirrors: byState(db), Busy: syncer.Busy, LastTick: syncer.LastTick, Disk: diskState(db, room), Roads: activeRoads(roads)})
+	metrics.Watch(telemetry.Sources{Mirrors: byState(db), Busy: syncer.Busy, LastTick: syncer.LastTick, Serving: serving(traffic, gate), Disk: diskState(db, room), Roads: activeRoads(roads)})
 
 	all := http.NewServeMux()
 	all.HandleFunc("GET /healthz", health.live)

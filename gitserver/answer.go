@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/gitmirror/gitmirror/mirror"
 )
 
 // answer is a response that is streamed: it counts, flushes what is small (a
@@ -13,8 +15,8 @@ type answer struct {
 	http.ResponseWriter
 	idle   time.Duration
 	prefix string // goes before the first byte
+	flow   *mirror.Flow
 
-	bytes    int64
 	started  bool
 	err      error // of the last write
 	deadline time.Time
@@ -39,13 +41,15 @@ func (a *answer) Write(p []byte) (int, error) {
 	if a.prefix != "" {
 		prefix := a.prefix
 		a.prefix = ""
-		if _, err := io.WriteString(a.ResponseWriter, prefix); err != nil {
+		n, err := io.WriteString(a.ResponseWriter, prefix)
+		a.flow.Sent(int64(n))
+		if err != nil {
 			a.err = err
 			return 0, err
 		}
 	}
 	n, err := a.ResponseWriter.Write(p)
-	a.bytes += int64(n)
+	a.flow.Sent(int64(n))
 	if err == nil && len(p) < 8<<10 {
 		err = control.Flush()
 	}

@@ -43,10 +43,8 @@ type Packs interface {
 	ListRefs(l mirror.Listing, request []byte, out io.Writer) (ok bool, err error)
 }
 
-// Observer hears of every request that has ended: proto is "http" or "ssh",
-// command what was asked for ("info-refs", "ls-refs", "fetch", "go-get", …),
-// status "ok" or why not ("not-found", "denied", …), bytes what was sent.
-type Observer func(proto, command, status string, bytes int64, d time.Duration)
+// Observer hears of every request that has ended.
+type Observer func(mirror.Served)
 
 // defaultWait bounds how long a client that cannot be told how a first clone
 // goes waits for it. The clone itself goes on.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -18,11 +19,15 @@ type Gate struct {
 	Each  int           // zero = 8
 	Wait  time.Duration // for a turn; zero = 30 s
 
-	once sync.Once
-	all  *semaphore.Weighted
-	mu   sync.Mutex
-	per  map[string]*turnstile
+	once            sync.Once
+	inside, waiting atomic.Int64
+	all             *semaphore.Weighted
+	mu              sync.Mutex
+	per             map[string]*turnstile
 }
+
+// Load is how many packs are being made, and how many clients wait for a turn.
+func (g *Gate) Load() (packs, queued int) { return int(g.inside.Load()), int(g.waiting.Load()) }
 
 // turnstile is one principal's share; it exists while somebody holds or awaits a place.
 type turnstile struct {
@@ -57,6 +62,8 @@ func (g *Gate) enter(ctx context.Context, principal string) (leave func(), err e
 	if !ok {
 		return nil, errBusy()
 	}
+	g.waiting.Add(1)
+	defer g.waiting.Add(-1)
 	wait, cancel := context.WithTimeout(ctx, g.Wait)
 	defer cancel()
 	if err := t.places.Acquire(wait, 1); err != nil {
@@ -68,7 +75,9 @@ func (g *Gate) enter(ctx context.Context, principal string) (leave func(), err e
 		g.quit(principal, t)
 		return nil, busyOr(ctx)
 	}
+	g.inside.Add(1)
 	return func() {
+		g.inside.Add(-1)
 		g.all.Release(1)
 		t.places.Release(1)
 		g.quit(principal, t)

@@ -49,6 +49,8 @@ type HTTP struct {
 	Wait time.Duration
 	// OnRequest, if set, hears of every request.
 	OnRequest Observer
+	// Traffic counts what is served as it goes; nil = it is not counted.
+	Traffic *mirror.Traffic
 
 	// TempDir is for requests that are too large for memory; empty = the system's.
 	TempDir string
@@ -79,14 +81,14 @@ func (h *HTTP) init() {
 // never widens what the path was authorised for (Gogs CVE-2026-52810).
 func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.init()
-	began := time.Now()
-	out := &answer{ResponseWriter: w, idle: h.Idle}
+	out := &answer{ResponseWriter: w, idle: h.Idle, flow: h.Traffic.Begin("http")}
 	command, err := h.route(out, r)
 	if err != nil {
 		h.fail(out, r, err)
 	}
+	served := out.flow.End(command, statusOf(err))
 	if h.OnRequest != nil {
-		h.OnRequest("http", command, statusOf(err), out.bytes, time.Since(began))
+		h.OnRequest(served)
 	}
 }
 

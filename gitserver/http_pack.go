@@ -56,6 +56,7 @@ func (h *HTTP) infoRefs(w *answer, r *http.Request, text string) (command string
 	if err != nil {
 		return "info-refs", err
 	}
+	w.flow.For(repo)
 	protocol := protocolOf(r.Header.Get("Git-Protocol"))
 	v2 := strings.HasPrefix(protocol, "version=2")
 	repo, _, err = h.await(r, id, repo, v2)
@@ -91,6 +92,7 @@ func (h *HTTP) uploadPack(w *answer, r *http.Request, text string) (command stri
 	if err != nil {
 		return "fetch", err
 	}
+	w.flow.For(repo)
 	// All of the request is here before it takes a place at the gate: one who
 	// sends slowly holds none, and what breaks a limit is refused with a status.
 	control := http.NewResponseController(w.ResponseWriter)
@@ -101,6 +103,7 @@ func (h *HTTP) uploadPack(w *answer, r *http.Request, text string) (command stri
 	}
 	defer in.Close()
 	control.SetReadDeadline(time.Time{})
+	w.flow.Asked()
 	if !pktLines(in.start) {
 		return "fetch", refuse(http.StatusBadRequest, "the request is not in git's protocol", "it is not made of pkt-lines", "")
 	}

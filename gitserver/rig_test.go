@@ -341,10 +341,10 @@ type requestLog struct {
 	list []string
 }
 
-func (l *requestLog) add(proto, command, status string, _ int64, _ time.Duration) {
+func (l *requestLog) add(s mirror.Served) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.list = append(l.list, proto+" "+command+" "+status)
+	l.list = append(l.list, s.Proto+" "+s.Command+" "+s.Status)
 }
 
 func (l *requestLog) String() string {

@@ -35,6 +35,8 @@ type SSH struct {
 	Mirrors func(ctx context.Context) (int, error)
 	// OnRequest, if set, hears of every command.
 	OnRequest Observer
+	// Traffic counts what is served as it goes; nil = it is not counted.
+	Traffic *mirror.Traffic
 
 	Handshake time.Duration // a client that has not signed in by then is cut off; zero = 10 s
 	Idle      time.Duration // without a byte in either direction; zero = 5 min

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/gitmirror/gitmirror/auth"
@@ -117,16 +116,17 @@ type session struct {
 	asked       request
 	fingerprint string // of the key that signed the handshake
 	cancel      context.CancelFunc
-	sent        atomic.Int64
+	flow        *mirror.Flow
 }
 
 // answer runs the command and returns its exit status.
 func (s *session) answer(ctx context.Context) uint32 {
-	began := time.Now()
-	command, err := s.run(ctx)
 	h := s.hall
+	s.flow = h.Traffic.Begin("ssh")
+	command, err := s.run(ctx)
+	served := s.flow.End(command, statusOf(err))
 	if h.OnRequest != nil {
-		h.OnRequest("ssh", command, statusOf(err), s.sent.Load(), time.Since(began))
+		h.OnRequest(served)
 	}
 	if err == nil {
 		return 0
@@ -202,6 +202,7 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 	if err != nil {
 		return hide(id, string(path), err)
 	}
+	s.flow.For(repo)
 	if !repo.State.Served() {
 		if repo, err = s.await(ctx, id, repo); err != nil {
 			return err
@@ -218,7 +219,7 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 	defer idle.Stop()
 	alive := func(n int) { idle.Reset(h.Idle) }
 	in := &beat{rw: s.channel, alive: alive}
-	out := &beat{rw: s.channel, alive: func(n int) { alive(n); s.sent.Add(int64(n)) }}
+	out := &beat{rw: s.channel, alive: func(n int) { alive(n); s.flow.Sent(int64(n)) }}
 	err = h.Packs.UploadPack(ctx, repo.ID, s.asked.protocol, false, false, in, out, io.Discard)
 	if err != nil && ctx.Err() == nil {
 		h.Log.Debug("upload-pack ended with an error", "repo", repo.Path, "addr", s.c.peer, "err", err)

@@ -21,9 +21,7 @@ type Metrics struct {
 	syncs    *prometheus.CounterVec   // outcome, trigger
 	syncTime *prometheus.HistogramVec // outcome
 	received prometheus.Counter
-	requests *prometheus.CounterVec   // proto, command, status
-	reqTime  *prometheus.HistogramVec // proto, command
-	sent     *prometheus.CounterVec   // proto
+	git      gitMetrics
 	pages    *prometheus.CounterVec   // route, status
 	pageTime *prometheus.HistogramVec // route
 	build    *prometheus.GaugeVec     // version, go
@@ -48,18 +46,16 @@ func New() *Metrics {
 		received: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "gitmirror", Name: "sync_received_bytes_total", Help: "Bytes received from upstreams as packs.",
 		}),
-		requests: counter("git_requests_total", "Requests of git and go clients that ended.", "proto", "command", "status"),
-		reqTime:  seconds("git_request_duration_seconds", "How long requests of git and go clients took.", "proto", "command"),
-		sent:     counter("git_sent_bytes_total", "Bytes sent to git and go clients.", "proto"),
 		pages:    counter("http_requests_total", "HTTP requests by class of route.", "route", "status"),
 		pageTime: seconds("http_request_duration_seconds", "How long HTTP requests took.", "route"),
 		build: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "gitmirror", Name: "build_info", Help: "Always 1; the labels say what runs.",
 		}, []string{"version", "go"}),
 	}
+	m.git = newGitMetrics(m.registry)
 	m.roads = newRoadMetrics(m.registry)
 	m.upkeep = newUpkeepMetrics(m.registry)
-	m.registry.MustRegister(m.syncs, m.syncTime, m.received, m.requests, m.reqTime, m.sent, m.pages, m.pageTime, m.build,
+	m.registry.MustRegister(m.syncs, m.syncTime, m.received, m.pages, m.pageTime, m.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -74,17 +70,6 @@ func (m *Metrics) SyncEnded(outcome, trigger string, bytes int64, d time.Duratio
 	m.syncs.WithLabelValues(outcome, oneOf(trigger, "add", "schedule", "manual", "client", "webhook")).Inc()
 	m.syncTime.WithLabelValues(outcome).Observe(d.Seconds())
 	m.received.Add(float64(max(0, bytes)))
-}
-
-// GitServed counts a request (gitserver.Observer).
-func (m *Metrics) GitServed(proto, command, status string, bytes int64, d time.Duration) {
-	proto = oneOf(proto, "http", "ssh")
-	command = oneOf(command, "info-refs", "ls-refs", "fetch", "upload-pack", "upload-archive", "receive-pack",
-		"go-get", "page", "greeting", "sign-in", "invalid", "unknown")
-	status = oneOf(status, "ok", "gone", "not-found", "sign-in", "denied", "invalid", "busy", "upstream", "error")
-	m.requests.WithLabelValues(proto, command, status).Inc()
-	m.reqTime.WithLabelValues(proto, command).Observe(d.Seconds())
-	m.sent.WithLabelValues(proto).Add(float64(max(0, bytes)))
 }
 
 // HTTPServed counts a request by its class of route ("git", "proxy", "api",
@@ -113,6 +98,7 @@ func oneOf(value string, known ...string) string {
 type Sources struct {
 	Mirrors  func(context.Context) (map[string]int, error) // by state, every state present
 	Busy     func() int                                    // syncs that run
+	Serving  func() Serving                                // may be nil
 	LastTick func() time.Time                              // when the queue was last looked at
 	Roads    func(context.Context) ([]Road, error)         // of upstream hosts that have a choice; may be nil
 	Disk     func(context.Context) (Disk, error)           // may be nil
@@ -135,6 +121,9 @@ func (w *watched) Describe(to chan<- *prometheus.Desc) {
 	to <- mirrorsDesc
 	to <- busyDesc
 	to <- tickDesc
+	to <- gitRunningDesc
+	to <- gitPacksDesc
+	to <- gitQueuedDesc
 	to <- roadDesc
 	to <- diskFreeDesc
 	to <- diskTotalDesc
@@ -150,6 +139,7 @@ func (w *watched) Collect(to chan<- prometheus.Metric) {
 	if tick := w.LastTick(); tick.Unix() > 0 {
 		to <- prometheus.MustNewConstMetric(tickDesc, prometheus.GaugeValue, float64(tick.UnixMilli())/1000)
 	}
+	w.collectServing(to)
 	ctx, cancel := context.WithTimeout(context.Background(), countWithin)
 	defer cancel()
 	w.collectRoads(ctx, to)

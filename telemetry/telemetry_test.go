@@ -84,6 +84,7 @@ func scrape(t *testing.T, m *telemetry.Metrics, prefix string) string {
 func sources(mirrors func(context.Context) (map[string]int, error)) telemetry.Sources {
 	return telemetry.Sources{
 		Mirrors: mirrors, Busy: func() int { return 2 }, LastTick: func() time.Time { return time.UnixMilli(1500) },
+		Serving: func() telemetry.Serving { return telemetry.Serving{Requests: 3, Packs: 2, Queued: 1} },
 	}
 }
 
@@ -92,20 +93,25 @@ func TestMetrics(t *testing.T) {
 	m.Build("v1.2.3")
 	m.SyncEnded("updated", "manual", 1000, 2*time.Second)
 	m.SyncEnded("failed", "schedule", -1, time.Second)
-	m.GitServed("http", "fetch", "ok", 500, time.Second)
-	m.GitServed("ssh", "receive-pack", "denied", 0, 0)
+	m.GitServed(telemetry.GitRequest{Proto: "http", Command: "fetch", Status: "ok", Bytes: 500, First: 20 * time.Millisecond, Took: time.Second, Clone: true, Hits: 1})
+	m.GitServed(telemetry.GitRequest{Proto: "ssh", Command: "receive-pack", Status: "denied"})
 	m.HTTPServed("api", 404, time.Millisecond)
 	m.Watch(sources(func(context.Context) (map[string]int, error) { return map[string]int{"ready": 3, "failed": 0}, nil }))
 	for prefix, want := range map[string]string{
-		"gitmirror_syncs_total":               "gitmirror_syncs_total{outcome=\"failed\",trigger=\"schedule\"} 1\ngitmirror_syncs_total{outcome=\"updated\",trigger=\"manual\"} 1",
-		"gitmirror_sync_received_bytes_total": "gitmirror_sync_received_bytes_total 1000",
-		"gitmirror_sync_duration_seconds_sum": "gitmirror_sync_duration_seconds_sum{outcome=\"failed\"} 1\ngitmirror_sync_duration_seconds_sum{outcome=\"updated\"} 2",
-		"gitmirror_git_requests_total":        "gitmirror_git_requests_total{command=\"fetch\",proto=\"http\",status=\"ok\"} 1\ngitmirror_git_requests_total{command=\"receive-pack\",proto=\"ssh\",status=\"denied\"} 1",
-		"gitmirror_git_sent_bytes_total":      "gitmirror_git_sent_bytes_total{proto=\"http\"} 500\ngitmirror_git_sent_bytes_total{proto=\"ssh\"} 0",
-		"gitmirror_http_requests_total":       `gitmirror_http_requests_total{route="api",status="404"} 1`,
-		"gitmirror_mirrors":                   "gitmirror_mirrors{state=\"failed\"} 0\ngitmirror_mirrors{state=\"ready\"} 3",
-		"gitmirror_syncs_running":             "gitmirror_syncs_running 2",
-		"gitmirror_queue_seen":                "gitmirror_queue_seen_timestamp_seconds 1.5",
+		"gitmirror_syncs_total":                "gitmirror_syncs_total{outcome=\"failed\",trigger=\"schedule\"} 1\ngitmirror_syncs_total{outcome=\"updated\",trigger=\"manual\"} 1",
+		"gitmirror_sync_received_bytes_total":  "gitmirror_sync_received_bytes_total 1000",
+		"gitmirror_sync_duration_seconds_sum":  "gitmirror_sync_duration_seconds_sum{outcome=\"failed\"} 1\ngitmirror_sync_duration_seconds_sum{outcome=\"updated\"} 2",
+		"gitmirror_git_requests_total":         "gitmirror_git_requests_total{command=\"fetch\",proto=\"http\",status=\"ok\"} 1\ngitmirror_git_requests_total{command=\"receive-pack\",proto=\"ssh\",status=\"denied\"} 1",
+		"gitmirror_git_sent_bytes_total":       "gitmirror_git_sent_bytes_total{proto=\"http\"} 500\ngitmirror_git_sent_bytes_total{proto=\"ssh\"} 0",
+		"gitmirror_git_clones_total":           `gitmirror_git_clones_total{proto="http"} 1`,
+		"gitmirror_git_first_byte_seconds_sum": `gitmirror_git_first_byte_seconds_sum{command="fetch",proto="http"} 0.02`,
+		"gitmirror_git_cache_total":            "gitmirror_git_cache_total{result=\"hit\"} 1\ngitmirror_git_cache_total{result=\"join\"} 0\ngitmirror_git_cache_total{result=\"miss\"} 0",
+		"gitmirror_git_requests_running":       "gitmirror_git_requests_running 3",
+		"gitmirror_git_packs":                  "gitmirror_git_packs_queued 1\ngitmirror_git_packs_running 2",
+		"gitmirror_http_requests_total":        `gitmirror_http_requests_total{route="api",status="404"} 1`,
+		"gitmirror_mirrors":                    "gitmirror_mirrors{state=\"failed\"} 0\ngitmirror_mirrors{state=\"ready\"} 3",
+		"gitmirror_syncs_running":              "gitmirror_syncs_running 2",
+		"gitmirror_queue_seen":                 "gitmirror_queue_seen_timestamp_seconds 1.5",
 	} {
 		if got := scrape(t, m, prefix); got != want {
 			t.Errorf("metrics %s =\n%s\nwant\n%s", prefix, got, want)
@@ -124,12 +130,12 @@ func TestLabelsAreBounded(t *testing.T) {
 	for i := range 2000 {
 		s := fmt.Sprintf("x%d", i)
 		m.SyncEnded(s, s, 0, 0)
-		m.GitServed(s, s, s, 1, 0)
+		m.GitServed(telemetry.GitRequest{Proto: s, Command: s, Status: s, Bytes: 1, First: time.Duration(i), Clone: true, Misses: i})
 		m.HTTPServed(s, 600+i, 0)
 		m.HTTPServed(s, -i, 0)
 	}
-	if n := len(strings.Split(scrape(t, m, "gitmirror_"), "\n")); n > 60 {
-		t.Errorf("%d series after hostile labels, want at most 60", n)
+	if n := len(strings.Split(scrape(t, m, "gitmirror_"), "\n")); n > 80 {
+		t.Errorf("%d series after hostile labels, want at most 80", n)
 	}
 }
 
