@@ -26,6 +26,9 @@ type Catalog interface {
 	FirstClone(ctx context.Context, repo mirror.Repo, see func(mirror.Progress)) (mirror.Repo, error)
 	// Coming is what a first clone that runs will serve, once that is known.
 	Coming(id mirror.ID) (mirror.Listing, bool)
+	// Age is how long ago a mirror was last in step with its upstream; stale tells
+	// whether that is longer than it should be.
+	Age(repo mirror.Repo) (age time.Duration, stale bool)
 	// Import finds the mirror that serves a Go import path.
 	Import(ctx context.Context, importPath string) (mirror.Import, error)
 }

@@ -64,6 +64,7 @@ func (h *HTTP) infoRefs(w *answer, r *http.Request, text string) (command string
 		return "info-refs", err
 	}
 	noCache(w.Header())
+	h.tellAge(w, repo)
 	w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
 	if r.Method == http.MethodHead {
 		return "info-refs", nil
@@ -104,6 +105,7 @@ func (h *HTTP) uploadPack(w *answer, r *http.Request, text string) (command stri
 	defer in.Close()
 	control.SetReadDeadline(time.Time{})
 	w.flow.Asked()
+	(&witness{flow: w.flow}).Write(in.start)
 	if !pktLines(in.start) {
 		return "fetch", refuse(http.StatusBadRequest, "the request is not in git's protocol", "it is not made of pkt-lines", "")
 	}
@@ -129,6 +131,7 @@ func (h *HTTP) uploadPack(w *answer, r *http.Request, text string) (command stri
 		}
 	}
 	resultHead(w)
+	h.tellAge(w, repo)
 	if listing {
 		return "ls-refs", h.run(w, r, repo, protocol, false, in, w)
 	}

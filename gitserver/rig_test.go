@@ -48,6 +48,8 @@ type rig struct {
 	home     string
 	log      *lockedBuffer
 	requests *requestLog
+	traffic  *mirror.Traffic
+	maxAge   time.Duration // Syncer.MaxStaleness
 
 	dev   auth.User
 	token string // of dev, scope read
@@ -67,7 +69,7 @@ func (p packs) UploadPack(ctx context.Context, id mirror.ID, protocol string, st
 func newRig(t *testing.T, adjust ...func(*rig)) *rig {
 	t.Helper()
 	t.Parallel()
-	r := &rig{dir: t.TempDir(), home: t.TempDir(), log: &lockedBuffer{}, requests: &requestLog{}}
+	r := &rig{dir: t.TempDir(), home: t.TempDir(), log: &lockedBuffer{}, requests: &requestLog{}, traffic: &mirror.Traffic{}}
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	if r.db, err = store.Open(t.Context(), filepath.Join(r.dir, "mirror.db"), slog.New(slog.DiscardHandler)); err != nil {
@@ -84,7 +86,7 @@ func newRig(t *testing.T, adjust ...func(*rig)) *rig {
 	r.catalog = &mirror.Catalog{Store: r.db, Disk: disk}
 	r.http = &gitserver.HTTP{
 		Catalog: r.catalog, Packs: packs{disk}, Accounts: r.accounts, Policy: auth.Policy{AnonymousRead: true},
-		Log: log, Gate: gate, OnRequest: r.requests.add,
+		Log: log, Gate: gate, Traffic: r.traffic, OnRequest: r.requests.add,
 	}
 	server := httptest.NewServer(r.http)
 	t.Cleanup(server.Close)
@@ -99,7 +101,7 @@ func newRig(t *testing.T, adjust ...func(*rig)) *rig {
 	r.ssh = &gitserver.SSH{
 		Listener: listener, HostKeyFile: filepath.Join(r.dir, "host_key"), Catalog: r.catalog, Packs: packs{disk},
 		Accounts: r.accounts, Policy: auth.Policy{AnonymousRead: true}, Site: site, Log: log, Gate: gate,
-		OnRequest: r.requests.add,
+		Traffic: r.traffic, OnRequest: r.requests.add,
 		Mirrors: func(ctx context.Context) (int, error) {
 			n := 0
 			counts, err := r.db.CountRepos(ctx, mirror.RepoQuery{})
@@ -132,6 +134,7 @@ func (r *rig) fill(t *testing.T, disk *git.Disk) {
 	r.up.Commit(t, secret, map[string]string{"key.txt": "classified"})
 	r.catalog.Syncer = &mirror.Syncer{
 		Store: r.db, Disk: disk, Owner: "test", Schedule: mirror.Schedule{Min: time.Hour, Max: 8 * time.Hour}, Workers: 4,
+		MaxStaleness: r.maxAge,
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -339,12 +342,26 @@ func (l *lockedBuffer) String() string {
 type requestLog struct {
 	mu   sync.Mutex
 	list []string
+	all  []mirror.Served
+}
+
+// served are the requests that "http fetch ok" names.
+func (l *requestLog) served(line string) (found []mirror.Served) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, is := range l.list {
+		if is == line {
+			found = append(found, l.all[i])
+		}
+	}
+	return found
 }
 
 func (l *requestLog) add(s mirror.Served) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.list = append(l.list, s.Proto+" "+s.Command+" "+s.Status)
+	l.all = append(l.all, s)
 }
 
 func (l *requestLog) String() string {

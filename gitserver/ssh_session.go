@@ -218,7 +218,7 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 	idle := time.AfterFunc(h.Idle, s.cancel)
 	defer idle.Stop()
 	alive := func(n int) { idle.Reset(h.Idle) }
-	in := &beat{rw: s.channel, alive: alive}
+	in := &beat{rw: s.channel, alive: alive, heard: &witness{flow: s.flow, fetching: s.tellAge(repo)}}
 	out := &beat{rw: s.channel, alive: func(n int) { alive(n); s.flow.Sent(int64(n)) }}
 	err = h.Packs.UploadPack(ctx, repo.ID, s.asked.protocol, false, false, in, out, io.Discard)
 	if err != nil && ctx.Err() == nil {
@@ -229,6 +229,18 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 		}
 	}
 	return err
+}
+
+// tellAge returns what tells a client that fetches, and that wants lines for a
+// person, that the mirror is stale: once.
+func (s *session) tellAge(repo mirror.Repo) func(quiet bool) {
+	text := staleness(s.hall.Catalog, repo)
+	return func(quiet bool) {
+		if text != "" && !quiet {
+			io.WriteString(s.channel.Stderr(), text)
+			text = ""
+		}
+	}
 }
 
 // await waits for the first clone of a mirror and tells on stderr how it goes.
@@ -280,12 +292,16 @@ func (s *session) guard(ctx context.Context) (stop func()) {
 type beat struct {
 	rw    io.ReadWriter
 	alive func(n int)
+	heard *witness // of what is read; may be nil
 }
 
 func (b *beat) Read(p []byte) (int, error) {
 	n, err := b.rw.Read(p)
 	if n > 0 {
 		b.alive(n)
+		if b.heard != nil {
+			b.heard.Write(p[:n])
+		}
 	}
 	return n, err
 }

@@ -299,6 +299,10 @@ func (c *Catalog) Serve(ctx context.Context, path Path) (Repo, error) {
 	return c.FirstClone(ctx, repo, nil)
 }
 
+// Age is how long ago a mirror was last in step with its upstream; stale tells
+// whether that is longer than it should be.
+func (c *Catalog) Age(r Repo) (age time.Duration, stale bool) { return c.Syncer.Age(r) }
+
 // Admit is Serve without the waiting.
 func (c *Catalog) Admit(ctx context.Context, path Path) (Repo, error) {
 	repo, _, err := c.admit(ctx, path)

@@ -16,6 +16,7 @@ type demand struct {
 const (
 	demandEvery = 30 * time.Second // clients have a mirror looked at once in this time
 	demandMost  = 50_000           // mirrors remembered; more than that are forgotten together
+	ageSlack    = 2 * time.Minute  // for jitter, and for looks that are not written down yet
 )
 
 func (d *demand) last(id ID) time.Time {
@@ -111,6 +112,22 @@ func (s *Syncer) stale(r Repo, now time.Time) (stale, wait bool) {
 	}
 	interval, _ := s.Schedule.Interval(r, now)
 	return age > 2*interval, false
+}
+
+// Age is how long ago a mirror was last in step with its upstream. It is stale
+// when it is not looked at as it should be, whatever the cause.
+func (s *Syncer) Age(r Repo) (age time.Duration, stale bool) {
+	if s == nil || !r.State.Served() {
+		return 0, false
+	}
+	s.init()
+	now := s.now()
+	age = max(0, now.Sub(r.State.LastSuccess))
+	if s.MaxStaleness > 0 {
+		return age, age > s.MaxStaleness
+	}
+	interval, _ := s.Schedule.Interval(r, now)
+	return age, age > 2*interval+ageSlack
 }
 
 // awaitEnd returns a channel that is closed when this process has looked at a
