@@ -37,6 +37,7 @@ const (
 type rig struct {
 	up       *gittest.Upstream
 	db       *store.DB
+	disk     *git.Disk
 	catalog  *mirror.Catalog
 	accounts *auth.Accounts
 	http     *gitserver.HTTP
@@ -80,6 +81,7 @@ func newRig(t *testing.T, adjust ...func(*rig)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.disk = disk
 	r.accounts = &auth.Accounts{Store: r.db, Log: log}
 	site := mirror.Site{}
 	gate := &gitserver.Gate{}
