@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the programs the tests run for real: git with its http-backend, an
-# SSH client, PostgreSQL, Chromium and strace. Does nothing where they are present.
+# SSH client, ssh-audit, PostgreSQL, Chromium and strace. Does nothing where they are
+# present.
 set -eu
 
 missing=
@@ -10,6 +11,7 @@ have git && have ssh || missing="$missing git openssh-client"
 have gcc || missing="$missing gcc libc6-dev" # the race detector links with cgo
 have initdb || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 have chromium || have chromium-browser || have google-chrome || missing="$missing chromium fonts-dejavu-core fonts-noto-cjk"
+have ssh-audit || missing="$missing ssh-audit" # judges what the SSH server offers
 have curl || missing="$missing curl"
 have strace || missing="$missing strace" # counts what is run, fails calls
 have unshare && have ip || missing="$missing util-linux iproute2"

@@ -41,16 +41,18 @@ type SSH struct {
 	Handshake time.Duration // a client that has not signed in by then is cut off; zero = 10 s
 	Idle      time.Duration // without a byte in either direction; zero = 5 min
 	Grace     time.Duration // for commands that run when Run is told to end; zero = 30 s
+	// Recheck is how often the key of a running command is looked up again; zero = 15 s.
+	Recheck time.Duration
 	// MaxConns bounds the signed-in connections from one address (IPv6: /64) and
-	// of one user; zero = 128.
+	// of one key; zero = 1024.
 	MaxConns int
 }
 
 const (
 	maxAuthTries = 6
-	maxSessions  = 8                // on one connection
-	maxPending   = 1024             // connections that have not signed in; the oldest gives way
-	recheck      = 15 * time.Second // how often the key of a running command is looked up again
+	maxSessions  = 8    // on one connection
+	maxRefusals  = 32   // of sessions that one connection has not taken note of
+	maxPending   = 1024 // connections that have not signed in
 )
 
 // Run serves until ctx ends, then lets running commands finish for Grace.
@@ -112,13 +114,13 @@ func (s *SSH) withDefaults() *SSH {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&set.Handshake, 10 * time.Second}, {&set.Idle, 5 * time.Minute}, {&set.Grace, 30 * time.Second}} {
+	}{{&set.Handshake, 10 * time.Second}, {&set.Idle, 5 * time.Minute}, {&set.Grace, 30 * time.Second}, {&set.Recheck, 15 * time.Second}} {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}
 	}
 	if set.MaxConns <= 0 {
-		set.MaxConns = 128
+		set.MaxConns = 1024
 	}
 	return &set
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gliderlabs/ssh"
+	gossh "golang.org/x/crypto/ssh"
 )
 
 // hall is everybody who is connected by SSH: who has not signed in yet, how
@@ -20,7 +21,8 @@ type hall struct {
 	mu       sync.Mutex
 	clients  map[*client]struct{}
 	pending  *list.List      // clients that have not signed in, oldest first
-	count    map[string]int  // signed-in connections by address and by user
+	knocking map[string]int  // how many of them there are by address
+	count    map[string]int  // signed-in connections by address and by key
 	others   map[string]bool // fingerprints refused to people who then signed in with another key
 	draining bool
 	empty    chan struct{} // closed when draining and nobody is left
@@ -29,7 +31,7 @@ type hall struct {
 func newHall(s *SSH) *hall {
 	return &hall{
 		SSH: s, clients: make(map[*client]struct{}), pending: list.New(),
-		count: make(map[string]int), others: make(map[string]bool), empty: make(chan struct{}),
+		knocking: make(map[string]int), count: make(map[string]int), others: make(map[string]bool), empty: make(chan struct{}),
 	}
 }
 
@@ -38,6 +40,7 @@ type client struct {
 	net.Conn
 	hall     *hall
 	peer     string
+	net      string // peerNet of it
 	watchdog *time.Timer
 
 	// Used by the handshake alone.
@@ -48,6 +51,7 @@ type client struct {
 	waiting  *list.Element // in hall.pending
 	counted  []string      // keys in hall.count
 	sessions int
+	refusing int // sessions it is being told it may not have
 	gone     bool
 }
 
@@ -56,10 +60,12 @@ type clientKey struct{}
 func clientOf(ctx ssh.Context) *client { return ctx.Value(clientKey{}).(*client) }
 
 // welcome takes a new connection in. The library has no deadline for the
-// handshake, so a watchdog ends it; and of too many that keep silent the
-// oldest goes, so that somebody new always finds a place.
+// handshake, so a watchdog ends it. When too many have not signed in yet, one of
+// the address that has most of them goes, the oldest: somebody new always finds a
+// place, and who floods the server crowds out himself.
 func (h *hall) welcome(ctx ssh.Context, conn net.Conn) net.Conn {
 	c := &client{Conn: conn, hall: h, peer: conn.RemoteAddr().String()}
+	c.net = peerNet(c.peer)
 	ctx.SetValue(clientKey{}, c)
 	h.mu.Lock()
 	if h.draining {
@@ -68,16 +74,43 @@ func (h *hall) welcome(ctx ssh.Context, conn net.Conn) net.Conn {
 	}
 	h.clients[c] = struct{}{}
 	c.waiting = h.pending.PushBack(c)
-	var oldest *client
+	h.knocking[c.net]++
+	var last *client
 	if h.pending.Len() > maxPending {
-		oldest = h.pending.Front().Value.(*client)
+		last = h.crowd()
 	}
 	c.watchdog = time.AfterFunc(h.Handshake, func() { h.late(c) })
 	h.mu.Unlock()
-	if oldest != nil {
-		oldest.Close()
+	if last != nil {
+		last.Close()
 	}
 	return c
+}
+
+// crowd is who has to go: the oldest of the address with most that have not
+// signed in. h.mu is held, and somebody waits.
+func (h *hall) crowd() *client {
+	most, from := 0, ""
+	for addr, n := range h.knocking {
+		if n > most {
+			most, from = n, addr
+		}
+	}
+	for e := h.pending.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*client); c.net == from {
+			return c
+		}
+	}
+	return nil
+}
+
+// leavesPending takes c out of those that have not signed in. h.mu is held.
+func (h *hall) leavesPending(c *client) {
+	h.pending.Remove(c.waiting)
+	c.waiting = nil
+	if h.knocking[c.net]--; h.knocking[c.net] == 0 {
+		delete(h.knocking, c.net)
+	}
 }
 
 // late ends a handshake that takes too long.
@@ -99,8 +132,7 @@ func (c *client) Close() error {
 		c.watchdog.Stop()
 		delete(h.clients, c)
 		if c.waiting != nil {
-			h.pending.Remove(c.waiting)
-			c.waiting = nil
+			h.leavesPending(c)
 		}
 		for _, key := range c.counted {
 			if h.count[key]--; h.count[key] == 0 {
@@ -123,7 +155,7 @@ func (h *hall) admit(ctx context.Context, c *client, fingerprint string) error {
 	if err := h.Accounts.OfferedKey(ctx, fingerprint); err != nil {
 		return err
 	}
-	keys := []string{"peer " + peerNet(c.peer), "key " + fingerprint}
+	keys := []string{"peer " + c.net, "key " + fingerprint}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if c.gone || h.draining {
@@ -141,8 +173,7 @@ func (h *hall) admit(ctx context.Context, c *client, fingerprint string) error {
 		h.count[key]++
 	}
 	c.counted = keys
-	h.pending.Remove(c.waiting)
-	c.waiting = nil
+	h.leavesPending(c)
 	for _, other := range c.refused {
 		if len(h.others) >= 4096 {
 			clear(h.others)
@@ -170,6 +201,24 @@ func (h *hall) begin(c *client) (ok bool) {
 	c.sessions++
 	h.sessions.Add(1)
 	return true
+}
+
+// refuse tells a client that it may not have a session more. The library asks for
+// each in a goroutine of its own, so a client that opens sessions and reads no
+// answer would pile them up: it is cut off.
+func (h *hall) refuse(c *client, opened gossh.NewChannel) {
+	h.mu.Lock()
+	c.refusing++
+	deaf := c.refusing > maxRefusals
+	h.mu.Unlock()
+	if deaf {
+		c.Close()
+		return
+	}
+	opened.Reject(gossh.ResourceShortage, "too many sessions on this connection, or the server is shutting down")
+	h.mu.Lock()
+	c.refusing--
+	h.mu.Unlock()
 }
 
 // end is the other side of begin. When the server ends, a connection without

@@ -26,7 +26,7 @@ const (
 func (h *hall) session(_ *ssh.Server, conn *gossh.ServerConn, opened gossh.NewChannel, ctx ssh.Context) {
 	c := clientOf(ctx)
 	if !h.begin(c) {
-		opened.Reject(gossh.ResourceShortage, "too many sessions on this connection, or the server is shutting down")
+		h.refuse(c, opened)
 		return
 	}
 	defer h.end(c)
@@ -270,7 +270,7 @@ func (s *session) guard(ctx context.Context) (stop func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(recheck)
+		tick := time.NewTicker(s.hall.Recheck)
 		defer tick.Stop()
 		for {
 			select {
