@@ -4,7 +4,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build test faults lint bench bench-sync clean test-deps
+.PHONY: build test faults storm lint bench bench-sync bench-serve clean test-deps
 
 build: ## the binary, static, at ./bin/gitmirror
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/gitmirror .
@@ -18,6 +18,9 @@ test-deps:
 faults: test-deps ## every fault at every point and 250 random rounds; prints what survived, see docs/faults.md
 	@report=$$(mktemp); GITMIRROR_FAULTS=full GITMIRROR_FAULTS_REPORT=$$report \
 		go test -count=1 -timeout 60m ./internal/faults/; code=$$?; cat $$report; rm -f $$report; exit $$code
+
+storm: test-deps ## 64 git clients at once, three repositories, one of them force-pushed and repacked all the while
+	GITMIRROR_STORM=full go test -count=1 -timeout 30m -run '^TestStorm$$' -v ./gitserver/
 
 lint: ## gofmt, vet, staticcheck, and govulncheck where its database can be had
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run gofmt -w on the files above"; exit 1; }
