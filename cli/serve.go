@@ -119,13 +119,14 @@ func (p *program) serve(ctx context.Context, c Config) error {
 
 	// What clients see.
 	gate, traffic := &gitserver.Gate{}, &mirror.Traffic{}
+	front := &gitserver.Front{Packs: packs{disk}, Gate: gate, TempDir: data.temp(), Log: log}
 	gitHTTP := &gitserver.HTTP{
 		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate,
-		ModProxy: true, TempDir: data.temp(), Wait: c.duration("sync.client_wait"), Traffic: traffic, OnRequest: gitServed(metrics),
+		ModProxy: true, Front: front, Wait: c.duration("sync.client_wait"), Traffic: traffic, OnRequest: gitServed(metrics),
 	}
 	gitSSH := &gitserver.SSH{
 		Listener: sshAt, HostKeyFile: filepath.Join(data.Path, "ssh_host_ed25519_key"),
-		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate,
+		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate, Front: front,
 		Mirrors: countMirrors(db), Traffic: traffic, OnRequest: gitServed(metrics),
 	}
 	modules := &modproxy.Repos{Catalog: catalog, Reader: disk, Site: site, Temp: data.temp(), Log: log}

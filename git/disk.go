@@ -86,10 +86,10 @@ type state struct {
 
 	owned   *os.File // locked as long as this process lives
 	refs    *recent[*snapshot]
+	served  *recent[*served]
 	objects *recent[*objects]
-	// advertisement is what git says first in version 2 of the protocol; nil
-	// until it was said.
-	advertisement atomic.Pointer[[]byte]
+	// generation is that of the latest mirror.Snapshot.
+	generation atomic.Uint64
 
 	publishing turns // whose refs are being written
 
@@ -144,7 +144,7 @@ func Open(ctx context.Context, d Disk) (*Disk, error) {
 		binary: binary, path: searchPath(binary), threads: max(1, bits.Len(uint(runtime.NumCPU()))-1),
 		wire: newWire(), fetching: map[mirror.ID]bool{}, alone: map[mirror.ID]*holder{},
 		maintaining: map[mirror.ID]bool{}, mended: map[mirror.ID]bool{},
-		refs: newRecent[*snapshot](keptRefs, nil), objects: newRecent(openObjects, (*objects).close),
+		refs: newRecent[*snapshot](keptRefs, nil), served: newRecent[*served](keptRefs, nil), objects: newRecent(openObjects, (*objects).close),
 	}
 	if ssh, err := exec.LookPath("ssh"); err == nil {
 		d.state.ssh, _ = filepath.Abs(ssh)
@@ -193,6 +193,7 @@ func (d *Disk) own() error {
 func (d *Disk) Close() error {
 	d.state.objects.clear()
 	d.state.refs.clear()
+	d.state.served.clear()
 	d.state.client.CloseIdleConnections()
 	return d.state.owned.Close()
 }
@@ -267,7 +268,7 @@ func (d *Disk) Remove(_ context.Context, id mirror.ID) error {
 	}
 	d.state.objects.forget(id) // open packs keep their space, on Windows their names
 	defer d.state.objects.forget(id)
-	defer d.state.refs.forget(id)
+	defer d.forgetRefs(id)
 	return errors.Join(d.discard(dir), d.discard(d.stepsDir(id)))
 }
 

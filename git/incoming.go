@@ -162,7 +162,7 @@ func (in *incoming) Publish(ctx context.Context, tx mirror.Transaction) (err err
 			return in.disk.local("write the refs", err)
 		}
 	}
-	in.disk.state.refs.forget(in.id)
+	in.disk.forgetRefs(in.id)
 	if err := in.setHead(tx.Head); err != nil {
 		return in.disk.local("write HEAD", err)
 	}

@@ -50,7 +50,7 @@ func (d *Disk) Mend(ctx context.Context, id mirror.ID) (mirror.Mended, error) {
 		return m.packs(ctx)
 	})
 	if err == nil && m.out.Any() {
-		d.state.refs.forget(id)
+		d.forgetRefs(id)
 		d.state.objects.forget(id)
 		_, err = d.existing(id)
 	}

@@ -71,7 +71,7 @@ func (m *mender) refs() error {
 	if err := former.write(m.repo); err != nil {
 		return err
 	}
-	m.state.refs.forget(m.id)
+	m.forgetRefs(m.id)
 	return m.head(former)
 }
 

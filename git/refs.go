@@ -22,15 +22,8 @@ const (
 // snapshot is a packed-refs file as it was read. The file is only ever replaced
 // whole, by git as by us, so it is known by its identity.
 type snapshot struct {
-	file os.FileInfo // nil = there was none
+	file os.FileInfo
 	refs []mirror.Ref
-}
-
-func (s *snapshot) of(file os.FileInfo) bool {
-	if s.file == nil || file == nil {
-		return s.file == nil && file == nil
-	}
-	return os.SameFile(s.file, file) && s.file.Size() == file.Size() && s.file.ModTime().Equal(file.ModTime())
 }
 
 // Refs lists branches, tags and our own refs. See mirror.Reader.
@@ -77,7 +70,7 @@ func (d *Disk) packedRefs(id mirror.ID, repo string) ([]mirror.Ref, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s, ok := d.state.refs.get(id); ok && s.of(info) {
+	if s, ok := d.state.refs.get(id); ok && sameFile(s.file, info) {
 		return s.refs, nil
 	}
 	var text strings.Builder

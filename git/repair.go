@@ -297,7 +297,7 @@ func (s *shadow) swap() error {
 	if err := errors.Join(syncDir(filepath.Dir(s.old)), syncDir(filepath.Dir(kept))); err != nil {
 		return s.local("put the new copy in place", err)
 	}
-	s.state.refs.forget(s.id)
+	s.forgetRefs(s.id)
 	s.state.objects.forget(s.id)
 	if len(s.lost) == 0 {
 		s.repo = kept

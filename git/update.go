@@ -76,7 +76,7 @@ func (d *Disk) Update(ctx context.Context, id mirror.ID, tx mirror.Transaction) 
 	if err := refs.write(repo); err != nil {
 		return d.local("write the refs", err)
 	}
-	d.state.refs.forget(id)
+	d.forgetRefs(id)
 	if err := in.setHead(tx.Head); err != nil {
 		return d.local("write HEAD", err)
 	}

@@ -1,11 +1,14 @@
 package git
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
@@ -30,8 +33,6 @@ type UploadPack struct {
 	Out io.Writer
 	// Err gets what git says to a person, cleaned; nil = nobody. It is for ssh.
 	Err io.Writer
-
-	shallow bool // a shallow clone, as far as is known
 }
 
 // UploadPack serves one conversation. It returns when git has ended, and holds
@@ -42,8 +43,11 @@ func (d *Disk) UploadPack(ctx context.Context, u UploadPack) error {
 	if err != nil {
 		return err
 	}
-	if done, err := d.answer(ctx, &u); done {
-		return err
+	shallow := false
+	if u.Stateless && !u.Advertise && speaksV2(u.Protocol) {
+		if shallow, u.In, err = peekShallow(u.In); err != nil {
+			return err
+		}
 	}
 	args := []string{"upload-pack", "--strict", "--timeout=" + strconv.Itoa(max(1, int(d.IdleTimeout.Seconds())))}
 	if u.Stateless {
@@ -53,7 +57,7 @@ func (d *Disk) UploadPack(ctx context.Context, u UploadPack) error {
 		args = append(args, "--http-backend-info-refs")
 	}
 	c := command{args: append(args, repo), repo: repo, piped: true, config: uploadPackConfig()}
-	if u.shallow {
+	if shallow {
 		// Deltas that are stored are sent; looking for others costs more than the
 		// rest of the pack and spares a sixteenth of it.
 		c.config = append(c.config, [2]string{"pack.window", "0"})
@@ -79,13 +83,7 @@ func (d *Disk) UploadPack(ctx context.Context, u UploadPack) error {
 		}
 		_ = p.stdin.Close()
 	}()
-	var said bytes.Buffer
-	out := u.Out
-	advertised := u.Stateless && u.Advertise && speaksV2(u.Protocol)
-	if advertised {
-		out = io.MultiWriter(u.Out, &said)
-	}
-	_, sent := io.Copy(out, p.stdout)
+	_, sent := io.Copy(u.Out, p.stdout)
 	if sent != nil { // the client has gone
 		cancel()
 		_, _ = io.Copy(io.Discard, p.stdout)
@@ -94,11 +92,7 @@ func (d *Disk) UploadPack(ctx context.Context, u UploadPack) error {
 	if sent != nil {
 		return sent
 	}
-	if advertised && err == nil {
-		text := said.Bytes()
-		d.state.advertisement.Store(&text)
-	}
-	return served(err)
+	return answerOf(err)
 }
 
 func uploadPackConfig() [][2]string {
@@ -112,10 +106,42 @@ func uploadPackConfig() [][2]string {
 	}
 }
 
-// served passes a failure on for the log. A client that hangs up in the middle,
+// maxShallowRequest is the longest request that is looked at for what it asks.
+const maxShallowRequest = 64 << 10
+
+// peekShallow tells whether a request of version 2 is for a shallow clone, and
+// returns it whole.
+func peekShallow(in io.Reader) (shallow bool, whole io.Reader, err error) {
+	start, err := io.ReadAll(io.LimitReader(in, maxShallowRequest))
+	return err == nil && len(start) < maxShallowRequest && isShallowClone(start), io.MultiReader(bytes.NewReader(start), in), err
+}
+
+// speaksV2 tells whether a GIT_PROTOCOL asks for version 2.
+func speaksV2(protocol string) bool {
+	return slices.Contains(strings.Split(protocol, ":"), "version=2")
+}
+
+// isShallowClone tells whether a request of version 2 is for a few commits by a
+// client that has none: what the go command and CI do.
+func isShallowClone(data []byte) bool {
+	in := pktReader{bufio.NewReader(bytes.NewReader(data))}
+	deepen := false
+	for {
+		line, _, err := in.next()
+		if err != nil {
+			return deepen && err == io.EOF
+		}
+		if strings.HasPrefix(line, "have ") {
+			return false
+		}
+		deepen = deepen || strings.HasPrefix(line, "deepen ")
+	}
+}
+
+// answerOf passes a failure on for the log. A client that hangs up in the middle,
 // or that asks for what is not there, makes git exit with 128; it has been told
 // why in the protocol.
-func served(err error) error {
+func answerOf(err error) error {
 	var f *failure
 	if errors.As(err, &f) && f.cause != nil {
 		return f.cause

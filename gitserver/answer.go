@@ -3,6 +3,7 @@ package gitserver
 import (
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -55,6 +56,13 @@ func (a *answer) Write(p []byte) (int, error) {
 	}
 	a.err = err
 	return n, err
+}
+
+// willSend tells the length of the answer before it begins.
+func (a *answer) willSend(n int64) {
+	if !a.started {
+		a.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+	}
 }
 
 // Unwrap lets http.ResponseController find the connection.

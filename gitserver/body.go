@@ -31,25 +31,21 @@ func (b *body) Close() error {
 	return b.file.Close()
 }
 
-// receive reads the request body to its end, undoing the compression git uses
-// for requests over 1 KiB.
-func (h *HTTP) receive(r *http.Request) (*body, error) {
-	if r.ContentLength > maxRequest {
-		return nil, errTooLarge()
-	}
-	raw := &countReader{r: r.Body}
-	from := &limitReader{raw: raw, r: raw}
-	switch r.Header.Get("Content-Encoding") {
-	case "", "identity":
-	case "gzip", "x-gzip":
-		z, err := gzip.NewReader(raw)
-		if err != nil {
-			return nil, bodyError(err)
-		}
-		from.r, from.packed = z, true
-	default:
-		return nil, refuse(http.StatusUnsupportedMediaType, "the request is compressed in a way that is not understood", "", "use gzip")
-	}
+// whole is the request as text, if it is in memory.
+func (b *body) whole() (text []byte, ok bool) { return b.start, b.file == nil }
+
+// bodies takes requests in: those that are large go through files without a
+// name, of which there are only so many.
+type bodies struct {
+	dir    string
+	places chan struct{} // one for each file, of at most 64 MiB
+}
+
+func newBodies(dir string) *bodies { return &bodies{dir: dir, places: make(chan struct{}, 32)} }
+
+// receive reads a request to its end. It must be made of pkt-lines.
+func (s *bodies) receive(r io.Reader) (*body, error) {
+	from := &framed{r: r}
 	start, err := io.ReadAll(io.LimitReader(from, inMemory))
 	if err != nil {
 		return nil, bodyError(err)
@@ -57,18 +53,18 @@ func (h *HTTP) receive(r *http.Request) (*body, error) {
 	if len(start) < inMemory {
 		return &body{Reader: bytes.NewReader(start), start: start}, nil
 	}
-	return h.spool(start, from)
+	return s.spool(start, from)
 }
 
 // spool keeps the rest of a large request in a file.
-func (h *HTTP) spool(start []byte, rest io.Reader) (*body, error) {
+func (s *bodies) spool(start []byte, rest io.Reader) (*body, error) {
 	select {
-	case h.spools <- struct{}{}:
+	case s.places <- struct{}{}:
 	default:
 		return nil, errBusy()
 	}
-	b := &body{start: start, done: func() { <-h.spools }}
-	file, err := os.CreateTemp(h.TempDir, "gitmirror-request-*")
+	b := &body{start: start, done: func() { <-s.places }}
+	file, err := os.CreateTemp(s.dir, "gitmirror-request-*")
 	if err != nil {
 		b.done()
 		return nil, err
@@ -85,6 +81,27 @@ func (h *HTTP) spool(start []byte, rest io.Reader) (*body, error) {
 	}
 	b.Reader = io.MultiReader(bytes.NewReader(start), file)
 	return b, nil
+}
+
+// receive reads the request body, undoing the compression git uses for requests
+// over 1 KiB.
+func (h *HTTP) receive(r *http.Request) (*body, error) {
+	if r.ContentLength > maxRequest {
+		return nil, errTooLarge()
+	}
+	from := limited(r.Body)
+	switch r.Header.Get("Content-Encoding") {
+	case "", "identity":
+	case "gzip", "x-gzip":
+		z, err := gzip.NewReader(from.raw)
+		if err != nil {
+			return nil, bodyError(err)
+		}
+		from.r, from.packed = z, true
+	default:
+		return nil, refuse(http.StatusUnsupportedMediaType, "the request is compressed in a way that is not understood", "", "use gzip")
+	}
+	return h.Front.bodies.receive(from)
 }
 
 func errTooLarge() error {
@@ -113,6 +130,12 @@ func (c *countReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// limited bounds what is not compressed.
+func limited(r io.Reader) *limitReader {
+	raw := &countReader{r: r}
+	return &limitReader{raw: raw, r: raw}
+}
+
 // limitReader ends with an error when more comes out than a request may have,
 // or more than an honest compression of what came in.
 type limitReader struct {
@@ -129,27 +152,4 @@ func (l *limitReader) Read(p []byte) (int, error) {
 		return 0, errTooLarge()
 	}
 	return n, err
-}
-
-// pktLines tells whether the complete pkt-lines at the beginning of b are
-// well-formed (gitprotocol-common: four hex digits that count themselves).
-func pktLines(b []byte) bool {
-	if len(b) < 4 {
-		return false
-	}
-	whole := len(b) < inMemory
-	for len(b) >= 4 {
-		n, err := strconv.ParseUint(string(b[:4]), 16, 16)
-		switch {
-		case err != nil || n == 3 || n > 65520:
-			return false
-		case n < 3: // flush, delimiter, end of response
-			n = 4
-		}
-		if n > uint64(len(b)) {
-			return !whole
-		}
-		b = b[n:]
-	}
-	return len(b) == 0 || !whole
 }

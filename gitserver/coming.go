@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,11 +24,12 @@ const (
 
 // plainClone tells whether a request is a v2 fetch of everything by a client
 // that has nothing, so that the pack is the first section of the answer.
-func plainClone(request []byte) bool {
-	if len(request) >= inMemory {
+func plainClone(in *body) bool {
+	whole, ok := in.whole()
+	if !ok {
 		return false
 	}
-	lines, ok := pktTexts(request)
+	lines, ok := pktTexts(whole)
 	if !ok || len(lines) == 0 || lines[0] != "command=fetch" || !slices.Contains(lines, "done") {
 		return false
 	}
@@ -42,32 +42,6 @@ func plainClone(request []byte) bool {
 		}
 	}
 	return true
-}
-
-// pktTexts are the lines of a request, without what separates them.
-func pktTexts(b []byte) (lines []string, ok bool) {
-	for len(b) >= 4 {
-		n, err := strconv.ParseUint(string(b[:4]), 16, 16)
-		switch {
-		case err != nil || n > uint64(len(b)):
-			return nil, false
-		case n <= 4:
-			n = 4
-		default:
-			lines = append(lines, strings.TrimSuffix(string(b[4:n]), "\n"))
-		}
-		b = b[n:]
-	}
-	return lines, len(b) == 0
-}
-
-// listComing answers an ls-refs for a mirror whose clone still runs.
-func (h *HTTP) listComing(w *answer, coming mirror.Listing, in *body) (bool, error) {
-	if len(in.start) >= inMemory {
-		return false, nil
-	}
-	resultHead(w)
-	return h.Packs.ListRefs(coming, in.start, w)
 }
 
 // cloneComing answers a clone of a mirror whose own first clone still runs: how

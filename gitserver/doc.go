@@ -39,11 +39,9 @@ type Catalog interface {
 // under way and ends when the request or the channel is closed.
 type Packs interface {
 	UploadPack(ctx context.Context, id mirror.ID, protocol string, stateless, advertise bool, in io.Reader, out, errOut io.Writer) error
-	// Announce answers info/refs of protocol v2 without a repository.
-	Announce(ctx context.Context, out io.Writer) error
-	// ListRefs answers an ls-refs of protocol v2 from a listing; ok is false, and
-	// nothing written, when it cannot.
-	ListRefs(l mirror.Listing, request []byte, out io.Writer) (ok bool, err error)
+	// Snapshot is the refs that the repository has now; the same pointer for as long
+	// as they are the same.
+	Snapshot(ctx context.Context, id mirror.ID) (*mirror.Snapshot, error)
 }
 
 // Observer hears of every request that has ended.

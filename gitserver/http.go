@@ -51,12 +51,10 @@ type HTTP struct {
 	OnRequest Observer
 	// Traffic counts what is served as it goes; nil = it is not counted.
 	Traffic *mirror.Traffic
+	// Front speaks protocol v2; nil = one of its own, with Packs, Gate and Log.
+	Front *Front
 
-	// TempDir is for requests that are too large for memory; empty = the system's.
-	TempDir string
-
-	once   sync.Once
-	spools chan struct{} // one place per request in a file, of at most 64 MiB each
+	once sync.Once
 }
 
 func (h *HTTP) init() {
@@ -73,7 +71,10 @@ func (h *HTTP) init() {
 		if h.Wait <= 0 {
 			h.Wait = defaultWait
 		}
-		h.spools = make(chan struct{}, 32)
+		if h.Front == nil {
+			h.Front = &Front{Packs: h.Packs, Gate: h.Gate, Log: h.Log}
+		}
+		h.Front.init()
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -58,7 +57,7 @@ func (h *HTTP) infoRefs(w *answer, r *http.Request, text string) (command string
 	}
 	w.flow.For(repo)
 	protocol := protocolOf(r.Header.Get("Git-Protocol"))
-	v2 := strings.HasPrefix(protocol, "version=2")
+	v2 := speaksV2(protocol)
 	repo, _, err = h.await(r, id, repo, v2)
 	if err != nil {
 		return "info-refs", err
@@ -69,12 +68,10 @@ func (h *HTTP) infoRefs(w *answer, r *http.Request, text string) (command string
 	if r.Method == http.MethodHead {
 		return "info-refs", nil
 	}
-	if !repo.State.Served() { // its refs are known, and this much is the same for all
-		return "info-refs", h.Packs.Announce(r.Context(), w)
+	if v2 { // whatever the repository, even one whose clone still runs
+		return "info-refs", send(w, []byte(capabilities))
 	}
-	if !v2 {
-		w.prefix = "001e# service=git-upload-pack\n0000" // gitprotocol-http, "Smart Server Response"
-	}
+	w.prefix = "001e# service=git-upload-pack\n0000" // gitprotocol-http, "Smart Server Response"
 	return "info-refs", h.run(w, r, repo, protocol, true, http.NoBody, w)
 }
 
@@ -106,14 +103,11 @@ func (h *HTTP) uploadPack(w *answer, r *http.Request, text string) (command stri
 	control.SetReadDeadline(time.Time{})
 	w.flow.Asked()
 	(&witness{flow: w.flow}).Write(in.start)
-	if !pktLines(in.start) {
-		return "fetch", refuse(http.StatusBadRequest, "the request is not in git's protocol", "it is not made of pkt-lines", "")
-	}
 	protocol := protocolOf(r.Header.Get("Git-Protocol"))
-	v2 := strings.HasPrefix(protocol, "version=2")
+	v2 := speaksV2(protocol)
 	listing := v2 && bytes.HasPrefix(in.start, []byte("0014command=ls-refs"))
 	if !repo.State.Served() {
-		if v2 && !listing && plainClone(in.start) {
+		if v2 && !listing && plainClone(in) {
 			return "fetch", h.cloneComing(w, r, id, repo, protocol, in)
 		}
 		var coming mirror.Listing
@@ -121,7 +115,8 @@ func (h *HTTP) uploadPack(w *answer, r *http.Request, text string) (command stri
 			return "fetch", err
 		}
 		if !repo.State.Served() {
-			done, err := h.listComing(w, coming, in)
+			resultHead(w)
+			done, err := h.Front.listComing(coming, in, w)
 			if done || err != nil {
 				return "ls-refs", err
 			}
@@ -132,10 +127,12 @@ func (h *HTTP) uploadPack(w *answer, r *http.Request, text string) (command stri
 	}
 	resultHead(w)
 	h.tellAge(w, repo)
-	if listing {
-		return "ls-refs", h.run(w, r, repo, protocol, false, in, w)
+	who := principal(id, h.peer(r))
+	if v2 {
+		command, err := h.Front.answer(r.Context(), who, repo, protocol, in, w)
+		return command, h.ended(w, r, repo, err)
 	}
-	leave, err := h.Gate.enter(r.Context(), principal(id, h.peer(r)))
+	leave, err := h.Gate.enter(r.Context(), who)
 	if err != nil {
 		return "fetch", err
 	}
@@ -150,7 +147,11 @@ func resultHead(w http.ResponseWriter) {
 
 // run streams upload-pack's answer.
 func (h *HTTP) run(w *answer, r *http.Request, repo mirror.Repo, protocol string, advertise bool, in io.Reader, out io.Writer) error {
-	err := h.Packs.UploadPack(r.Context(), repo.ID, protocol, true, advertise, in, out, io.Discard)
+	return h.ended(w, r, repo, h.Packs.UploadPack(r.Context(), repo.ID, protocol, true, advertise, in, out, io.Discard))
+}
+
+// ended puts the end of git's answer into words.
+func (h *HTTP) ended(w *answer, r *http.Request, repo mirror.Repo, err error) error {
 	switch {
 	case err == nil || r.Context().Err() != nil:
 		return r.Context().Err()

@@ -219,7 +219,8 @@ func TestRequestBodies(t *testing.T) {
 		{"gzip twice", map[string]string{"Content-Encoding": "gzip, gzip"}, packed([]byte(lsRefs)), 415, "gzip"},
 		{"bomb", map[string]string{"Content-Encoding": "gzip"}, packed(bytes.Repeat([]byte("0"), 200<<20)), 413, "too large"},
 		{"bomb of pkt-lines", map[string]string{"Content-Encoding": "gzip"}, packed(haves), 413, "too large"},
-		{"1 GB announced", map[string]string{}, &sized{n: 1 << 30}, 413, "too large"},
+		{"1 GB that is nothing", map[string]string{}, &sized{n: 1 << 30}, 400, "pkt-line"},
+		{"1 GB of flushes", map[string]string{}, io.LimitReader(&flushes{}, 1<<30), 400, "too many"},
 		{"empty", nil, strings.NewReader(""), 400, "pkt-line"},
 		{"no pkt-line", nil, strings.NewReader("zzzzcommand=ls-refs"), 400, "pkt-line"},
 		{"length 3", nil, strings.NewReader("0003"), 400, "pkt-line"},
@@ -227,7 +228,7 @@ func TestRequestBodies(t *testing.T) {
 		{"cut pkt-line", nil, strings.NewReader("0014command"), 400, "pkt-line"},
 		{"large", nil, strings.NewReader(many.String()), 200, "refs/heads/main"},
 		{"large, gzip", map[string]string{"Content-Encoding": "gzip"}, packed([]byte(many.String())), 200, "refs/heads/main"},
-		{"large, broken behind the first MiB", nil, strings.NewReader(many.String()[:1<<20+500] + "zzzz"), 400, "could not answer"},
+		{"large, broken behind the first MiB", nil, strings.NewReader(many.String()[:1<<20+500] + "zzzz"), 400, "pkt-line"},
 	} {
 		header := map[string]string{"Content-Type": "application/x-git-upload-pack-request", "Git-Protocol": "version=2"}
 		for k, v := range row.header {
@@ -238,6 +239,16 @@ func TestRequestBodies(t *testing.T) {
 			t.Errorf("%s = %d %.100q, want %d with %q", row.name, status, text, row.status, row.text)
 		}
 	}
+}
+
+// flushes are pkt-lines without end.
+type flushes struct{}
+
+func (*flushes) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = '0'
+	}
+	return len(p) &^ 3, nil
 }
 
 // sized is n zero bytes that announce their length and are never all sent.

@@ -31,6 +31,8 @@ type SSH struct {
 	Log      *slog.Logger // nil = discard
 	// Gate bounds the packs made at once; nil = one of its own.
 	Gate *Gate
+	// Front speaks protocol v2; nil = one of its own, with Packs, Gate and Log.
+	Front *Front
 	// Mirrors counts what may be read, for the greeting; nil = it says no number.
 	Mirrors func(ctx context.Context) (int, error)
 	// OnRequest, if set, hears of every command.
@@ -110,6 +112,9 @@ func (s *SSH) withDefaults() *SSH {
 	}
 	if set.Gate == nil {
 		set.Gate = &Gate{}
+	}
+	if set.Front == nil {
+		set.Front = &Front{Packs: set.Packs, Gate: set.Gate, Log: set.Log}
 	}
 	for _, d := range []struct {
 		field *time.Duration

@@ -208,11 +208,6 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 			return err
 		}
 	}
-	leave, err := h.Gate.enter(ctx, principal(id, s.c.peer))
-	if err != nil {
-		return err
-	}
-	defer leave()
 	stop := s.guard(ctx)
 	defer stop()
 	idle := time.AfterFunc(h.Idle, s.cancel)
@@ -220,8 +215,18 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 	alive := func(n int) { idle.Reset(h.Idle) }
 	in := &beat{rw: s.channel, alive: alive, heard: &witness{flow: s.flow, fetching: s.tellAge(repo)}}
 	out := &beat{rw: s.channel, alive: func(n int) { alive(n); s.flow.Sent(int64(n)) }}
-	err = h.Packs.UploadPack(ctx, repo.ID, s.asked.protocol, false, false, in, out, io.Discard)
-	if err != nil && ctx.Err() == nil {
+	who := principal(id, s.c.peer)
+	if speaksV2(s.asked.protocol) {
+		err = h.Front.converse(ctx, who, repo, s.asked.protocol, in, out)
+	} else {
+		leave, busy := h.Gate.enter(ctx, who)
+		if busy != nil {
+			return busy
+		}
+		defer leave()
+		err = h.Packs.UploadPack(ctx, repo.ID, s.asked.protocol, false, false, in, out, io.Discard)
+	}
+	if err != nil && ctx.Err() == nil && mirror.AsProblem(err).Kind == "" {
 		h.Log.Debug("upload-pack ended with an error", "repo", repo.Path, "addr", s.c.peer, "err", err)
 		return &mirror.Problem{
 			Code: mirror.CodeGitRequest, Kind: mirror.ErrInvalid, What: "git upload-pack stopped early",

@@ -537,7 +537,7 @@ func TestDrainHasAnEnd(t *testing.T) {
 	slow := &slowPacks{started: make(chan struct{}), release: make(chan struct{})}
 	r := newRig(t, func(r *rig) { slow.Packs = r.ssh.Packs; r.ssh.Packs = slow; r.ssh.Grace = 200 * time.Millisecond })
 	cloned := make(chan result, 1)
-	go func() { cloned <- r.git(t, "ls-remote", r.sshURL(tool)) }()
+	go func() { cloned <- r.git(t, "-c", "protocol.version=0", "ls-remote", r.sshURL(tool)) }()
 	<-slow.started
 	if err := r.stopSSH(); err != nil {
 		t.Errorf("Run = %v, want nil", err)
@@ -573,11 +573,17 @@ func TestBusy(t *testing.T) {
 		r.http.Gate.Total, r.http.Gate.Each, r.http.Gate.Wait = 1, 1, 300*time.Millisecond
 	})
 	first := make(chan result, 1)
-	go func() { first <- r.git(t, "ls-remote", r.sshURL(tool)) }()
+	go func() { first <- r.git(t, "-c", "protocol.version=0", "ls-remote", r.sshURL(tool)) }()
 	<-slow.started
-	if got := r.git(t, "ls-remote", r.sshURL(tool)); got.code == 0 || !strings.Contains(got.err, "remote error: too many clones and fetches") {
-		t.Errorf("ls-remote over SSH while busy = exit %d %q, want ERR", got.code, got.err)
+	for _, args := range [][]string{
+		{"-c", "protocol.version=0", "ls-remote", r.sshURL(tool)},
+		{"-c", "protocol.version=2", "clone", r.sshURL(tool), filepath.Join(t.TempDir(), "clone")},
+	} {
+		if got := r.git(t, args...); got.code == 0 || !strings.Contains(got.err, "remote error: too many clones and fetches") {
+			t.Errorf("git %v over SSH while busy = exit %d %q, want ERR", args, got.code, got.err)
+		}
 	}
+	r.mustGit(t, "ls-remote", r.sshURL(tool))
 	status, head, text := r.do(t, "POST", "/"+tool+"/git-upload-pack", map[string]string{"Content-Type": "application/x-git-upload-pack-request", "Git-Protocol": "version=2"},
 		strings.NewReader(pkt("command=fetch")+"0001"+pkt("done\n")+"0000"))
 	if status != 503 || head.Get("Retry-After") == "" {

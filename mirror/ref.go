@@ -99,3 +99,13 @@ type Transaction struct {
 	Updates []RefUpdate
 	Head    string // what HEAD shall point to; empty = leave it
 }
+
+// Snapshot is the refs of a repository at one moment, all of those that
+// Reader.Refs lists. It is shared and never changes: as long as the refs are the
+// same, so is the pointer.
+type Snapshot struct {
+	// Generation grows with every other snapshot that this process makes of any
+	// repository.
+	Generation uint64
+	Listing
+}
