@@ -70,7 +70,14 @@ func (g *gcmPackets) nonce() []byte {
 // connectRaw connects and does nothing else.
 func (r *rig) connectRaw(t *testing.T) *rawSSH {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", r.sshAddr, 30*time.Second)
+	return r.connectRawFrom(t, "127.0.0.1")
+}
+
+// connectRawFrom is connectRaw from an address of this machine.
+func (r *rig) connectRawFrom(t *testing.T, addr string) *rawSSH {
+	t.Helper()
+	from := net.Dialer{Timeout: 30 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}}
+	conn, err := from.DialContext(t.Context(), "tcp", r.sshAddr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,8 @@ const (
 	maxRequests = 64
 	// commandWait is how long a session may exist without a command.
 	commandWait = time.Minute
+	// endingWait is how long a command that is cut off has to end by itself.
+	endingWait = time.Second
 )
 
 // session serves one channel: requests until a command comes, the command, its
@@ -47,6 +49,16 @@ func (h *hall) session(_ *ssh.Server, conn *gossh.ServerConn, opened gossh.NewCh
 		}
 		cancel()
 	}()
+	ended := make(chan struct{})
+	defer close(ended)
+	// A write to a client that takes nothing ends with the connection, not with run.
+	context.AfterFunc(run, func() {
+		select {
+		case <-ended:
+		case <-time.After(endingWait):
+			c.Close()
+		}
+	})
 	s := &session{hall: h, c: c, channel: channel, asked: asked, cancel: cancel}
 	if conn.Permissions != nil {
 		s.fingerprint = conn.Permissions.Extensions[verifiedKey]
@@ -124,6 +136,9 @@ func (s *session) answer(ctx context.Context) uint32 {
 	h := s.hall
 	s.flow = h.Traffic.Begin("ssh")
 	command, err := s.run(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = context.Canceled // whatever broke because of that
+	}
 	served := s.flow.End(command, statusOf(err))
 	if h.OnRequest != nil {
 		h.OnRequest(served)
@@ -131,7 +146,7 @@ func (s *session) answer(ctx context.Context) uint32 {
 	if err == nil {
 		return 0
 	}
-	if ctx.Err() != nil {
+	if errors.Is(err, context.Canceled) {
 		return 1
 	}
 	p := mirror.AsProblem(err)
