@@ -29,10 +29,15 @@ lint: ## gofmt, vet, staticcheck, and govulncheck where its database can be had
 	@sh deploy/vulncheck.sh "$(GOVULNCHECK)"
 
 bench: ## ratios against peers, in one interleaved run; see bench/README.md
-	go test -run '^$$' -bench . -benchtime 2s ./bench/...
+	go test -run '^$$' -bench . -skip ServingTable -benchtime 2s ./bench/...
 
 bench-sync: ## the sync engine: checks, syncs and clones beside git's, and 10,000 mirrors for BENCH_MINUTES=2
 	go test -timeout 60m -run '^$$' -bench 'NothingNew|OneCommit|FirstClone|Sync' -benchtime 1x -count 1 ./bench/...
+
+bench-serve: ## the table of docs/serving-bench.md: clones, fetches and listings beside nginx and OpenSSH, BENCH_ROUNDS=5
+	@sh deploy/bench-deps.sh
+	@table=$$(mktemp); GITMIRROR_BENCH_TABLE=$$table go test -timeout 60m -run '^$$' -bench '^BenchmarkServingTable$$' -benchtime 1x -count 1 ./bench; \
+		code=$$?; cat $$table; rm -f $$table; exit $$code
 
 clean:
 	rm -rf bin
