@@ -112,14 +112,22 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	room := newRoom(c, disk, log)
 	syncer.Pause, catalog.Full = room.Full, room.Full
 	upkeep := newUpkeep(c, db, disk, syncer, room, metrics, log)
+	gate := newGate(c)
+	front, err := newFront(c, disk, gate, data, room, log)
+	if err != nil {
+		return err
+	}
+	defer front.Cache.Close()
 	syncer.OnRun = func(repo mirror.Repo, run mirror.Run) {
 		metrics.SyncEnded(string(run.Outcome), string(run.Trigger), run.Bytes, run.Ended.Sub(run.Started))
 		upkeep.Changed(repo, run)
+		if run.Outcome == mirror.Updated {
+			front.Changed(repo.ID)
+		}
 	}
 
 	// What clients see.
-	gate, traffic := &gitserver.Gate{}, &mirror.Traffic{}
-	front := &gitserver.Front{Packs: packs{disk}, Gate: gate, TempDir: data.temp(), Log: log}
+	traffic := &mirror.Traffic{}
 	gitHTTP := &gitserver.HTTP{
 		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate,
 		ModProxy: true, Front: front, Wait: c.duration("sync.client_wait"), Traffic: traffic, OnRequest: gitServed(metrics),
@@ -166,6 +174,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	run.Go(func() error { return roads.Run(ctx) })
 	run.Go(func() error { return room.Run(ctx) })
 	run.Go(func() error { return upkeep.Run(ctx) })
+	run.Go(func() error { return front.Run(ctx) })
 	run.Go(func() error { return prune(ctx, db.Sessions(), log) })
 	if sshAt != nil {
 		run.Go(func() error { return gitSSH.Run(ctx) })

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/gitmirror/gitmirror/git"
 	"github.com/gitmirror/gitmirror/mirror"
 )
@@ -61,6 +63,12 @@ var settings = []setting{
 	{Key: "network.no_proxy", Kind: textKind, Help: "upstream hosts that are reached without network.proxy: names with their subdomains, addresses or networks, with commas between"},
 	{Key: "network.api", Kind: apiKind, Help: "REST APIs of hosts as host=url,… where it is not https://HOST/api/v3; they confirm renames and deletions and list organisations"},
 	{Key: "sync.client_wait", Kind: durationKind, Default: "5m", Help: "how long a git client waits for a first clone when it cannot be told how that goes (it is over HTTP with protocol v0, or shallow)"},
+	{Key: "serve.cache_bytes", Kind: bytesKind, Default: "4GiB", Help: "space for answers to clones and fetches that are kept for the next client; the least recently used go first; 0 = none is kept"},
+	{Key: "serve.cache_age", Kind: durationKind, Default: "168h", Help: "how long such an answer is kept that nobody asks for"},
+	{Key: "serve.packs", Kind: limitKind, Default: "0", Help: "packs that git makes at the same time for all clients; 0 = two for each processor, and 8"},
+	{Key: "serve.packs_per_repo", Kind: limitKind, Default: "0", Help: "the same for one repository; 0 = three quarters of serve.packs"},
+	{Key: "serve.packs_per_client", Kind: limitKind, Default: "0", Help: "the same for one user, or for one address of somebody anonymous; 0 = 8"},
+	{Key: "serve.queue_wait", Kind: durationKind, Default: "30s", Help: "how long a client waits for its turn before it is told to come back later"},
 	{Key: "discovery.enabled", Kind: boolKind, Default: "true", Help: "ask the hosts of import paths where their repositories are, and the APIs of hosts what an owner has"},
 	{Key: "hooks.github_secret", Kind: textKind, Help: "secret of GitHub's webhooks at /hooks/github, which are off without one", Secret: true},
 	{Key: "hooks.github_secret_file", Kind: textKind, Help: "file that holds hooks.github_secret, instead of it"},
@@ -184,6 +192,20 @@ var (
 		return ""
 	}}
 
+	limitKind = kind{"number", func(text string) string {
+		if n, err := strconv.Atoi(text); err != nil || n < 0 || n > 10_000 {
+			return "write a whole number from 0 (the default) to 10000"
+		}
+		return ""
+	}}
+
+	bytesKind = kind{"size", func(text string) string {
+		if n, err := humanize.ParseBytes(text); err != nil || n > 1<<60 {
+			return "write a number with its unit, such as 500MB or 4GiB, or 0"
+		}
+		return ""
+	}}
+
 	addrKind = kind{"address", func(text string) string {
 		if text == "off" {
 			return ""
@@ -299,6 +321,11 @@ func (c Config) duration(key string) time.Duration {
 func (c Config) count(key string) int {
 	n, _ := strconv.Atoi(c.text(key))
 	return n
+}
+
+func (c Config) bytes(key string) int64 {
+	n, _ := humanize.ParseBytes(c.text(key))
+	return int64(n)
 }
 
 // apis is network.api.

@@ -3,6 +3,7 @@ package gitserver
 import (
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -33,11 +34,7 @@ func (a *answer) WriteHeader(status int) {
 
 // Write sends p. The first one sends prefix too.
 func (a *answer) Write(p []byte) (int, error) {
-	control := http.NewResponseController(a.ResponseWriter)
-	if now := time.Now(); a.deadline.Sub(now) < a.idle-a.idle/10 {
-		a.deadline = now.Add(a.idle)
-		control.SetWriteDeadline(a.deadline) // unsupported only without a connection
-	}
+	a.extend()
 	a.started = true
 	if a.prefix != "" {
 		prefix := a.prefix
@@ -52,7 +49,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	n, err := a.ResponseWriter.Write(p)
 	a.flow.Sent(int64(n))
 	if err == nil && len(p) < 8<<10 {
-		err = control.Flush()
+		err = http.NewResponseController(a.ResponseWriter).Flush()
 	}
 	a.err = err
 	return n, err
@@ -62,6 +59,40 @@ func (a *answer) Write(p []byte) (int, error) {
 func (a *answer) willSend(n int64) {
 	if !a.started {
 		a.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+	}
+}
+
+// sendFile sends the first bytes of a file, without looking at them where the
+// connection can do that. Each piece has its own time, as writes have.
+func (a *answer) sendFile(file *os.File, size int64) error {
+	a.willSend(size)
+	to, direct := a.ResponseWriter.(io.ReaderFrom)
+	if !direct || size < 64<<10 {
+		_, err := io.CopyBuffer(struct{ io.Writer }{a}, struct{ io.Reader }{io.LimitReader(file, size)}, make([]byte, min(size, 64<<10)))
+		return err
+	}
+	a.started = true
+	for size > 0 {
+		a.extend()
+		n, err := to.ReadFrom(&io.LimitedReader{R: file, N: min(size, 1<<20)})
+		a.flow.Sent(n)
+		if err == nil && n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			a.err = err
+			return err
+		}
+		size -= n
+	}
+	return nil
+}
+
+// extend gives the client time for the next write.
+func (a *answer) extend() {
+	if now := time.Now(); a.deadline.Sub(now) < a.idle-a.idle/10 {
+		a.deadline = now.Add(a.idle)
+		http.NewResponseController(a.ResponseWriter).SetWriteDeadline(a.deadline) // unsupported only without a connection
 	}
 }
 

@@ -65,16 +65,14 @@ func (h *HTTP) cloneComing(w *answer, r *http.Request, id auth.Identity, repo mi
 		err = h.Policy.May(id, auth.Read, cloned.Private)
 	}
 	leave()
-	var end func()
+	out := &behindPackfile{w: w}
 	if err == nil {
-		end, err = h.Gate.enter(r.Context(), principal(id, h.peer(r)))
+		_, err = h.Front.answer(r.Context(), principal(id, h.peer(r)), cloned, protocol, in, out)
 	}
-	if err != nil {
+	if !out.open && mirror.AsProblem(err) != nil && mirror.AsProblem(err).Kind != "" {
 		return h.refuseInBand(w, r, repo, err)
 	}
-	defer end()
-	out := &behindPackfile{w: w}
-	if err := h.run(w, r, cloned, protocol, false, in, out); err != nil {
+	if err := h.ended(w, r, cloned, err); err != nil {
 		return err
 	}
 	return out.close()

@@ -18,12 +18,15 @@ type Front struct {
 	Packs Packs
 	// Gate bounds the packs made at once; nil = one of its own.
 	Gate *Gate
+	// Cache keeps what was sent; nil = every fetch is git's.
+	Cache *Cache
 	// TempDir is for requests that are too large for memory; empty = the system's.
 	TempDir string
 	Log     *slog.Logger // nil = discard
 
 	once   sync.Once
 	bodies *bodies
+	habits *habits
 	views  *lru[mirror.ID, *view]
 	lists  *lru[listKey, []byte]
 }
@@ -54,6 +57,7 @@ func (f *Front) init() *Front {
 		if f.Log == nil {
 			f.Log = slog.New(slog.DiscardHandler)
 		}
+		f.habits = newHabits()
 		f.bodies = newBodies(f.TempDir)
 		f.views = newLRU[mirror.ID, *view](keptViews)
 		f.lists = newLRU[listKey, []byte](keptLists)
@@ -68,7 +72,8 @@ func speaksV2(protocol string) bool {
 
 // answer answers one request of protocol v2 to out. who is the principal at the
 // gate, who may read the repository. An error may come when a part of the answer
-// is out.
+// is out; errBroken says that the client cannot know it is not whole unless the
+// connection ends.
 func (f *Front) answer(ctx context.Context, who string, repo mirror.Repo, protocol string, in *body, out io.Writer) (command string, err error) {
 	command = "fetch"
 	if whole, ok := in.whole(); ok {
@@ -79,12 +84,18 @@ func (f *Front) answer(ctx context.Context, who string, repo mirror.Repo, protoc
 					return command, err
 				}
 			}
+			if q, ok := parseFetch(r); ok && f.Cache != nil {
+				done, err := f.fetch(ctx, who, repo.ID, q, out)
+				if done || err != nil {
+					return command, err
+				}
+			}
 		}
 	}
 	if command == "ls-refs" { // never waits
 		return command, f.Packs.UploadPack(ctx, repo.ID, protocol, true, false, in, out, io.Discard)
 	}
-	leave, err := f.Gate.enter(ctx, who)
+	leave, err := f.Gate.enter(ctx, who, repo.ID)
 	if err != nil {
 		return command, err
 	}

@@ -91,6 +91,9 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.OnRequest != nil {
 		h.OnRequest(served)
 	}
+	if errors.Is(err, errBroken) {
+		panic(http.ErrAbortHandler) // the end of the connection is all that is left to say it with
+	}
 }
 
 func (h *HTTP) route(w *answer, r *http.Request) (command string, err error) {

@@ -3,6 +3,7 @@ package gitserver
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"regexp"
@@ -132,7 +133,7 @@ func (h *HTTP) uploadPack(w *answer, r *http.Request, text string) (command stri
 		command, err := h.Front.answer(r.Context(), who, repo, protocol, in, w)
 		return command, h.ended(w, r, repo, err)
 	}
-	leave, err := h.Gate.enter(r.Context(), who)
+	leave, err := h.Gate.enter(r.Context(), who, repo.ID)
 	if err != nil {
 		return "fetch", err
 	}
@@ -158,6 +159,8 @@ func (h *HTTP) ended(w *answer, r *http.Request, repo mirror.Repo, err error) er
 	case w.err != nil:
 		h.Log.Debug("client stopped reading", "repo", repo.Path, "addr", h.peer(r), "err", w.err)
 		return context.Canceled
+	case errors.Is(err, errBroken):
+		return err
 	case w.begun(): // git has told the client in its own words
 		h.Log.Debug("upload-pack ended with an error", "repo", repo.Path, "addr", h.peer(r), "err", err)
 		return nil

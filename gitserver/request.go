@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gitmirror/gitmirror/mirror"
 )
 
 // v2Request is a request of protocol v2 (gitprotocol-v2) taken apart.
@@ -158,15 +160,18 @@ func (f *fetchRequest) text() []byte {
 	return append(b, "0000"...)
 }
 
-// key is equal for requests with equal answers, of the same repository and in
-// the same state of what the answer depends on beside objects.
-func (f *fetchRequest) key(repo, state string) [sha256.Size]byte {
+// key is equal for requests with equal answers. With include-tag an answer
+// depends on the tags there are, too.
+func (f *fetchRequest) key(repo mirror.ID, v *view) cacheKey {
 	same := *f
 	same.progress = false
 	h := sha256.New()
-	h.Write([]byte("1 " + repo + "\n" + state + "\n"))
+	h.Write([]byte("1\n"))
+	if f.includeTag {
+		h.Write([]byte(v.tagState()))
+	}
 	h.Write(same.text())
-	return [sha256.Size]byte(h.Sum(nil))
+	return cacheKey{repo, [sha256.Size]byte(h.Sum(nil))}
 }
 
 // isHash tells whether s is the id of an object.

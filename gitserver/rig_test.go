@@ -40,6 +40,7 @@ type rig struct {
 	disk     *git.Disk
 	catalog  *mirror.Catalog
 	accounts *auth.Accounts
+	front    *gitserver.Front
 	http     *gitserver.HTTP
 	url      string
 	ssh      *gitserver.SSH
@@ -85,10 +86,16 @@ func newRig(t *testing.T, adjust ...func(*rig)) *rig {
 	r.accounts = &auth.Accounts{Store: r.db, Log: log}
 	site := mirror.Site{}
 	gate := &gitserver.Gate{}
+	cache, err := gitserver.OpenCache(&gitserver.Cache{Dir: filepath.Join(r.dir, "cache"), MaxBytes: 256 << 20, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.front = &gitserver.Front{Packs: packs{disk}, Gate: gate, Cache: cache, Log: log}
+	t.Cleanup(func() { r.front.Cache.Close() })
 	r.catalog = &mirror.Catalog{Store: r.db, Disk: disk}
 	r.http = &gitserver.HTTP{
 		Catalog: r.catalog, Packs: packs{disk}, Accounts: r.accounts, Policy: auth.Policy{AnonymousRead: true},
-		Log: log, Gate: gate, Traffic: r.traffic, OnRequest: r.requests.add,
+		Log: log, Gate: gate, Front: r.front, Traffic: r.traffic, OnRequest: r.requests.add,
 	}
 	server := httptest.NewServer(r.http)
 	t.Cleanup(server.Close)
@@ -102,7 +109,7 @@ func newRig(t *testing.T, adjust ...func(*rig)) *rig {
 	r.http.Site, r.catalog.Site = site, site
 	r.ssh = &gitserver.SSH{
 		Listener: listener, HostKeyFile: filepath.Join(r.dir, "host_key"), Catalog: r.catalog, Packs: packs{disk},
-		Accounts: r.accounts, Policy: auth.Policy{AnonymousRead: true}, Site: site, Log: log, Gate: gate,
+		Accounts: r.accounts, Policy: auth.Policy{AnonymousRead: true}, Site: site, Log: log, Gate: gate, Front: r.front,
 		Traffic: r.traffic, OnRequest: r.requests.add,
 		Mirrors: func(ctx context.Context) (int, error) {
 			n := 0

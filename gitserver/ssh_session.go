@@ -234,7 +234,7 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 	if speaksV2(s.asked.protocol) {
 		err = h.Front.converse(ctx, who, repo, s.asked.protocol, in, out)
 	} else {
-		leave, busy := h.Gate.enter(ctx, who)
+		leave, busy := h.Gate.enter(ctx, who, repo.ID)
 		if busy != nil {
 			return busy
 		}

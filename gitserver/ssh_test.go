@@ -570,6 +570,7 @@ func TestBusy(t *testing.T) {
 	r := newRig(t, func(r *rig) {
 		slow.Packs = r.ssh.Packs
 		r.ssh.Packs = slow
+
 		r.http.Gate.Total, r.http.Gate.Each, r.http.Gate.Wait = 1, 1, 300*time.Millisecond
 	})
 	first := make(chan result, 1)
