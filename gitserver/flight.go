@@ -36,7 +36,7 @@ type flight struct {
 	flushed  bool     // the answer is complete
 	lines    []string // for people, the latest last; lineNo is the number of the next one
 	lineNo   int
-	linesAt  int64 // where in the answer the first may be passed on
+	linesAt  int64 // where in the answer the latest belongs
 
 	scan pktScan
 }
@@ -236,9 +236,7 @@ func (f *flight) store(raw []byte) bool {
 func (f *flight) note(text []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.lineNo == 0 {
-		f.linesAt = f.size
-	}
+	f.linesAt = f.size
 	if f.lines = append(f.lines, string(text)); len(f.lines) > maxNotes {
 		f.lines = f.lines[1:]
 	}
@@ -294,6 +292,9 @@ func (f *flight) next(ctx context.Context, r *reader, buf []byte) (n int, lines 
 			f.mu.Unlock()
 			return 0, nil, ctx.Err()
 		case r.at < f.size:
+			if r.lineNo < f.lineNo && r.at < f.linesAt { // not beyond where they belong
+				buf = buf[:min(int64(len(buf)), f.linesAt-r.at)]
+			}
 			n, err := f.readAt(buf, r.at) // unlocks
 			return n, nil, err
 		case f.ended:
@@ -307,10 +308,10 @@ func (f *flight) next(ctx context.Context, r *reader, buf []byte) (n int, lines 
 	}
 }
 
-// linesFor are the lines for a reader who has come to where lines belong: the
-// side-bands begin there, and end before the flush. The lock is held.
+// linesFor are the lines for a reader who is where they belong, or has read all
+// there is: between two pkt-lines, and before the flush. The lock is held.
 func (f *flight) linesFor(r *reader) (lines []string) {
-	if r.lineNo == f.lineNo || r.at < f.linesAt || f.flushed && r.at >= f.size {
+	if r.lineNo == f.lineNo || r.at != f.linesAt && (f.flushed || r.at != f.size) {
 		return nil
 	}
 	for _, text := range f.lines[max(0, len(f.lines)-(f.lineNo-r.lineNo)):] {

@@ -500,7 +500,7 @@ func TestHostKeyPersists(t *testing.T) {
 // closed, and nobody new is let in.
 func TestDrain(t *testing.T) {
 	slow := &slowPacks{started: make(chan struct{}), release: make(chan struct{})}
-	r := newRig(t, func(r *rig) { slow.Packs = r.ssh.Packs; r.ssh.Packs = slow })
+	r := newRig(t, func(r *rig) { slow.Packs = r.front.Packs; r.front.Packs = slow })
 	idle := r.mustDial(t)
 	idleGone := make(chan struct{})
 	go func() { idle.Wait(); close(idleGone) }()
