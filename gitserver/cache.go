@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -75,57 +73,8 @@ const (
 	block       = 4 << 10 // what a file takes at least
 	seenAnswers = 1 << 16
 	touchAfter  = 10 * time.Minute
-	bootFile    = "boot"
 	making      = "making-"
 )
-
-// OpenCache makes the directory, removes what a killed server left half-made and
-// takes up what it had kept. After a restart of the machine it begins anew: files
-// are not flushed to the disk, and may have lost what they held.
-func OpenCache(c *Cache) (*Cache, error) {
-	if c.MaxAge <= 0 {
-		c.MaxAge = 7 * 24 * time.Hour
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	c.kept, c.flights = map[cacheKey]*list.Element{}, map[cacheKey]*flight{}
-	c.seen = newLRU[cacheKey, struct{}](seenAnswers)
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("the cache of answers: %w", err)
-	}
-	entries, err := os.ReadDir(c.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("the cache of answers: %w", err)
-	}
-	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // elsewhere every start is a new one
-	last, _ := os.ReadFile(filepath.Join(c.Dir, bootFile))
-	same := len(boot) > 0 && string(boot) == string(last)
-	for _, e := range entries {
-		if e.Name() == bootFile || same && c.takeUp(e) {
-			continue
-		}
-		if err := os.Remove(filepath.Join(c.Dir, e.Name())); err != nil {
-			c.Log.Warn("clear the cache of answers", "file", e.Name(), "err", err)
-		}
-	}
-	byUse := make([]*keptAnswer, 0, c.order.Len())
-	for e := c.order.Front(); e != nil; e = e.Next() {
-		byUse = append(byUse, e.Value.(*keptAnswer))
-	}
-	slices.SortFunc(byUse, func(a, b *keptAnswer) int { return b.used.Compare(a.used) })
-	c.order.Init()
-	for _, k := range byUse {
-		c.kept[k.key] = c.order.PushBack(k)
-	}
-	c.mu.Lock()
-	c.shrink(c.MaxBytes)
-	c.mu.Unlock()
-	if err := os.WriteFile(filepath.Join(c.Dir, bootFile), boot, 0o600); err != nil {
-		return nil, fmt.Errorf("the cache of answers: %w", err)
-	}
-	return c, nil
-}
 
 // Close waits until no answer is in the making; those are ended.
 func (c *Cache) Close() {
@@ -147,28 +96,6 @@ func (c *Cache) Stats() CacheStats {
 	return s
 }
 
-// takeUp notes a file an earlier server kept; false = it is none.
-func (c *Cache) takeUp(e fs.DirEntry) bool {
-	parts := strings.Split(e.Name(), "-")
-	if len(parts) != 3 {
-		return false
-	}
-	id, err := mirror.ParseID(parts[0])
-	hash, hexErr := hex.DecodeString(parts[1])
-	size, sizeErr := strconv.ParseInt(parts[2], 10, 64)
-	info, infoErr := e.Info()
-	if errors.Join(err, hexErr, sizeErr, infoErr) != nil || len(hash) != 32 || !info.Mode().IsRegular() || info.Size() != size {
-		return false
-	}
-	k := &keptAnswer{key: cacheKey{id, [32]byte(hash)}, size: size, used: info.ModTime(), touched: info.ModTime()}
-	if k.name() != e.Name() || time.Since(k.used) > c.MaxAge {
-		return false
-	}
-	c.order.PushBack(k)
-	c.used += k.weight()
-	return true
-}
-
 func (k *keptAnswer) name() string {
 	return string(k.key.repo) + "-" + hex.EncodeToString(k.key.hash[:]) + "-" + strconv.FormatInt(k.size, 10)
 }
@@ -177,37 +104,56 @@ func (k *keptAnswer) weight() int64 { return weightOf(k.size) }
 
 func weightOf(size int64) int64 { return (size/block + 1) * block }
 
+// found is where an answer comes from.
+type found struct {
+	how    mirror.CacheResult
+	file   *os.File // of size bytes, when it is kept; the caller closes it
+	size   int64
+	making *flight // else; the caller leaves it as reader
+	reader *reader
+}
+
 // find opens the answer if it is kept. Else it joins the one in the making, or
-// begins one: first is true for who began it. The caller leaves it again.
-func (c *Cache) find(key cacheKey, wantsLines bool) (file *os.File, size int64, f *flight, r *reader) {
+// begins one.
+func (c *Cache) find(key cacheKey, wantsLines bool) found {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.kept[key]; e != nil {
-		k := e.Value.(*keptAnswer)
-		name := filepath.Join(c.Dir, k.name())
-		if file, err := os.Open(name); err == nil {
-			c.stats.Hits++
-			c.order.MoveToFront(e)
-			if k.used = time.Now(); k.used.Sub(k.touched) > touchAfter {
-				k.touched = k.used
-				_ = os.Chtimes(name, k.used, k.used) // for the order after a restart
-			}
-			return file, k.size, nil, nil
-		}
-		c.forget(e) // somebody removed the file
+	if file, size, ok := c.open(key); ok {
+		c.stats.Hits++
+		return found{how: mirror.CacheHit, file: file, size: size}
 	}
-	f = c.flights[key]
-	if f != nil {
+	if f := c.flights[key]; f != nil {
 		c.stats.Joined++
 		f.admitted = true
-		return nil, 0, f, f.join(wantsLines, 0)
+		return found{how: mirror.CacheJoin, making: f, reader: f.join(wantsLines, 0)}
 	}
 	c.stats.Misses++
-	f = newFlight(c, key)
+	f := newFlight(c, key)
 	_, f.admitted = c.seen.get(key)
 	c.seen.put(key, struct{}{}, 1)
 	c.flights[key] = f
-	return nil, 0, f, f.join(wantsLines, 0)
+	return found{how: mirror.CacheMiss, making: f, reader: f.join(wantsLines, 0)}
+}
+
+// open opens an answer that is kept. The lock is held.
+func (c *Cache) open(key cacheKey) (*os.File, int64, bool) {
+	e := c.kept[key]
+	if e == nil {
+		return nil, 0, false
+	}
+	k := e.Value.(*keptAnswer)
+	name := filepath.Join(c.Dir, k.name())
+	file, err := os.Open(name)
+	if err != nil { // somebody removed it
+		c.forget(e)
+		return nil, 0, false
+	}
+	c.order.MoveToFront(e)
+	if k.used = time.Now(); k.used.Sub(k.touched) > touchAfter {
+		k.touched = k.used
+		_ = os.Chtimes(name, k.used, k.used) // for the order after a restart
+	}
+	return file, k.size, true
 }
 
 // ahead begins an answer that is to be kept, or joins it; nil = it is kept.

@@ -135,6 +135,14 @@ func TestAnswersAreKept(t *testing.T) {
 	if s := r.front.Cache.Stats(); s.Hits != 2 || s.Misses != 2 || s.Files != 1 {
 		t.Errorf("Stats = %+v, want 2 hits, 2 misses and a file", s)
 	}
+	heard := map[string]int{}
+	for _, s := range r.requests.served("http fetch ok") {
+		heard["hits"] += s.Cache.Hits
+		heard["misses"] += s.Cache.Misses
+	}
+	if heard["hits"] != 2 || heard["misses"] != 2 {
+		t.Errorf("the observer heard of %v, want 2 hits and 2 misses", heard)
+	}
 	// And real clients think so, too.
 	for i := range 3 {
 		for name, url := range map[string]string{"http": r.url + "/" + tool, "ssh": r.sshURL(tool)} {

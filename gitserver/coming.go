@@ -67,7 +67,7 @@ func (h *HTTP) cloneComing(w *answer, r *http.Request, id auth.Identity, repo mi
 	leave()
 	out := &behindPackfile{w: w}
 	if err == nil {
-		_, err = h.Front.answer(r.Context(), principal(id, h.peer(r)), cloned, protocol, in, out)
+		_, err = h.Front.answer(r.Context(), party{principal(id, h.peer(r)), w.flow}, cloned, protocol, in, out)
 	}
 	if !out.open && mirror.AsProblem(err) != nil && mirror.AsProblem(err).Kind != "" {
 		return h.refuseInBand(w, r, repo, err)

@@ -11,7 +11,7 @@ import (
 // converse is protocol v2 over a connection that lasts: the capabilities, then
 // one request after the other, each of which stands for itself, until the client
 // has enough.
-func (f *Front) converse(ctx context.Context, who string, repo mirror.Repo, protocol string, in io.Reader, out io.Writer) error {
+func (f *Front) converse(ctx context.Context, who party, repo mirror.Repo, protocol string, in io.Reader, out io.Writer) error {
 	f.init()
 	if err := send(out, []byte(capabilities)); err != nil {
 		return err

@@ -13,10 +13,16 @@ import (
 // errBroken ends an answer of which a part is out.
 var errBroken = errors.New("the answer broke off")
 
+// party is who asks: a principal at the gate, who may read what is asked for.
+type party struct {
+	principal string
+	flow      *mirror.Flow
+}
+
 // fetch answers a fetch of what the repository shows now: from the cache, along
 // with others who ask the same, or by a git of its own. Of anything else git is
 // the judge, and nothing of it is shared.
-func (f *Front) fetch(ctx context.Context, who string, id mirror.ID, q *fetchRequest, out io.Writer) (done bool, err error) {
+func (f *Front) fetch(ctx context.Context, who party, id mirror.ID, q *fetchRequest, out io.Writer) (done bool, err error) {
 	v, err := f.view(ctx, id)
 	if err != nil {
 		return false, err
@@ -27,22 +33,23 @@ func (f *Front) fetch(ctx context.Context, who string, id mirror.ID, q *fetchReq
 	if c, ok := cloneOf(q, v); ok {
 		f.habits.note(id, c)
 	}
-	file, size, making, r := f.Cache.find(q.key(id, v), q.progress)
-	if file != nil {
-		defer file.Close()
-		return true, sendFile(out, file, size)
+	is := f.Cache.find(q.key(id, v), q.progress)
+	who.flow.Cached(is.how)
+	if is.file != nil {
+		defer is.file.Close()
+		return true, sendFile(out, is.file, is.size)
 	}
-	defer making.leave(r)
-	if err := f.takeOff(ctx, who, id, q, making); err != nil {
+	defer is.making.leave(is.reader)
+	if err := f.takeOff(ctx, who.principal, id, q, is.making); err != nil {
 		return true, err
 	}
-	sent, err := making.copy(ctx, r, out)
+	sent, err := is.making.copy(ctx, is.reader, out)
 	return true, f.cut(out, sent, err)
 }
 
 // takeOff returns when git is at work for a flight. Of all who wait for it, the
 // first to have a place at the gate gives it.
-func (f *Front) takeOff(ctx context.Context, who string, id mirror.ID, q *fetchRequest, making *flight) error {
+func (f *Front) takeOff(ctx context.Context, principal string, id mirror.ID, q *fetchRequest, making *flight) error {
 	select {
 	case <-making.begun:
 		return nil
@@ -57,7 +64,7 @@ func (f *Front) takeOff(ctx context.Context, who string, id mirror.ID, q *fetchR
 		case <-wait.Done():
 		}
 	}()
-	leave, err := f.Gate.enter(wait, who, id)
+	leave, err := f.Gate.enter(wait, principal, id)
 	if err == nil {
 		ask := *q
 		begun := making.begin(ctx, func(ctx context.Context, out io.Writer) error {

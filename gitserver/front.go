@@ -70,11 +70,10 @@ func speaksV2(protocol string) bool {
 	return protocol == "version=2" || strings.HasPrefix(protocol, "version=2:")
 }
 
-// answer answers one request of protocol v2 to out. who is the principal at the
-// gate, who may read the repository. An error may come when a part of the answer
-// is out; errBroken says that the client cannot know it is not whole unless the
-// connection ends.
-func (f *Front) answer(ctx context.Context, who string, repo mirror.Repo, protocol string, in *body, out io.Writer) (command string, err error) {
+// answer answers one request of protocol v2, by who may read the repository, to
+// out. An error may come when a part of the answer is out; errBroken says that
+// the client cannot know it is not whole unless the connection ends.
+func (f *Front) answer(ctx context.Context, who party, repo mirror.Repo, protocol string, in *body, out io.Writer) (command string, err error) {
 	command = "fetch"
 	if whole, ok := in.whole(); ok {
 		if r, ok := parseV2(string(whole)); ok {
@@ -95,7 +94,7 @@ func (f *Front) answer(ctx context.Context, who string, repo mirror.Repo, protoc
 	if command == "ls-refs" { // never waits
 		return command, f.Packs.UploadPack(ctx, repo.ID, protocol, true, false, in, out, io.Discard)
 	}
-	leave, err := f.Gate.enter(ctx, who, repo.ID)
+	leave, err := f.Gate.enter(ctx, who.principal, repo.ID)
 	if err != nil {
 		return command, err
 	}

@@ -130,7 +130,7 @@ func (h *HTTP) uploadPack(w *answer, r *http.Request, text string) (command stri
 	h.tellAge(w, repo)
 	who := principal(id, h.peer(r))
 	if v2 {
-		command, err := h.Front.answer(r.Context(), who, repo, protocol, in, w)
+		command, err := h.Front.answer(r.Context(), party{who, w.flow}, repo, protocol, in, w)
 		return command, h.ended(w, r, repo, err)
 	}
 	leave, err := h.Gate.enter(r.Context(), who, repo.ID)

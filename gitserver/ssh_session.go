@@ -232,7 +232,7 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 	out := &beat{rw: s.channel, alive: func(n int) { alive(n); s.flow.Sent(int64(n)) }}
 	who := principal(id, s.c.peer)
 	if speaksV2(s.asked.protocol) {
-		err = h.Front.converse(ctx, who, repo, s.asked.protocol, in, out)
+		err = h.Front.converse(ctx, party{who, s.flow}, repo, s.asked.protocol, in, out)
 	} else {
 		leave, busy := h.Gate.enter(ctx, who, repo.ID)
 		if busy != nil {
