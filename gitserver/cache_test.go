@@ -135,6 +135,7 @@ func TestAnswersAreKept(t *testing.T) {
 	if s := r.front.Cache.Stats(); s.Hits != 2 || s.Misses != 2 || s.Files != 1 {
 		t.Errorf("Stats = %+v, want 2 hits, 2 misses and a file", s)
 	}
+	eventually(t, "all fetches were heard of", func() bool { return len(r.requests.served("http fetch ok")) == 4 })
 	heard := map[string]int{}
 	for _, s := range r.requests.served("http fetch ok") {
 		heard["hits"] += s.Cache.Hits
