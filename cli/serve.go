@@ -140,7 +140,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	modules := &modproxy.Repos{Catalog: catalog, Reader: disk, Site: site, Temp: data.temp(), Log: log}
 	proxy := &modproxy.Handler{Repos: modules, Accounts: accounts, Policy: policy, Log: log}
 	console := &web.Server{
-		Catalog: catalog, Syncer: syncer, Roads: roads, Upkeep: upkeep, Headroom: room, Store: db, Reader: disk, Accounts: accounts, Policy: policy,
+		Catalog: catalog, Syncer: syncer, Roads: roads, Upkeep: upkeep, Headroom: room, Traffic: traffic, Packs: gate.Load, Store: db, Reader: disk, Accounts: accounts, Policy: policy,
 		Sessions: db.Sessions(), Modules: modules, ModulesOf: modulesOf, Site: site, Version: p.version().Version,
 		Settings: c.shown(), Done: ctx.Done(), Log: log,
 	}

@@ -47,6 +47,7 @@ func (s *Server) apiRoutes(r *gin.Engine) error {
 	a.moduleOperations()
 	a.userOperations()
 	a.eventOperations()
+	a.trafficOperations()
 	return a.describe(r)
 }
 

@@ -22,6 +22,7 @@ var access = map[string]string{
 	"GET /api/v1/status":    "syyyyyss",
 	"GET /api/v1/whoami":    "syyyyyss",
 	"GET /api/v1/events":    "syyyyyss",
+	"GET /api/v1/traffic":   "syyyyyss",
 
 	"GET /api/v1/mirrors":               "syyyyyss",
 	"POST /api/v1/mirrors":              "snnynyss",

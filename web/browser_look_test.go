@@ -18,6 +18,7 @@ import (
 func TestLook(t *testing.T) {
 	site := newConsoleSite(t)
 	main := site.seed(t)
+	site.seedTraffic(t, main)
 	b := openBrowser(t, site)
 	check := newAccessibility(b)
 	at := "/mirrors/" + string(main.ID)
@@ -49,6 +50,7 @@ func TestLook(t *testing.T) {
 			b.press("Change ci-runner")
 		}},
 		{"confirm", "/account", func() { b.press("Revoke…") }},
+		{"traffic", "/traffic", nil},
 		{"start", "/start", nil},
 		{"system", "/system", nil},
 		{"not-found", "/mirrors/nosuch", nil},
@@ -79,7 +81,7 @@ func TestLookEmpty(t *testing.T) {
 	b := openBrowser(t, site)
 	check := newAccessibility(b)
 	b.signIn("admin", adminPassword)
-	for _, path := range []string{"mirrors", "rules", "account", "system"} {
+	for _, path := range []string{"mirrors", "traffic", "rules", "account", "system"} {
 		for _, theme := range []string{"light", "dark"} {
 			for _, width := range []int64{1280, 390} {
 				b.look(theme, width)

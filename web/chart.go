@@ -178,14 +178,7 @@ func shades(h mirror.HostStatus, events []mirror.HostEvent, x func(time.Time) fl
 // niceStep is a distance of four or five lines that reads well: 1, 2 or 5 times
 // a power of ten.
 func niceStep(highest time.Duration) time.Duration {
-	want := max(float64(highest)/4, float64(100*time.Microsecond))
-	power := math.Pow(10, math.Floor(math.Log10(want)))
-	for _, m := range []float64{1, 2, 5, 10} {
-		if m*power >= want {
-			return time.Duration(m * power)
-		}
-	}
-	return time.Duration(10 * power)
+	return time.Duration(niceFloat(max(float64(highest)/4, float64(100*time.Microsecond))))
 }
 
 func place(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }

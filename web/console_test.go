@@ -37,6 +37,7 @@ type consoleSite struct {
 	roads    *mirror.Roads
 	admin    auth.User
 	reader   *brokenReader
+	served   mirror.Traffic
 }
 
 // brokenReader is a disk that fails once it is broken.
@@ -83,7 +84,7 @@ func newConsoleSite(t *testing.T) *consoleSite {
 	s.roads = &mirror.Roads{Store: db, Prober: disk, Credential: s.catalog.OpenCredential, Check: s.catalog.CheckEndpoint, Log: log}
 	done := make(chan struct{})
 	handler, err := (&web.Server{
-		Catalog: s.catalog, Syncer: s.syncer, Roads: s.roads, Upkeep: &mirror.Upkeep{Store: db, Disk: disk, Syncer: s.syncer, Log: log}, Store: db, Reader: s.reader, Accounts: s.accounts,
+		Catalog: s.catalog, Syncer: s.syncer, Roads: s.roads, Upkeep: &mirror.Upkeep{Store: db, Disk: disk, Syncer: s.syncer, Log: log}, Traffic: &s.served, Packs: func() (int, int) { return 2, 1 }, Store: db, Reader: s.reader, Accounts: s.accounts,
 		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, ModulesOf: requires, Site: site, Version: "v0.1.0-test",
 		Settings: []web.Setting{
 			{Key: "data", Value: "/srv/gitmirror", Origin: "flag"},

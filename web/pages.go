@@ -50,6 +50,7 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	read.GET("/approvals", do(c.approvals))
 	read.GET("/upstreams", do(c.upstreams))
 	read.GET("/upstreams/:host", do(c.upstreamPage))
+	read.GET("/traffic", do(c.traffic))
 	read.GET("/start", do(c.start))
 	read.GET("/account", do(c.account))
 	read.POST("/account/password", do(c.changePassword))
@@ -195,6 +196,7 @@ func (c *console) page(g *gin.Context, title, here string) (page, error) {
 	}
 	p.Nav[len(p.Nav)-1].Count = held
 	add("Upstreams", "/upstreams")
+	add("Traffic", "/traffic")
 	add("Set up my machine", "/start")
 	if p.MayManage {
 		add("Mapping rules", "/rules")

@@ -14,7 +14,7 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// Server is the console and the JSON API. All fields but Headroom,
+// Server is the console and the JSON API. All fields but Traffic, Packs, Headroom,
 // Settings, Done, Beat and Log are needed.
 type Server struct {
 	Catalog  *mirror.Catalog
@@ -32,6 +32,11 @@ type Server struct {
 	ModulesOf func(text string) (paths []string, known bool, err error)
 	Site      mirror.Site
 	Version   string
+	// Traffic is what git clients take; nil = it is not counted.
+	Traffic *mirror.Traffic
+	// Packs is how many packs are being made for git clients, and how many clients
+	// wait for their turn; nil = not known.
+	Packs func() (made, queued int)
 	// Headroom is the room on the disk; nil = it has no limits.
 	Headroom *mirror.Headroom
 	// Settings are the effective ones for the System page, secrets already masked.

@@ -1,0 +1,59 @@
+package web
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// topMirrors is how many mirrors the page and the API name.
+const topMirrors = 20
+
+type trafficPage struct {
+	page
+	Now   Traffic
+	Hits  string // of the questions to the cache in the span: "83 %"
+	Chart chart
+	Spans []link
+	Words string // of the span
+	Step  string
+	Slots []TrafficSlot // the newest first; the empty ones left out
+	Top   []mirror.RepoTraffic
+}
+
+func (c *console) traffic(g *gin.Context) error {
+	span, now := trafficSpanOf(g.Query("span")), time.Now()
+	data := trafficPage{Words: span.Words, Step: "minute", Now: c.trafficNow(now), Top: c.Traffic.Top(topMirrors, now)}
+	var err error
+	if data.page, err = c.page(g, "Traffic", "/traffic"); err != nil {
+		return err
+	}
+	if span.Step > time.Minute {
+		data.Step = "10 minutes"
+	}
+	for _, s := range trafficSpans() {
+		data.Spans = append(data.Spans, link{Name: s.Words, URL: "?span=" + s.Name, Here: s.Name == span.Name})
+	}
+	slots := c.Traffic.Over(span.Span, span.Step, now)
+	data.Chart = drawTraffic(slots, span, now)
+	var all TrafficSlot
+	for i := len(slots) - 1; i >= 0; i-- {
+		s := slotJSON(slots[i])
+		all.Hits += s.Hits
+		all.Joins += s.Joins
+		all.Misses += s.Misses
+		all.Clones += s.Clones
+		all.Requests += s.Requests
+		if s.HTTPBytes+s.SSHBytes > 0 || s.Requests > 0 {
+			data.Slots = append(data.Slots, s)
+		}
+	}
+	if asked := all.Hits + all.Joins + all.Misses; asked > 0 {
+		data.Hits = countText(100*(all.Hits+all.Joins)/asked) + " % of " + countText(asked)
+	}
+	data.Now.Clones, data.Now.Ended = all.Clones, all.Requests
+	return c.render(g, http.StatusOK, "traffic", data)
+}
