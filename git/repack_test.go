@@ -66,6 +66,57 @@ func TestRepack(t *testing.T) {
 	h.same(t)
 }
 
+// What a clone of branches and tags gets has its deltas among itself, however
+// well a pull request would have served as their base.
+func TestRepackKeepsPullsApart(t *testing.T) {
+	h := newHouse(t)
+	h.from.Refs = mirror.RefPolicy{Pulls: true}
+	text := func(lines int) map[string]string {
+		var b strings.Builder
+		for i := range lines {
+			b.WriteString("a line of text, number " + strconv.Itoa(i*7919) + "\n")
+		}
+		return map[string]string{"text": b.String()}
+	}
+	for i := range 6 {
+		h.up.Commit(t, project, text(200+i))
+		pull := h.up.CommitTo(t, project, "pull", text(400+i)) // larger, so git likes it better as a base
+		gittest.Git(t, h.up.Dir(project), "update-ref", "refs/pull/"+strconv.Itoa(i+1)+"/head", pull)
+	}
+	h.up.DeleteRef(t, project, "refs/heads/pull")
+	gittest.Git(t, h.up.Dir(project), "repack", "-adfq")
+	h.mustSync(t)
+	if n := astray(t, h.dir()); n == 0 {
+		t.Error("no delta of a branch has its base in a pull request as upstream packs them, want some: this shows nothing")
+	}
+	must(t, h.Repack(t.Context(), h.id, time.Hour))
+	if n := astray(t, h.dir()); n > 0 {
+		t.Errorf("deltas of branches with a base in a pull request = %d after a full repack, want 0", n)
+	}
+	h.whole(t)
+}
+
+// astray counts the objects of branches and tags that are stored as deltas of
+// objects which no branch or tag leads to.
+func astray(t *testing.T, dir string) (n int) {
+	t.Helper()
+	public := map[string]bool{}
+	for line := range strings.Lines(gittest.Git(t, dir, "rev-list", "--objects", "--branches", "--tags")) {
+		public[line[:40]] = true
+	}
+	packs, err := filepath.Glob(filepath.Join(dir, "objects", "pack", "*.idx"))
+	must(t, err)
+	for _, pack := range packs {
+		for line := range strings.Lines(gittest.Git(t, dir, "verify-pack", "-v", pack)) {
+			f := strings.Fields(line) // id type size packed offset [depth base]
+			if len(f) == 7 && public[f[0]] && !public[f[6]] {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // A repack takes nothing away that a fetch counts on.
 func TestRepackGivesWay(t *testing.T) {
 	h := newHouse(t)

@@ -103,12 +103,8 @@ func (k *keeping) tidy(ctx context.Context) error {
 		return err
 	}
 	k.is.Tidied = time.Now().UTC()
-	last := k.is.Repacked
-	if last.IsZero() {
-		last = k.is.Since // the first clone was one pack
-	}
 	loose, err := k.Disk.Loose(ctx, k.repo.ID)
-	if err != nil || loose < repackLoose || time.Since(last) < repackEvery || k.Room.Level() >= NoRepacks {
+	if err != nil || !k.loose(loose) || k.Room.Level() >= NoRepacks {
 		return err
 	}
 	err = k.Disk.Repack(ctx, k.repo.ID, keepUnreachable)
@@ -119,6 +115,23 @@ func (k *keeping) tidy(ctx context.Context) error {
 		k.is.Repacked = time.Now().UTC()
 	}
 	return err
+}
+
+// loose tells whether a repository is packed anew, of which this part is outside
+// of its largest pack. Pull requests make that worth more: upstream packs them
+// with the branches, so that a clone of the branches alone has to make many
+// deltas again, and rolling up packs mixes them as well.
+func (k *keeping) loose(part float64) bool {
+	last := k.is.Repacked
+	switch {
+	case k.repo.Refs.Pulls && last.IsZero():
+		return true
+	case k.repo.Refs.Pulls:
+		return part >= pullsLoose && time.Since(last) >= pullsEvery
+	case last.IsZero():
+		last = k.is.Since // the first clone was one pack
+	}
+	return part >= repackLoose && time.Since(last) >= repackEvery
 }
 
 // check looks whether the repository is whole and, when it is not, repairs it.

@@ -79,6 +79,9 @@ const (
 	// repackEvery and repackLoose say when a repository is packed anew.
 	repackEvery = 5 * 24 * time.Hour
 	repackLoose = 0.3
+	// pullsEvery and pullsLoose say so where pull requests are mirrored.
+	pullsEvery = 24 * time.Hour
+	pullsLoose = 0.1
 	// keepUnreachable is how long objects stay that no ref leads to.
 	keepUnreachable = 14 * 24 * time.Hour
 	// jobTimeout ends a job that does not end; nothing is concluded from that.

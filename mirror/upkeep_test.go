@@ -94,6 +94,33 @@ func TestUpkeepAfterAFirstClone(t *testing.T) {
 	}
 }
 
+// Where pull requests are mirrored the first clone is packed anew at once: it
+// came as upstream packs it, branches and pull requests together.
+func TestUpkeepPacksPullsApart(t *testing.T) {
+	r := newRig(t)
+	r.up.Commit(t, kept, content(1), "v1.0.0")
+	gittest.Git(t, r.up.Dir(kept), "update-ref", "refs/pull/1/head", r.up.CommitTo(t, kept, "pull", content(2)))
+	u := r.keep(t)
+	with, _, err := r.catalog.Add(t.Context(), mirror.NewMirror{Text: kept, Upstream: r.up.URL(kept), Refs: mirror.RefPolicy{Pulls: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const plain = "example.com/team/plain"
+	r.up.Commit(t, plain, content(3), "v1.0.0")
+	without := r.clone(t, plain)
+	eventually(t, "the first clone with pull requests is there", func() bool { return r.repo(t, with.ID).State.Served() })
+	first := r.do(t, u, with.ID, mirror.TidyJob)
+	if first.Repacked.IsZero() {
+		t.Errorf("after the first visit of a mirror with pull requests: %+v, want it packed anew", first)
+	}
+	if is := r.do(t, u, with.ID, mirror.TidyJob); !is.Repacked.Equal(first.Repacked) {
+		t.Errorf("after the second visit: packed anew at %v, want not again since %v", is.Repacked, first.Repacked)
+	}
+	if is := r.do(t, u, without.ID, mirror.TidyJob); !is.Repacked.IsZero() {
+		t.Errorf("after the first visit of another mirror: %+v, want it left as it came", is)
+	}
+}
+
 func TestUpkeepChecks(t *testing.T) {
 	r := newRig(t)
 	r.up.Commit(t, kept, content(1), "v1.0.0")
