@@ -135,7 +135,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	gitSSH := &gitserver.SSH{
 		Listener: sshAt, HostKeyFile: filepath.Join(data.Path, "ssh_host_ed25519_key"),
 		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate, Front: front,
-		Mirrors: countMirrors(db), Traffic: traffic, OnRequest: gitServed(metrics),
+		MaxConns: c.count("ssh.connections"), Mirrors: countMirrors(db), Traffic: traffic, OnRequest: gitServed(metrics),
 	}
 	modules := &modproxy.Repos{Catalog: catalog, Reader: disk, Site: site, Temp: data.temp(), Log: log}
 	proxy := &modproxy.Handler{Repos: modules, Accounts: accounts, Policy: policy, Log: log}

@@ -38,6 +38,7 @@ var settings = []setting{
 	{Key: "public_url", Kind: urlKind, Help: "how clients reach the server (default: http://<http.addr>); its host begins replacement module paths"},
 	{Key: "http.addr", Kind: addrKind, Default: "127.0.0.1:8080", Help: "host:port of console, API, git over HTTP and module proxy; \"off\" disables them"},
 	{Key: "ssh.addr", Kind: addrKind, Default: "127.0.0.1:2222", Help: "host:port of git over SSH; \"off\" disables it"},
+	{Key: "ssh.connections", Kind: manyKind, Default: "1024", Help: "signed-in SSH connections that one address (IPv6: a /64), and one key, may hold at a time"},
 	{Key: "tls.mode", Kind: oneOf("off", "files", "acme"), Default: "off", Help: "off, files (tls.cert and tls.key, read again when they change) or acme"},
 	{Key: "tls.cert", Kind: textKind, Help: "file with the certificate chain in PEM, for tls.mode files"},
 	{Key: "tls.key", Kind: textKind, Help: "file with the private key in PEM, for tls.mode files"},
@@ -174,6 +175,13 @@ var (
 	countKind = kind{"number", func(text string) string {
 		if n, err := strconv.Atoi(text); err != nil || n < 1 || n > 1000 {
 			return "write a whole number from 1 to 1000"
+		}
+		return ""
+	}}
+
+	manyKind = kind{"number", func(text string) string {
+		if n, err := strconv.Atoi(text); err != nil || n < 1 || n > 100_000 {
+			return "write a whole number from 1 to 100000"
 		}
 		return ""
 	}}

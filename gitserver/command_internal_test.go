@@ -60,6 +60,20 @@ func TestParseCommand(t *testing.T) {
 	}
 }
 
+// What git is told of the protocol is what we understood of it ourselves.
+func TestProtocolOf(t *testing.T) {
+	for value, want := range map[string]string{
+		"version=2": "version=2", "version=1": "version=1", "version=0": "version=0", "version=2:side=x": "version=2",
+		"version=1:version=2": "version=2", "version=2:version=1": "version=2", "version=0:version=3": "version=0",
+		"": "", "version=3": "", "2": "", "version=2:": "", "VERSION=2": "", "version=2\n": "", "side=x:version=2": "",
+		"version=2:a;b": "", "version=2 ": "", "version=2:" + strings.Repeat("a", 64): "",
+	} {
+		if got := protocolOf(value); got != want {
+			t.Errorf("protocolOf(%q) = %q, want %q", value, got, want)
+		}
+	}
+}
+
 func FuzzParseCommand(f *testing.F) {
 	f.Add(`git-upload-pack '/github.com/o/r'`)
 	f.Add(`git upload-pack '/a'\''b'\!'c'`)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -27,12 +28,20 @@ const (
 // ignored, which means protocol v0 (git's documentation, gitprotocol-v2).
 var protocolForm = regexp.MustCompile(`^version=[0-2](:[a-z0-9=.-]+)*$`)
 
-// protocolOf returns the value if it is one we pass on, else "".
+// protocolOf returns the greatest version that a value names, as "version=2" and
+// with nothing behind it: what we understand of it is what git is told. It is ""
+// for a value that is not of that form.
 func protocolOf(value string) string {
 	if len(value) > 64 || !protocolForm.MatchString(value) {
 		return ""
 	}
-	return value
+	greatest := "version=0"
+	for part := range strings.SplitSeq(value, ":") {
+		if part == "version=1" || part == "version=2" {
+			greatest = max(greatest, part)
+		}
+	}
+	return greatest
 }
 
 // infoRefs answers GET <repo>/info/refs?service=….
