@@ -149,8 +149,13 @@ func ourHandler(ctx context.Context, t task, dirs map[string]string) (http.Handl
 		}
 		dirs[path] = filepath.Join(t.Root, "repos", string(repo.ID)+".git")
 	}
+	cache, err := gitserver.OpenCache(&gitserver.Cache{Dir: filepath.Join(t.Root, "answers"), MaxBytes: 4 << 30})
+	if err != nil {
+		return nil, err
+	}
 	return &gitserver.HTTP{
 		Catalog: &mirror.Catalog{Store: db, Disk: disk}, Packs: packs{disk},
+		Front: &gitserver.Front{Packs: packs{disk}, Cache: cache},
 		Accounts: &auth.Accounts{Store: db}, Policy: auth.Policy{AnonymousRead: true},
 	}, nil
 }

@@ -26,6 +26,7 @@ import (
 // used by many goroutines.
 type DB struct {
 	read, write *gorm.DB
+	often       *gorm.DB // read, whose statements stay prepared: for those of every request
 	pools       []*sql.DB
 	rowLocks    bool   // PostgreSQL: writers run at the same time and lock rows
 	file        string // of SQLite
@@ -97,6 +98,7 @@ func openFile(ctx context.Context, name string, log *slog.Logger) (*DB, error) {
 		db.Close()
 		return nil, unreadable(name, err)
 	}
+	db.often = db.read.Session(&gorm.Session{PrepareStmt: true})
 	return db, nil
 }
 
@@ -165,7 +167,7 @@ func openPostgres(ctx context.Context, location string, log *slog.Logger) (*DB, 
 		pool.Close()
 		return nil, unreachable(config, err)
 	}
-	return &DB{read: orm, write: orm, pools: []*sql.DB{pool}, rowLocks: true}, nil
+	return &DB{read: orm, write: orm, often: orm, pools: []*sql.DB{pool}, rowLocks: true}, nil
 }
 
 func openGorm(dialector gorm.Dialector, log *slog.Logger) (*gorm.DB, error) {

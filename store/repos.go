@@ -287,13 +287,14 @@ func update(ctx context.Context, tx *gorm.DB, id mirror.ID, row repoRow, column 
 	return err
 }
 
-// one reads the row a condition on text selects; gorm.ErrRecordNotFound when there is none.
+// one reads the row a condition on text selects; gorm.ErrRecordNotFound when
+// there is none. where is a constant.
 func one[T any](ctx context.Context, db *DB, where, value string) (T, error) {
 	if !storable(value) {
 		var none T
 		return none, mirror.ErrNotFound
 	}
-	return gorm.G[T](db.read).Where(where, value).Take(ctx)
+	return gorm.G[T](db.often).Where(where, value).Take(ctx)
 }
 
 // bounded is the limit of a list: 100 unless said, at most 1,000.
