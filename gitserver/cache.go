@@ -71,7 +71,7 @@ type keptAnswer struct {
 
 const (
 	block       = 4 << 10 // what a file takes at least
-	seenAnswers = 1 << 16
+	seenAnswers = 1 << 14
 	touchAfter  = 10 * time.Minute
 	making      = "making-"
 )

@@ -91,9 +91,6 @@ func (f *Front) answer(ctx context.Context, who party, repo mirror.Repo, protoco
 			}
 		}
 	}
-	if command == "ls-refs" { // never waits
-		return command, f.Packs.UploadPack(ctx, repo.ID, protocol, true, false, in, out, io.Discard)
-	}
 	leave, err := f.Gate.enter(ctx, who.principal, repo.ID)
 	if err != nil {
 		return command, err

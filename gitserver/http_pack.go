@@ -81,6 +81,11 @@ func (h *HTTP) infoRefs(w *answer, r *http.Request, text string) (command string
 	if v2 { // whatever the repository, even one whose clone still runs
 		return "info-refs", send(w, []byte(capabilities))
 	}
+	leave, err := h.Gate.enter(r.Context(), principal(id, h.peer(r)), repo.ID)
+	if err != nil {
+		return "info-refs", err
+	}
+	defer leave()
 	w.prefix = "001e# service=git-upload-pack\n0000" // gitprotocol-http, "Smart Server Response"
 	return "info-refs", h.run(w, r, repo, protocol, true, http.NoBody, w)
 }

@@ -7,9 +7,6 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// maxListRequest is the longest ls-refs that is answered here; git has the rest.
-const maxListRequest = 64 << 10
-
 // listRequest is an ls-refs command (gitprotocol-v2, ls-refs).
 type listRequest struct {
 	peel, symrefs bool
