@@ -155,7 +155,7 @@ func ourHandler(ctx context.Context, t task, dirs map[string]string) (http.Handl
 	}
 	return &gitserver.HTTP{
 		Catalog: &mirror.Catalog{Store: db, Disk: disk}, Packs: packs{disk},
-		Front: &gitserver.Front{Packs: packs{disk}, Cache: cache},
+		Front:    &gitserver.Front{Packs: packs{disk}, Cache: cache},
 		Accounts: &auth.Accounts{Store: db}, Policy: auth.Policy{AnonymousRead: true},
 	}, nil
 }
