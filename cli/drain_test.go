@@ -22,7 +22,7 @@ func TestStopFinishesClones(t *testing.T) {
 	const path = "github.com/acme/large"
 	up := gittest.NewUpstream(t)
 	files := map[string]string{"go.mod": "module " + path + "\n"}
-	for i := range 12 { // more than sockets and pipes hold
+	for i := range 8 { // more than sockets and pipes hold
 		files[string(rune('a'+i))+".bin"] = gittest.Noise(2_000_000, uint64(i))
 	}
 	up.Commit(t, path, files, "v1.0.0")

@@ -82,7 +82,7 @@ func (r *rig) connectRawFrom(t *testing.T, addr string) *rawSSH {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(time.Minute))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	return &rawSSH{Conn: conn, from: bufio.NewReader(conn)}
 }
 

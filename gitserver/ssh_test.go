@@ -352,7 +352,7 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 
 // Silent connections are cut off, and keep nobody out meanwhile.
 func TestSilentConnections(t *testing.T) {
-	r := newRig(t, func(r *rig) { r.ssh.Handshake = 3 * time.Second })
+	r := newRig(t, func(r *rig) { r.ssh.Handshake = 8 * time.Second })
 	var conns []net.Conn
 	for i := range 1000 {
 		c, err := net.Dial("tcp", r.sshAddr)
