@@ -28,7 +28,8 @@ type Front struct {
 	bodies *bodies
 	habits *habits
 	views  *lru[mirror.ID, *view]
-	lists  *lru[listKey, []byte]
+	lists  *lru[listKey, *listText]
+	held   holding
 }
 
 // listKey names an answer to ls-refs.
@@ -60,7 +61,7 @@ func (f *Front) init() *Front {
 		f.habits = newHabits()
 		f.bodies = newBodies(f.TempDir)
 		f.views = newLRU[mirror.ID, *view](keptViews)
-		f.lists = newLRU[listKey, []byte](keptLists)
+		f.lists = newLRU[listKey, *listText](keptLists)
 	})
 	return f
 }
@@ -121,11 +122,16 @@ func (f *Front) list(ctx context.Context, id mirror.ID, r v2Request, out io.Writ
 	key := listKey{id, v.generation, q.name()}
 	text, ok := f.lists.get(key)
 	if !ok {
-		if text = q.answer(v); len(key.request) <= listedKey {
-			f.lists.put(key, text, len(text)+len(key.request)+256)
+		text = &listText{bytes: q.answer(v)}
+		if len(key.request) <= listedKey {
+			f.lists.put(key, text, len(text.bytes)+len(key.request)+256)
 		}
 	}
-	return true, send(out, text)
+	if !f.held.take(text) {
+		return false, nil // git needs less memory for it
+	}
+	defer f.held.give(text)
+	return true, send(out, text.bytes)
 }
 
 // listComing answers an ls-refs for a mirror whose clone still runs.
