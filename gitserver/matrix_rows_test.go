@@ -46,10 +46,10 @@ func matrixRows() []row {
 		{name: "many haves", v02: true, before: divergent, after: divergentFetch},
 		{name: "negotiate only", v2: true, before: fullClone, after: negotiateOnly},
 		{name: "refetch", v2: true, before: bareClone, after: refetch},
-		{name: "submodules", v02: true, before: submodules},
+		{name: "submodules", v2: true, before: submodules},
 		{name: "archive", v2: true, before: archiveRemote},
 		{name: "push", v2: true, before: bareClone, after: pushRefused},
-		{name: "interrupted", v02: true, before: interrupted},
+		{name: "interrupted", v2: true, before: interrupted},
 		{name: "go-git", v2: true, before: goGitClone, after: goGitFetch},
 	}
 }
