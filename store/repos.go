@@ -288,13 +288,22 @@ func update(ctx context.Context, tx *gorm.DB, id mirror.ID, row repoRow, column 
 }
 
 // one reads the row a condition on text selects; gorm.ErrRecordNotFound when
-// there is none. where is a constant.
+// there is none. where is a constant, and true for one row at most: there is no
+// LIMIT, because SQLite compiles a statement anew whenever that is bound.
 func one[T any](ctx context.Context, db *DB, where, value string) (T, error) {
 	if !storable(value) {
 		var none T
 		return none, mirror.ErrNotFound
 	}
-	return gorm.G[T](db.often).Where(where, value).Take(ctx)
+	rows, err := gorm.G[T](db.often).Where(where, value).Find(ctx)
+	if err == nil && len(rows) == 0 {
+		err = gorm.ErrRecordNotFound
+	}
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return rows[0], nil
 }
 
 // bounded is the limit of a list: 100 unless said, at most 1,000.
