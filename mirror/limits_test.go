@@ -316,7 +316,7 @@ func TestDatabaseGoneForAWhile(t *testing.T) {
 	r.up.Commit(t, tool, files("1"))
 	db := &away{Store: r.db}
 	s := r.newSyncer("test")
-	s.Store, s.Lease = db, time.Second
+	s.Store, s.Lease = db, 5*time.Second
 	gate := make(chan struct{})
 	held := &slow{Disk: r.disk, gate: gate, begun: make(chan mirror.ID, 1)}
 	s.Disk, r.syncer, r.catalog.Syncer = held, s, s

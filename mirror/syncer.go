@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -244,9 +245,13 @@ func (s *Syncer) claim(ctx context.Context) ([]Claim, error) {
 	}
 	s.hungry = false
 	s.mu.Unlock()
+	asked := time.Now()
 	claims, err := s.Store.Claim(ctx, s.Owner, s.now(), s.lease(), Room{People: room[people], News: room[news], Routine: room[routine]})
 	if err != nil {
 		return nil, err
+	}
+	if took := time.Since(asked); took > s.lease()/2 { // they may have been taken for lost meanwhile; if not, they will be
+		return nil, fmt.Errorf("the answer took %s, too long for %d leases", took.Round(time.Second), len(claims))
 	}
 	s.lastTick.Store(time.Now().UnixNano())
 	for _, c := range claims {

@@ -292,6 +292,39 @@ func TestDeadServersWorkIsTakenUp(t *testing.T) {
 	}
 }
 
+// unheard is a database whose answer to the first claim is lost on the way.
+type unheard struct {
+	mirror.Store
+	mu   sync.Mutex
+	lost []mirror.Claim
+}
+
+func (u *unheard) Claim(ctx context.Context, owner string, now time.Time, lease time.Duration, room mirror.Room) ([]mirror.Claim, error) {
+	claims, err := u.Store.Claim(ctx, owner, now, lease, room)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err == nil && len(claims) > 0 && u.lost == nil {
+		u.lost = claims
+		return nil, errors.New("connection reset by peer")
+	}
+	return claims, err
+}
+
+func TestClaimWhoseAnswerIsLostIsTakenUp(t *testing.T) {
+	r := newRig(t)
+	r.up.Commit(t, tool, files("1"))
+	repo := r.add(t, tool)
+	db := &unheard{Store: r.db}
+	r.syncer.Store, r.syncer.Lease = db, 2*time.Second
+	run(t, r.syncer)
+	eventually(t, "the mirror is ready", func() bool { return r.repo(t, repo.ID).State.Status == mirror.Ready })
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if old, err := r.db.Run(t.Context(), db.lost[0].Run.ID); err != nil || old.Outcome != mirror.Interrupted {
+		t.Errorf("the run of the lost claim = %+v, %v, want interrupted", old, err)
+	}
+}
+
 func TestPausedMirrorIsLeftAlone(t *testing.T) {
 	r := newRig(t)
 	r.up.Commit(t, tool, files("1"))
