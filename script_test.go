@@ -273,7 +273,7 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 	ts.Check(cmd.Start())
 	w.server, w.ended = cmd, make(chan error, 1)
 	go func() { w.ended <- cmd.Wait() }()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		select {
 		case err := <-w.ended:
@@ -285,7 +285,7 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("the server is not ready after 60 s: %v\n%s", w.ready(ts), w.log)
+			ts.Fatalf("the server is not ready after 2 minutes: %v\n%s", w.ready(ts), w.log)
 		}
 	}
 }
@@ -322,10 +322,10 @@ func (w *world) stop(signal syscall.Signal) error {
 	select {
 	case err := <-w.ended:
 		return err
-	case <-time.After(45 * time.Second):
+	case <-time.After(2 * time.Minute):
 		w.server.Process.Kill()
 		<-w.ended
-		return errors.New("it still ran after 45 s")
+		return errors.New("it still ran after 2 minutes")
 	}
 }
 

@@ -160,10 +160,10 @@ func raw(err error) string {
 // eventually waits for something another process does.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !is() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 20 s in vain until %s", what)
+			t.Fatalf("waited 2 minutes in vain until %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

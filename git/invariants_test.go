@@ -51,11 +51,12 @@ func TestI1_OnlyIDsLeadToDeletion(t *testing.T) {
 
 // I2: no failure deletes what is served.
 func TestI2_FailuresDeleteNothing(t *testing.T) {
-	h, before := seeded(t, func(d *git.Disk) { d.StallAfter = 200 * time.Millisecond })
+	h, before := seeded(t)
 	l, err := h.List(t.Context(), h.from)
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.reopen(t, func(d *git.Disk) { d.StallAfter = 200 * time.Millisecond })
 	for _, f := range []gittest.Fault{{Status: 404}, {Status: 410}, {Status: 500}, {Stall: true, After: 9000, Path: "/git-upload-pack"}, {Truncate: true, After: 9000, Path: "/git-upload-pack"}} {
 		mend := h.up.Break(f)
 		if in, err := h.Fetch(t.Context(), h.id, h.from, l.Refs, nil); err == nil {

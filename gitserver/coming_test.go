@@ -76,7 +76,7 @@ type running struct {
 
 func (r *rig) startGit(t *testing.T, args ...string) *running {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = r.home
@@ -96,7 +96,7 @@ func (g *running) wait(t *testing.T) error {
 	select {
 	case err := <-g.ended:
 		return err
-	case <-time.After(time.Minute):
+	case <-time.After(3 * time.Minute):
 		t.Fatalf("git has not ended; it said:\n%s", g.err)
 		return nil
 	}

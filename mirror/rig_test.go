@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type rig struct {
 	syncer  *mirror.Syncer
 	dir     string
 	api     map[string]string // of the disk
+	told    atomic.Int32      // runs that upkeep was told of
 }
 
 func newRig(t *testing.T) *rig {
@@ -40,6 +42,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { disk.Close() })
 	vault, err := auth.OpenVault(filepath.Join(dir, "secret.key"))
 	if err != nil {
 		t.Fatal(err)

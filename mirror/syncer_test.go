@@ -372,13 +372,18 @@ func TestRemoveDuringSync(t *testing.T) {
 func TestWatchSeesEveryEnd(t *testing.T) {
 	r := newRig(t)
 	r.up.Commit(t, tool, map[string]string{"noise": gittest.Noise(200_000, 3)})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
+	held := &slow{Disk: r.disk, gate: make(chan struct{}), begun: make(chan mirror.ID, 1)}
+	r.syncer.Disk = held
 	news := r.syncer.Watch(ctx, "")
 	run(t, r.syncer)
 	repo := r.add(t, tool)
 	var phases []mirror.Phase
 	for p := range news {
+		if len(phases) == 0 {
+			close(held.gate) // who reads slowly may miss what is over quickly
+		}
 		if p.Repo != repo.ID {
 			t.Errorf("progress of %s, want only %s", p.Repo, repo.ID)
 		}
