@@ -29,7 +29,7 @@ var faults = map[string]gittest.Fault{
 	"stall":    {Path: "git-upload-pack", After: 100_000, Stall: true},
 }
 
-func (w *world) breakUpstream(ts *testscript.TestScript, how string, repo []string) {
+func (w *world) breakUpstream(ts *testscript.TestScript, up *gittest.Upstream, how string, repo []string) {
 	fault, ok := faults[how]
 	if !ok {
 		ts.Fatalf("upstream break %s: unknown", how)
@@ -37,7 +37,7 @@ func (w *world) breakUpstream(ts *testscript.TestScript, how string, repo []stri
 	if len(repo) > 0 {
 		fault.Repo = repo[0]
 	}
-	w.mend = append(w.mend, w.upstream.Break(fault))
+	w.mend = append(w.mend, up.Break(fault))
 }
 
 // diskCommand puts the data directory on a small disk of its own and fills it.

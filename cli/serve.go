@@ -117,6 +117,10 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		upkeep.Changed(repo, run)
 	}
 
+	syncer.OnCheck = func(_ mirror.Repo, late time.Duration, p *mirror.Problem) {
+		metrics.CheckEnded(checkResult(p), late)
+	}
+
 	// What clients see.
 	gate := &gitserver.Gate{}
 	gitHTTP := &gitserver.HTTP{

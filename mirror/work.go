@@ -109,9 +109,7 @@ func (s *Syncer) work(ctx context.Context, j *job, stopping <-chan struct{}) {
 
 // next is when to look again, with what this process knows of clients.
 func (s *Syncer) next(r Repo, now time.Time) time.Time {
-	if used := s.demand.last(r.ID); used.After(r.State.LastClient) {
-		r.State.LastClient = used
-	}
+	r = s.withDemand(r)
 	if s.Budget != nil && r.Interval == 0 {
 		plain := s.Schedule
 		plain.Stretch = nil
@@ -119,6 +117,14 @@ func (s *Syncer) next(r Repo, now time.Time) time.Time {
 		s.rates.note(r, interval)
 	}
 	return s.Schedule.Next(r, now)
+}
+
+// withDemand is r with what this process knows of its clients.
+func (s *Syncer) withDemand(r Repo) Repo {
+	if used := s.demand.last(r.ID); used.After(r.State.LastClient) {
+		r.State.LastClient = used
+	}
+	return r
 }
 
 func interrupted(err error) bool {

@@ -27,6 +27,7 @@ type Metrics struct {
 	pages    *prometheus.CounterVec   // route, status
 	pageTime *prometheus.HistogramVec // route
 	build    *prometheus.GaugeVec     // version, go
+	checks   checkMetrics
 	roads    roadMetrics
 	upkeep   upkeepMetrics
 }
@@ -57,6 +58,7 @@ func New() *Metrics {
 			Namespace: "gitmirror", Name: "build_info", Help: "Always 1; the labels say what runs.",
 		}, []string{"version", "go"}),
 	}
+	m.checks = newCheckMetrics(m.registry)
 	m.roads = newRoadMetrics(m.registry)
 	m.upkeep = newUpkeepMetrics(m.registry)
 	m.registry.MustRegister(m.syncs, m.syncTime, m.received, m.requests, m.reqTime, m.sent, m.pages, m.pageTime, m.build,
@@ -71,7 +73,7 @@ func (m *Metrics) Build(version string) { m.build.WithLabelValues(version, runti
 // (mirror.Trigger), how much came in and how long it took.
 func (m *Metrics) SyncEnded(outcome, trigger string, bytes int64, d time.Duration) {
 	outcome = oneOf(outcome, "unchanged", "updated", "failed", "interrupted")
-	m.syncs.WithLabelValues(outcome, oneOf(trigger, "add", "schedule", "manual", "client", "webhook")).Inc()
+	m.syncs.WithLabelValues(outcome, oneOf(trigger, "add", "schedule", "manual", "client", "webhook", "demand")).Inc()
 	m.syncTime.WithLabelValues(outcome).Observe(d.Seconds())
 	m.received.Add(float64(max(0, bytes)))
 }
