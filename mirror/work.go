@@ -49,12 +49,12 @@ func (s *Syncer) leave(j *job) {
 }
 
 // turn waits for the job's turn in a queue.
-func (s *Syncer) turn(ctx context.Context, j *job, queue *slots, clone bool) (waited bool, err error) {
-	if queue.now(clone) {
+func (s *Syncer) turn(ctx context.Context, j *job, queue *slots, use slotUse) (waited bool, err error) {
+	if queue.now(use) {
 		return false, nil
 	}
 	s.mu.Lock()
-	w := &slotWaiter{urgency: j.urgency, clone: clone}
+	w := &slotWaiter{slotUse: use, urgency: j.urgency}
 	j.waiting, j.queue = w, queue
 	s.mu.Unlock()
 	err = queue.take(ctx, w)
