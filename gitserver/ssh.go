@@ -39,6 +39,9 @@ type SSH struct {
 	Handshake time.Duration // a client that has not signed in by then is cut off; zero = 10 s
 	Idle      time.Duration // without a byte in either direction; zero = 5 min
 	Grace     time.Duration // for commands that run when Run is told to end; zero = 30 s
+	// Silence is how long a client that waits for a first clone is told nothing when
+	// it cannot say whether it wants to be: git before protocol v2; zero = 5 s.
+	Silence time.Duration
 	// MaxConns bounds the signed-in connections from one address (IPv6: /64) and
 	// of one user; zero = 128.
 	MaxConns int
@@ -110,7 +113,7 @@ func (s *SSH) withDefaults() *SSH {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&set.Handshake, 10 * time.Second}, {&set.Idle, 5 * time.Minute}, {&set.Grace, 30 * time.Second}} {
+	}{{&set.Handshake, 10 * time.Second}, {&set.Idle, 5 * time.Minute}, {&set.Grace, 30 * time.Second}, {&set.Silence, 5 * time.Second}} {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}

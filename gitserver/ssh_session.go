@@ -131,7 +131,8 @@ func (s *session) answer(ctx context.Context) uint32 {
 	if err == nil {
 		return 0
 	}
-	if ctx.Err() != nil {
+	var known told
+	if ctx.Err() != nil || errors.As(err, &known) {
 		return 1
 	}
 	p := mirror.AsProblem(err)
@@ -202,23 +203,29 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 	if err != nil {
 		return hide(id, string(path), err)
 	}
+	stop := s.guard(ctx)
+	defer stop()
+	t := s.talk()
+	defer t.idle.Stop()
 	if !repo.State.Served() {
-		if repo, err = s.await(ctx, id, repo); err != nil {
+		if strings.HasPrefix(s.asked.protocol, "version=2") {
+			return s.coming(ctx, id, repo, t)
+		}
+		if repo, err = s.await(ctx, id, repo, t); err != nil {
 			return err
 		}
 	}
+	return s.serve(ctx, id, repo, t.in, t.out)
+}
+
+// serve has git hold the conversation.
+func (s *session) serve(ctx context.Context, id auth.Identity, repo mirror.Repo, in io.Reader, out io.Writer) error {
+	h := s.hall
 	leave, err := h.Gate.enter(ctx, principal(id, s.c.peer))
 	if err != nil {
 		return err
 	}
 	defer leave()
-	stop := s.guard(ctx)
-	defer stop()
-	idle := time.AfterFunc(h.Idle, s.cancel)
-	defer idle.Stop()
-	alive := func(n int) { idle.Reset(h.Idle) }
-	in := &beat{rw: s.channel, alive: alive}
-	out := &beat{rw: s.channel, alive: func(n int) { alive(n); s.sent.Add(int64(n)) }}
 	err = h.Packs.UploadPack(ctx, repo.ID, s.asked.protocol, false, false, in, out, io.Discard)
 	if err != nil && ctx.Err() == nil {
 		h.Log.Debug("upload-pack ended with an error", "repo", repo.Path, "addr", s.c.peer, "err", err)
@@ -230,21 +237,21 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 	return err
 }
 
-// await waits for the first clone of a mirror and tells on stderr how it goes.
-func (s *session) await(ctx context.Context, id auth.Identity, repo mirror.Repo) (mirror.Repo, error) {
+// await waits for the first clone of a mirror. Before protocol v2 the server
+// speaks first, and learns too late whether anybody wants to see progress: it is
+// told on stderr after Silence.
+func (s *session) await(ctx context.Context, id auth.Identity, repo mirror.Repo, t *talk) (mirror.Repo, error) {
 	h := s.hall
 	leave, err := h.Gate.wait(principal(id, s.c.peer))
 	if err != nil {
 		return repo, err
 	}
 	defer leave()
-	stop := s.guard(ctx)
-	defer stop()
-	say := &teller{name: string(repo.Path), send: func(text string) error {
-		_, err := io.WriteString(s.channel.Stderr(), text)
-		return err
-	}}
-	cloned, err := waitTelling(ctx, h.Catalog, repo, say)
+	t.idle.Stop()
+	defer t.idle.Reset(t.limit)
+	say := s.teller(repo)
+	say.after = time.Now().Add(h.Silence)
+	cloned, _, err := waitTelling(ctx, h.Catalog, repo, say, false)
 	if err != nil {
 		return repo, err
 	}
@@ -279,6 +286,7 @@ func (s *session) guard(ctx context.Context) (stop func()) {
 type beat struct {
 	rw    io.ReadWriter
 	alive func(n int)
+	gone  func() // the client takes nothing any more; may be nil
 }
 
 func (b *beat) Read(p []byte) (int, error) {
@@ -293,6 +301,9 @@ func (b *beat) Write(p []byte) (int, error) {
 	n, err := b.rw.Write(p)
 	if n > 0 {
 		b.alive(n)
+	}
+	if err != nil && b.gone != nil {
+		b.gone()
 	}
 	return n, err
 }
