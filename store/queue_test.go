@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -540,5 +541,54 @@ func TestClientIsContentWithTheRunThatGoesOn(t *testing.T) {
 		if last, err = db.Ask(t.Context(), r.ID, mirror.ByClient, base().Add(time.Minute)); err != nil || last != first.Run.ID {
 			t.Errorf("Ask by a client with no run = %d, %v, want %d", last, err, first.Run.ID)
 		}
+	})
+}
+
+// Whatever comes between, each Ask is answered by a run that it foretold.
+func TestEveryAskIsAnswered(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, _ string) {
+		r := add(t, db, "github.com/a/popular")
+		ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer stop()
+		var askers, worker sync.WaitGroup
+		over := make(chan struct{})
+		worker.Go(func() {
+			for {
+				for _, c := range claim(t, db, "n1", base(), 1) {
+					if err := end(t, db, c, base()); err != nil {
+						t.Error(err)
+					}
+				}
+				select {
+				case <-over:
+					return
+				default:
+				}
+			}
+		})
+		for range 3 {
+			askers.Go(func() {
+				for range 30 {
+					last, err := db.Ask(ctx, r.ID, mirror.ByHand, base())
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					for newest := int64(-1); newest <= last; {
+						runs, err := db.Runs(ctx, r.ID, 0, 1)
+						if err != nil {
+							t.Errorf("no run after %d came: %v", last, err)
+							return
+						}
+						if len(runs) > 0 && !runs[0].Ended.IsZero() {
+							newest = runs[0].ID
+						}
+					}
+				}
+			})
+		}
+		askers.Wait()
+		close(over)
+		worker.Wait()
 	})
 }
