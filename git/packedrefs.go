@@ -90,20 +90,28 @@ func (refs packed) apply(updates []mirror.RefUpdate) error {
 		}
 		seen[u.Name] = true
 	}
+	created := packed{}
 	for _, u := range updates {
 		if u.New == "" {
 			delete(refs, u.Name)
-		} else if refs[u.Name].Hash != u.New {
+			continue
+		}
+		if refs[u.Name].Hash != u.New {
 			refs[u.Name] = mirror.Ref{Name: u.Name, Hash: u.New}
 		}
+		if u.Old == "" {
+			created[u.Name] = refs[u.Name]
+		}
 	}
-	names := map[string]bool{}
-	for name := range refs {
-		names[name] = true
+	const clash = "a ref has the name of one of its directories"
+	for name := range created {
+		if under(name, refs) {
+			return refuse(name, clash)
+		}
 	}
 	for name := range refs {
-		if under(name, names) {
-			return refuse(name, "a ref has the name of one of its directories")
+		if len(created) > 0 && under(name, created) {
+			return refuse(name, clash)
 		}
 	}
 	return nil
@@ -112,6 +120,36 @@ func (refs packed) apply(updates []mirror.RefUpdate) error {
 // check looks at the objects of new values: they must exist, and be commits
 // under refs/heads/. It fills in what tags lead to.
 func (in *incoming) check(ctx context.Context, refs packed, names []string) error {
+	var unsure []string
+	p, err := in.packs()
+	for _, name := range names {
+		ref := refs[name]
+		id, ok := parseID(ref.Hash)
+		if err != nil || !ok {
+			unsure = append(unsure, name)
+			continue
+		}
+		kind, kindErr := p.kind(id)
+		peeled, _, peelErr := p.peel(id)
+		switch {
+		case errors.Join(kindErr, peelErr) != nil:
+			unsure = append(unsure, name)
+		case strings.HasPrefix(name, "refs/heads/") && kind != kindCommit:
+			return notCommit(name, ref.Hash, kind.String())
+		case kind == kindTag:
+			ref.Peeled = peeled.String()
+			refs[name] = ref
+		}
+	}
+	return in.checkByGit(ctx, refs, unsure)
+}
+
+func notCommit(name, hash, kind string) error {
+	return &mirror.Problem{Code: mirror.CodeFsck, Kind: mirror.ErrIntegrity, What: "the branch " + quote(name) + " is not a commit", Why: hash + " is a " + kind}
+}
+
+// checkByGit is check for objects that are not found in packs, or not easily read.
+func (in *incoming) checkByGit(ctx context.Context, refs packed, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
@@ -137,7 +175,7 @@ func (in *incoming) check(ctx context.Context, refs packed, names []string) erro
 		case kind == "missing" || peeledKind == "missing":
 			return &mirror.Problem{Code: mirror.CodeCorrupt, Kind: mirror.ErrIntegrity, What: "the ref " + quote(name) + " leads to an object that is not there", Why: ref.Hash + " is missing"}
 		case strings.HasPrefix(name, "refs/heads/") && kind != "commit":
-			return &mirror.Problem{Code: mirror.CodeFsck, Kind: mirror.ErrIntegrity, What: "the branch " + quote(name) + " is not a commit", Why: ref.Hash + " is a " + kind}
+			return notCommit(name, ref.Hash, kind)
 		case kind == "tag":
 			ref.Peeled = peeled
 			refs[name] = ref
@@ -154,16 +192,17 @@ func (refs packed) write(repo string) error {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	var b strings.Builder
-	b.WriteString(packedHeader)
+	text := make([]byte, 0, 128*len(names)+len(packedHeader))
+	text = append(text, packedHeader...)
 	for _, name := range names {
-		fmt.Fprintf(&b, "%s %s\n", refs[name].Hash, name)
-		if refs[name].Peeled != "" {
-			fmt.Fprintf(&b, "^%s\n", refs[name].Peeled)
+		ref := refs[name]
+		text = append(append(append(append(text, ref.Hash...), ' '), name...), '\n')
+		if ref.Peeled != "" {
+			text = append(append(append(text, '^'), ref.Peeled...), '\n')
 		}
 	}
 	keepFormer(repo)
-	return replaceFile(filepath.Join(repo, "packed-refs"), "packed-refs.new", b.String())
+	return replaceFile(filepath.Join(repo, "packed-refs"), "packed-refs.new", string(text))
 }
 
 // replaceFile writes name whole or not at all, through a file beside it, and

@@ -184,10 +184,12 @@ func below(l mirror.Listing, name string) bool {
 }
 
 // under tells whether a directory of name is itself a name that is taken.
-func under(name string, taken map[string]bool) bool {
+func under(name string, taken packed) bool {
 	for i := len("refs/x"); i < len(name); i++ {
-		if name[i] == '/' && taken[name[:i]] {
-			return true
+		if name[i] == '/' {
+			if _, is := taken[name[:i]]; is {
+				return true
+			}
 		}
 	}
 	return false

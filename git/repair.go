@@ -38,6 +38,7 @@ func (d *Disk) Refetch(ctx context.Context, id mirror.ID, from mirror.Remote, mi
 	if err != nil {
 		return err
 	}
+	in.shut()
 	staged := in.repo
 	in.repo = repo
 	err = in.movePacks()
@@ -176,6 +177,7 @@ func (s *shadow) replace(ctx context.Context) error {
 func (s *shadow) carry(ctx context.Context, have []mirror.Ref) (packed, error) {
 	refs := packed{}
 	in := &incoming{disk: s.Disk, id: s.id, repo: s.repo, quarantine: filepath.Join(s.repo, "objects")}
+	defer in.shut()
 	var ids []string
 	for _, ref := range have {
 		refs[ref.Name] = ref
