@@ -238,7 +238,7 @@ func TestStalled(t *testing.T) {
 	_, err = h.Fetch(t.Context(), h.id, h.from, l.Refs, nil)
 	problem(t, "Fetch", err, mirror.ErrUpstream, mirror.CodeStalled)
 	mend()
-	eventually(t, "its git is gone", func() bool { return len(processes(t, h.from.Upstream.String())) == 0 })
+	eventually(t, "its git is gone", func() bool { return len(h.workers(t)) == 0 })
 	h.reopen(t) // what a loaded machine does may take longer
 	h.unchanged(t, before)
 }
@@ -252,7 +252,7 @@ func TestCancelled(t *testing.T) {
 	mend := h.up.Break(gittest.Fault{Path: "/git-upload-pack", Stall: true, After: 20_000})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		for len(processes(t, h.from.Upstream.String())) == 0 && ctx.Err() == nil {
+		for len(h.workers(t)) == 0 && ctx.Err() == nil {
 			time.Sleep(time.Millisecond)
 		}
 		cancel()
@@ -260,7 +260,7 @@ func TestCancelled(t *testing.T) {
 	_, err = h.Fetch(ctx, h.id, h.from, l.Refs, nil)
 	problem(t, "Fetch", err, mirror.ErrBusy, mirror.CodeInterrupted)
 	mend()
-	eventually(t, "its git is gone", func() bool { return len(processes(t, h.from.Upstream.String())) == 0 })
+	eventually(t, "its git is gone", func() bool { return len(h.workers(t)) == 0 })
 	h.unchanged(t, before)
 }
 
@@ -284,7 +284,7 @@ func TestKilledGit(t *testing.T) {
 		found, _ := filepath.Glob(incoming)
 		return len(found) > 0
 	})
-	for pid := range processes(t, h.from.Upstream.String()) {
+	for pid := range h.workers(t) {
 		kill(t, pid, syscall.SIGKILL)
 	}
 	var p *mirror.Problem

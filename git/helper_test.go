@@ -183,6 +183,20 @@ func processes(t *testing.T, text string) map[string]string {
 	return found
 }
 
+// workers are the processes that work for the repositories of d, found by the
+// text in their environment that tells them from all others.
+func (h *house) workers(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for pid, line := range processes(t, "") {
+		env, err := os.ReadFile(filepath.Join("/proc", pid, "environ"))
+		if err == nil && strings.Contains(string(env), "_CHILD_OF="+h.Root+"\x00") {
+			found[pid] = line
+		}
+	}
+	return found
+}
+
 func files(n int, seed uint64) map[string]string {
 	f := map[string]string{}
 	for i := range n {

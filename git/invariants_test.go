@@ -306,13 +306,9 @@ func TestKilledServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait()
-		// git-remote-http, which nobody told, may wait on until the next start.
-		eventually(t, "its git is gone", func() bool {
-			return len(processes(t, "--dry-run\x00--stdin\x00--end-of-options\x00"+h.from.Upstream.String())) == 0
-		})
+		eventually(t, "its git is gone", func() bool { return len(h.workers(t)) == 0 })
 		if id == first {
 			h.Disk = open(t, h.Root)
-			eventually(t, "its helpers are gone", func() bool { return len(processes(t, h.from.Upstream.String())) == 0 })
 		}
 		mend()
 	}
