@@ -8,9 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
@@ -18,11 +16,6 @@ import (
 // packedHeader is what git writes and reads when every tag's target is noted
 // (Documentation/gitrepository-layout, packed-refs).
 const packedHeader = "# pack-refs with: peeled fully-peeled sorted \n"
-
-// lockMark begins the text of a packed-refs.lock of ours; git's own is empty.
-const lockMark = "gitmirror "
-
-const lockWait = 10 * time.Second
 
 // packed is the content of a packed-refs file, by name.
 type packed map[string]mirror.Ref
@@ -225,49 +218,4 @@ func replaceFile(name, beside, text string) error {
 		return err
 	}
 	return syncDir(filepath.Dir(name))
-}
-
-// lockPacked takes git's lock on packed-refs, waiting a little for a git that
-// holds it. It holds our process id, so that a lock we left can be told.
-func lockPacked(ctx context.Context, repo string) (unlock func(), err error) {
-	name := filepath.Join(repo, "packed-refs.lock")
-	for start := time.Now(); ; {
-		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-		if err == nil {
-			_, err = f.WriteString(lockMark + strconv.Itoa(os.Getpid()) + "\n")
-			if err = errors.Join(err, f.Close()); err != nil {
-				_ = os.Remove(name)
-				return nil, err
-			}
-			return func() { _ = os.Remove(name) }, nil
-		}
-		if !errors.Is(err, fs.ErrExist) || time.Since(start) > lockWait {
-			return nil, err
-		}
-		if breakLock(repo) {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// breakLock removes a lock on packed-refs that a process of ours left when it
-// was killed. Only one Incoming of a repository is open in this process, so a
-// lock with our own id is a leftover too (ids come back after a restart).
-func breakLock(repo string) bool {
-	name := filepath.Join(repo, "packed-refs.lock")
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return false
-	}
-	id, ok := strings.CutPrefix(strings.TrimSpace(string(text)), strings.TrimSpace(lockMark)+" ")
-	pid, err := strconv.Atoi(id)
-	if !ok || err != nil || pid != os.Getpid() && alive(pid) {
-		return false
-	}
-	return os.Remove(name) == nil
 }

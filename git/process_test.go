@@ -89,7 +89,8 @@ func TestNoCredentialOverPlainHTTP(t *testing.T) {
 	from.Credential = &mirror.Credential{Name: "ci", Host: "8.8.8.8", User: "u", Secret: password}
 	_, err = disk.List(t.Context(), from)
 	problem(t, "List with private upstreams allowed", err, mirror.ErrDenied, mirror.CodeAuth)
-	_, err = disk.Fetch(t.Context(), mirror.NewID(), from, nil, nil)
+	ref := []mirror.Ref{{Name: "refs/heads/main", Hash: strings.Repeat("12", 20)}}
+	_, err = disk.Fetch(t.Context(), mirror.NewID(), from, ref, nil)
 	problem(t, "Fetch with private upstreams allowed", err, mirror.ErrDenied, mirror.CodeAuth)
 }
 
