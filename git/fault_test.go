@@ -249,7 +249,7 @@ func TestCancelled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mend := h.up.Break(gittest.Fault{Path: "/git-upload-pack", Stall: true, After: 20_000})
+	mend := h.up.Break(gittest.Fault{Path: "/git-upload-pack", Stall: true, After: 150_000})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		for len(h.workers(t)) == 0 && ctx.Err() == nil {

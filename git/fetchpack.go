@@ -41,9 +41,11 @@ func (in *incoming) receive(ctx context.Context, from mirror.Remote, want []mirr
 		return err
 	}
 	x.identity = true
-	body, err := x.ask(ctx, http.MethodPost, "/git-upload-pack", x.fetchRequest(missing, in.haves(ctx, want)), resultType)
+	reading, unread := context.WithCancelCause(ctx)
+	defer unread(nil)
+	body, err := x.ask(reading, http.MethodPost, "/git-upload-pack", x.fetchRequest(missing, in.haves(ctx, want)), resultType)
 	if err == nil {
-		err = in.take(ctx, x, body, m)
+		err = in.take(ctx, x, body, unread, m)
 		_ = body.Close()
 	}
 	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
@@ -120,8 +122,8 @@ func (in *incoming) haves(ctx context.Context, want []mirror.Ref) []string {
 	return ids
 }
 
-// take reads the answer to fetch.
-func (in *incoming) take(ctx context.Context, x *talk, body io.Reader, m *meter) error {
+// take reads the answer to fetch; unread ends the reading.
+func (in *incoming) take(ctx context.Context, x *talk, body io.Reader, unread context.CancelCauseFunc, m *meter) error {
 	pkts, done := in.disk.state.wire.reader(body)
 	defer done()
 	line, kind, err := pkts.line()
@@ -133,18 +135,18 @@ func (in *incoming) take(ctx context.Context, x *talk, body io.Reader, m *meter)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ix := &indexer{in: in, ctx: ctx, meter: m, from: x.from}
+	ix := &indexer{in: in, ctx: ctx, meter: m, from: x.from, unread: unread}
 	messages := &tail{line: func(line string) bool { return m.take("remote: " + line) }}
-	if err := demultiplex(pkts, ix, messages, m); err != nil {
-		if !ix.refused {
-			cancel(err) // ends git
-		}
-		if broke := ix.finish(); ix.refused && broke != nil {
-			return broke // that is why we could not go on
-		}
+	broke := demultiplex(pkts, ix, messages, m)
+	if broke != nil && !ix.gaveUp() {
+		cancel(broke) // ends git
+		_ = ix.finish()
+		return broke
+	}
+	if err := ix.finish(); err != nil {
 		return err
 	}
-	return ix.finish()
+	return broke
 }
 
 // demultiplex takes the bands of a pack section apart, up to its end.
@@ -193,9 +195,12 @@ type indexer struct {
 	meter *meter
 	from  mirror.Remote
 
-	start   []byte // what came before git was started
+	unread  context.CancelCauseFunc // ends the reading of what comes
+	start   []byte                  // what came before git was started
 	git     *process
-	refused bool // git took no more
+	refused bool          // git took no more
+	ended   chan struct{} // closed when git has ended
+	err     error         // how, then
 }
 
 const packHead = 12
@@ -242,7 +247,33 @@ func (ix *indexer) begin() error {
 	args = append(args, "--strict="+strings.Join(tolerated, ","))
 	var err error
 	ix.git, err = ix.in.disk.start(ix.ctx, ix.in.command(command{args: args, config: config, piped: true, line: ix.meter.take}))
-	return err
+	if err != nil {
+		return err
+	}
+	ix.ended = make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, ix.git.stdout)
+		ix.err = ix.git.wait()
+		close(ix.ended)
+		if ix.err != nil {
+			ix.unread(ix.err) // who is silent would be waited for in vain
+		}
+	}()
+	return nil
+}
+
+// gaveUp tells whether git ended before the pack did, which is then the reason
+// of whatever else went wrong.
+func (ix *indexer) gaveUp() bool {
+	if ix.git == nil {
+		return false
+	}
+	select {
+	case <-ix.ended:
+		return ix.err != nil
+	default:
+		return ix.refused
+	}
 }
 
 // finish ends the pack and waits for git's judgement.
@@ -251,11 +282,10 @@ func (ix *indexer) finish() error {
 		return errNoPack
 	}
 	_ = ix.git.stdin.Close()
-	_, _ = io.Copy(io.Discard, ix.git.stdout)
-	err := ix.git.wait()
+	<-ix.ended
 	var f *failure
-	if ix.in.first && errors.As(err, &f) && f.code == 1 && f.cause == nil && f.stderr == "" { // how it says so
+	if ix.in.first && errors.As(ix.err, &f) && f.code == 1 && f.cause == nil && f.stderr == "" { // how it says so
 		return corrupt(ix.from, "objects its refs need are missing", "the pack is not complete by itself")
 	}
-	return err
+	return ix.err
 }
