@@ -103,21 +103,27 @@ func (in *incoming) haves(ctx context.Context, want []mirror.Ref) []string {
 			tell(old)
 		}
 	}
-	var tags []mirror.Ref
-	for _, r := range have.Refs {
+	var latest []int // tags, the latest first
+	later := func(a, b int) bool { return semver.Compare(have.Refs[a].Short(), have.Refs[b].Short()) > 0 }
+	for i, r := range have.Refs {
 		switch {
 		case r.IsHead():
 			tell(r)
 		case r.IsTag():
-			tags = append(tags, r)
+			if len(latest) == maxTagHaves {
+				if !later(i, latest[maxTagHaves-1]) {
+					continue
+				}
+				latest = latest[:maxTagHaves-1]
+			}
+			at, _ := slices.BinarySearchFunc(latest, i, func(there, i int) int {
+				return semver.Compare(have.Refs[i].Short(), have.Refs[there].Short())
+			})
+			latest = slices.Insert(latest, at, i)
 		}
 	}
-	if len(tags) > maxTagHaves {
-		slices.SortStableFunc(tags, func(a, b mirror.Ref) int { return semver.Compare(b.Short(), a.Short()) })
-		tags = tags[:maxTagHaves]
-	}
-	for _, r := range tags {
-		tell(r)
+	for _, i := range latest {
+		tell(have.Refs[i])
 	}
 	return ids
 }

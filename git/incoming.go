@@ -32,6 +32,7 @@ type incoming struct {
 	quarantine string
 	bytes      int64
 	opened     *packs // nil until they are looked at
+	whole      bool   // packed-refs held nothing but our refs
 
 	mu    sync.Mutex
 	ended bool
@@ -217,11 +218,10 @@ func (in *incoming) Publish(ctx context.Context, tx mirror.Transaction) (err err
 		return in.disk.local("move the packs in", err)
 	}
 	if len(tx.Updates) > 0 || in.first {
-		if err := refs.write(in.repo); err != nil {
-			return in.disk.local("write the refs", err)
+		if err := in.replace(refs); err != nil {
+			return err
 		}
 	}
-	in.disk.state.refs.forget(in.id)
 	if err := in.setHead(tx.Head); err != nil {
 		return in.disk.local("write HEAD", err)
 	}
@@ -237,7 +237,7 @@ func (in *incoming) Publish(ctx context.Context, tx mirror.Transaction) (err err
 
 // judge computes the refs after the transaction, and checks them.
 func (in *incoming) judge(ctx context.Context, tx mirror.Transaction) (packed, error) {
-	refs, complete, err := readPacked(in.repo)
+	refs, complete, err := in.present()
 	if err != nil {
 		return nil, in.disk.local("read the refs", err)
 	}

@@ -178,24 +178,78 @@ func (in *incoming) checkByGit(ctx context.Context, refs packed, names []string)
 }
 
 // write replaces packed-refs by way of packed-refs.new, as git does while it
-// holds the lock.
-func (refs packed) write(repo string) error {
-	names := make([]string, 0, len(refs))
-	for name := range refs {
-		names = append(names, name)
+// holds the lock. It returns the refs in order, as parts of one text.
+func (refs packed) write(repo string) ([]mirror.Ref, error) {
+	list := make([]mirror.Ref, 0, len(refs))
+	for _, ref := range refs {
+		list = append(list, ref)
 	}
-	slices.Sort(names)
-	text := make([]byte, 0, 128*len(names)+len(packedHeader))
-	text = append(text, packedHeader...)
-	for _, name := range names {
-		ref := refs[name]
-		text = append(append(append(append(text, ref.Hash...), ' '), name...), '\n')
+	slices.SortFunc(list, func(a, b mirror.Ref) int { return strings.Compare(a.Name, b.Name) })
+	var out strings.Builder
+	out.Grow(128*len(list) + len(packedHeader))
+	out.WriteString(packedHeader)
+	for _, ref := range list {
+		out.WriteString(ref.Hash)
+		out.WriteByte(' ')
+		out.WriteString(ref.Name)
 		if ref.Peeled != "" {
-			text = append(append(append(text, '^'), ref.Peeled...), '\n')
+			out.WriteString("\n^")
+			out.WriteString(ref.Peeled)
+		}
+		out.WriteByte('\n')
+	}
+	text := out.String()
+	keepFormer(repo)
+	if err := replaceFile(filepath.Join(repo, "packed-refs"), "packed-refs.new", text); err != nil {
+		return nil, err
+	}
+	// What they were made of, whole listings, is not held any longer.
+	at := len(packedHeader)
+	part := func(of string) string {
+		start := at
+		at += len(of) + 1
+		return text[start : at-1]
+	}
+	for i, ref := range list {
+		list[i] = mirror.Ref{Hash: part(ref.Hash), Name: part(ref.Name)}
+		if ref.Peeled != "" {
+			at++
+			list[i].Peeled = part(ref.Peeled)
 		}
 	}
-	keepFormer(repo)
-	return replaceFile(filepath.Join(repo, "packed-refs"), "packed-refs.new", string(text))
+	return list, nil
+}
+
+// present reads packed-refs while it is locked; what was read last is not read
+// again.
+func (in *incoming) present() (refs packed, complete bool, err error) {
+	if s, ok := in.disk.state.refs.get(in.id); ok && s.whole {
+		info, err := os.Stat(filepath.Join(in.repo, "packed-refs"))
+		if err == nil && s.of(info) {
+			refs = make(packed, len(s.refs))
+			for _, ref := range s.refs {
+				refs[ref.Name] = ref
+			}
+			in.whole = true
+			return refs, true, nil
+		}
+	}
+	refs, complete, err = readPacked(in.repo)
+	in.whole = len(refs) == 0
+	return refs, complete, err
+}
+
+// replace writes packed-refs while it is locked, and remembers what it wrote.
+func (in *incoming) replace(refs packed) error {
+	list, err := refs.write(in.repo)
+	in.disk.state.refs.forget(in.id)
+	if err != nil {
+		return in.disk.local("write the refs", err)
+	}
+	if info, err := os.Stat(filepath.Join(in.repo, "packed-refs")); err == nil && in.whole && !in.first {
+		in.disk.state.refs.put(in.id, &snapshot{file: info, refs: list[:len(list):len(list)], whole: true}, int(info.Size())+256)
+	}
+	return nil
 }
 
 // replaceFile writes name whole or not at all, through a file beside it, and

@@ -157,7 +157,8 @@ func (s *shadow) replace(ctx context.Context) error {
 	if head == "" {
 		head = likelyHead(refs)
 	}
-	if err := errors.Join(refs.write(s.repo), replaceFile(filepath.Join(s.repo, "HEAD"), "HEAD.new", "ref: "+head+"\n")); err != nil {
+	_, err = refs.write(s.repo)
+	if err := errors.Join(err, replaceFile(filepath.Join(s.repo, "HEAD"), "HEAD.new", "ref: "+head+"\n")); err != nil {
 		return s.local("write the refs", err)
 	}
 	found, err := s.fsck(ctx, s.repo, true)

@@ -74,10 +74,9 @@ func (d *Disk) Update(ctx context.Context, id mirror.ID, tx mirror.Transaction) 
 	if err != nil {
 		return err
 	}
-	if err := refs.write(repo); err != nil {
-		return d.local("write the refs", err)
+	if err := in.replace(refs); err != nil {
+		return err
 	}
-	d.state.refs.forget(id)
 	if err := in.setHead(tx.Head); err != nil {
 		return d.local("write HEAD", err)
 	}
