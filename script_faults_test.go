@@ -29,7 +29,7 @@ var faults = map[string]gittest.Fault{
 	"stall":    {Path: "git-upload-pack", After: 100_000, Stall: true},
 }
 
-func (w *world) breakUpstream(ts *testscript.TestScript, how string, repo []string) {
+func (w *world) breakUpstream(ts *testscript.TestScript, up *gittest.Upstream, how string, repo []string) {
 	fault, ok := faults[how]
 	if !ok {
 		ts.Fatalf("upstream break %s: unknown", how)
@@ -37,7 +37,7 @@ func (w *world) breakUpstream(ts *testscript.TestScript, how string, repo []stri
 	if len(repo) > 0 {
 		fault.Repo = repo[0]
 	}
-	w.mend = append(w.mend, w.upstream.Break(fault))
+	w.mend = append(w.mend, up.Break(fault))
 }
 
 // diskCommand puts the data directory on a small disk of its own and fills it.
@@ -95,12 +95,12 @@ func (w *world) fillDisk(ts *testscript.TestScript, room int) {
 	ts.Check(os.WriteFile(filepath.Join(w.small, "ballast"), make([]byte, ballast), 0o600))
 }
 
-// eventually runs a command until it succeeds, for half a minute.
+// eventually runs a command until it succeeds, for two minutes.
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: eventually COMMAND…")
 	}
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		err := ts.Exec(args[0], args[1:]...)
 		var exit *exec.ExitError
@@ -110,7 +110,7 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 		case !errors.As(err, &exit):
 			ts.Fatalf("%s: %v", args[0], err)
 		case time.Now().After(deadline):
-			ts.Fatalf("%s did not succeed within 30 s", strings.Join(args, " "))
+			ts.Fatalf("%s did not succeed within 2 minutes", strings.Join(args, " "))
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -57,12 +57,14 @@ func (m withPostgres) Run() int {
 //	upstream commit REPO DIR [TAG…]   commit the files of DIR
 //	upstream modules PATH@VERSION…    repositories made of real modules
 //	upstream move REPO TAG REV        move a tag
-//	upstream delete REPO REF          delete a ref
+//	upstream branch REPO REV NAME…    make branches, or rewrite them by force
+//	upstream delete REPO REF          delete a ref, or all that a pattern matches
 //	upstream private REPO USER PASS   it wants a password now
 //	upstream break HOW [REPO]         it misbehaves: see faults in script_faults_test.go
 //	upstream mend                     it does no longer
 //	upstream remove REPO              its owner deletes it
 //	upstream stop                     it is gone
+//	upstream second COMMAND…          the same of another host, whose URL is $SECOND
 //	server start [FLAG…]              a server on $WORK/data; $SERVER, $ADDR, $SSH, $PASSWORD
 //	postgres                          an empty database on a real PostgreSQL, $POSTGRES
 //	server stop | kill                SIGTERM and wait for exit 0 | SIGKILL
@@ -75,6 +77,7 @@ func (m withPostgres) Run() int {
 //	replace FILE OLD NEW              in a file
 //	project DIR PATH[@VERSION]…       a Go project that requires modules of the upstream
 //	certificate HOST                  the next server is https://HOST, with a certificate of its own
+//	sign KEY FILE                     GitHub's signature of a file, with the key in another: $SIGNATURE
 //	settings [FLAG…]                  what "gitmirror env" says, into the environment
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
@@ -98,7 +101,7 @@ func runStory(t *testing.T, file string) {
 			"upstream": w.upstreamCommand, "server": w.serverCommand, "exits": exits, "replace": replace,
 			"project": w.projectCommand, "settings": settingsCommand, "certificate": certificateCommand,
 			"postgres": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("POSTGRES", postgres.Database(w.tb)) },
-			"disk":     w.diskCommand, "eventually": eventually,
+			"disk":     w.diskCommand, "eventually": eventually, "sign": sign,
 		},
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_STORIES") != "",
@@ -109,6 +112,7 @@ func runStory(t *testing.T, file string) {
 type world struct {
 	tb       testing.TB
 	upstream *gittest.Upstream
+	second   *gittest.Upstream // another host; nil until "upstream second start"
 	fixtures []gittest.Fixture
 
 	http, ssh string // addresses; chosen once, so that a restart finds its clients again
@@ -140,56 +144,6 @@ func (w *world) setup(env *testscript.Env) error {
 	}
 	env.Defer(func() { w.stop(syscall.SIGKILL) })
 	return nil
-}
-
-func (w *world) upstreamCommand(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) == 0 {
-		ts.Fatalf("usage: upstream start | commit REPO DIR [TAG…] | modules PATH@VERSION… | move REPO TAG REV | delete REPO REF | private REPO USER PASS | break HOW [REPO] | mend | remove REPO | stop")
-	}
-	if args[0] == "start" {
-		w.upstream = gittest.NewUpstream(w.tb)
-		ts.Setenv("UPSTREAM", w.upstream.Base())
-		return
-	}
-	if w.upstream == nil {
-		ts.Fatalf("upstream %s: say \"upstream start\" first", args[0])
-	}
-	switch {
-	case args[0] == "commit" && len(args) >= 3:
-		files := map[string]string{}
-		dir := ts.MkAbs(args[2])
-		ts.Check(filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			text, err := os.ReadFile(name)
-			rel, relErr := filepath.Rel(dir, name)
-			files[filepath.ToSlash(rel)] = string(text)
-			return errors.Join(err, relErr)
-		}))
-		ts.Setenv("COMMIT", w.upstream.Commit(w.tb, args[1], files, args[3:]...))
-	case args[0] == "modules" && len(args) >= 2:
-		w.fixtures = append(w.fixtures, w.upstream.AddModules(w.tb, parseModules(ts.Fatalf, args[1:])...)...)
-	case args[0] == "delete" && len(args) == 3:
-		w.upstream.DeleteRef(w.tb, args[1], args[2])
-	case args[0] == "move" && len(args) == 4:
-		w.upstream.MoveTag(w.tb, args[1], args[2], args[3])
-	case args[0] == "private" && len(args) == 4:
-		w.upstream.Private(args[1], args[2], args[3])
-	case args[0] == "break" && len(args) >= 2:
-		w.breakUpstream(ts, args[1], args[2:])
-	case args[0] == "mend":
-		for _, mend := range w.mend {
-			mend()
-		}
-		w.mend = nil
-	case args[0] == "remove" && len(args) == 2:
-		w.upstream.Remove(w.tb, args[1])
-	case args[0] == "stop":
-		w.upstream.Kill()
-	default:
-		ts.Fatalf("upstream %s: unknown, or the wrong number of arguments", args[0])
-	}
 }
 
 // parseModules reads PATH@VERSION arguments.
@@ -273,7 +227,7 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 	ts.Check(cmd.Start())
 	w.server, w.ended = cmd, make(chan error, 1)
 	go func() { w.ended <- cmd.Wait() }()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		select {
 		case err := <-w.ended:
@@ -285,7 +239,7 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("the server is not ready after 60 s: %v\n%s", w.ready(ts), w.log)
+			ts.Fatalf("the server is not ready after 2 minutes: %v\n%s", w.ready(ts), w.log)
 		}
 	}
 }
@@ -322,10 +276,10 @@ func (w *world) stop(signal syscall.Signal) error {
 	select {
 	case err := <-w.ended:
 		return err
-	case <-time.After(45 * time.Second):
+	case <-time.After(2 * time.Minute):
 		w.server.Process.Kill()
 		<-w.ended
-		return errors.New("it still ran after 45 s")
+		return errors.New("it still ran after 2 minutes")
 	}
 }
 

@@ -3,9 +3,12 @@
 package bench_test
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/gitmirror/gitmirror/git"
@@ -96,6 +99,90 @@ func BenchmarkSyncNothingNew(b *testing.B) {
 			b.ReportMetric(us.wallMS(), "ms/op")
 		})
 	}
+}
+
+// BenchmarkSyncOneCommit brings one new commit from an upstream with https: the
+// listing, the pack, fsck, the look for rewound branches, and all of it durable,
+// against git fetch, which checks and syncs less.
+func BenchmarkSyncOneCommit(b *testing.B) {
+	for _, c := range []struct{ name, repo string }{{"58refs", narrow}, {"3000refs", wide}} {
+		b.Run(c.name, func(b *testing.B) {
+			up := upstream(b)
+			root := filepath.Dir(filepath.Dir(filepath.Dir(up.Dir(c.repo))))
+			at := start(b, "peer", task{Root: root, TLS: true})
+			url, home, ca := at.URL+"/"+c.repo, b.TempDir(), caFile(b, at)
+			d, r := disk(b, ca), repoAt(b, url)
+			if err := sync(b.Context(), d, r); err != nil {
+				b.Fatal(err)
+			}
+			clone := filepath.Join(b.TempDir(), "clone.git")
+			trust := []string{"-c", "http.sslCAInfo=" + ca}
+			gitCommand(b, home, append(trust, "clone", "--quiet", "--mirror", url, clone)...)
+			var us, fetch cost
+			for n := 0; b.Loop(); n++ {
+				grow(b, up, c.repo, n)
+				us.add(1, usedCPU, func() {
+					if err := follow(b.Context(), d, r); err != nil {
+						b.Fatal(err)
+					}
+				})
+				fetch.add(1, usedCPU, func() {
+					gitCommand(b, home, append(trust, "-C", clone, "fetch", "--quiet", "--prune", "origin")...)
+				})
+			}
+			quiet(b)
+			b.ReportMetric(us.cpuMS(), "cpu-ms/op")
+			b.ReportMetric(us.cpuMS()/fetch.cpuMS(), "cpu/git-fetch")
+			b.ReportMetric(us.wallMS(), "ms/op")
+			b.ReportMetric(us.wallMS()/fetch.wallMS(), "wall/git-fetch")
+		})
+	}
+}
+
+// grow adds a commit with a new file to the default branch.
+func grow(b *testing.B, up *gittest.Upstream, repo string, n int) {
+	b.Helper()
+	cmd := exec.Command("git", "fast-import", "--quiet")
+	text := fmt.Sprintf("package a\n\nconst N%d = %d\n", n, n)
+	cmd.Dir, cmd.Env = up.Dir(repo), gittest.Env(b.TempDir())
+	cmd.Stdin = strings.NewReader(fmt.Sprintf("commit refs/heads/main\ncommitter B <b@example.com> %d +0000\ndata 3\nnew\nfrom refs/heads/main^0\nM 100644 inline new/file%d.go\ndata %d\n%s\n",
+		1_800_000_000+n*60, n%50, len(text), text))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("git fast-import: %v: %s", err, out)
+	}
+}
+
+// follow is a sync of a mirror that exists: the moved branches, and no more.
+func follow(ctx context.Context, disk *git.Disk, repo mirror.Repo) error {
+	from := mirror.Remote{Upstream: repo.Upstream}
+	list, err := disk.List(ctx, from)
+	if err != nil {
+		return err
+	}
+	have, err := disk.Refs(ctx, repo.ID)
+	if err != nil {
+		return err
+	}
+	var want []mirror.Ref
+	var tx mirror.Transaction
+	for _, ref := range list.Refs {
+		if old, ok := have.Ref(ref.Name); !ok || old.Hash != ref.Hash {
+			want = append(want, ref)
+			tx.Updates = append(tx.Updates, mirror.RefUpdate{Name: ref.Name, Old: old.Hash, New: ref.Hash})
+		}
+	}
+	if len(want) != 1 {
+		return fmt.Errorf("%d refs moved, want one", len(want))
+	}
+	in, err := disk.Fetch(ctx, repo.ID, from, want, func(mirror.Progress) {})
+	if err != nil {
+		return err
+	}
+	defer in.Discard()
+	if rewound, err := in.Rewound(ctx, tx.Updates); err != nil || len(rewound) > 0 {
+		return fmt.Errorf("rewound: %v, %w", rewound, err)
+	}
+	return in.Publish(ctx, tx)
 }
 
 // caFile is the certificate of a server with TLS as a file.

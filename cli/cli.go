@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -107,13 +108,13 @@ func Main(ctx context.Context, in Process) int {
 	p := &program{stdin: in.In, stdout: in.Out, stderr: in.Err, environ: in.Environ, stamp: in.Version}
 	root := p.root()
 	root.SetArgs(bareSwitches(in.Args[1:]))
-	err := root.ExecuteContext(ctx)
+	ran, err := root.ExecuteContextC(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = errInterrupted
 	}
 	if err != nil && !p.running {
 		p.json = p.json || wantsJSON(in.Args)
-		err = usage(err)
+		err = usage(ran, err)
 	}
 	return p.finish(err)
 }
@@ -147,14 +148,14 @@ func wantsJSON(args []string) bool {
 	return false
 }
 
-// usage makes a Problem of what cobra says about arguments.
-func usage(err error) error {
+// usage makes a Problem of what cobra says about the arguments of a command.
+func usage(ran *cobra.Command, err error) error {
 	var known *mirror.Problem
 	if errors.As(err, &known) {
 		return err
 	}
 	what, hint, _ := strings.Cut(err.Error(), "\n\n")
-	do := "see \"gitmirror help\""
+	do := "see \"" + ran.CommandPath() + " --help\""
 	if _, names, ok := strings.Cut(hint, "Did you mean this?"); ok {
 		do = "did you mean " + strings.Join(strings.Fields(names), " or ") + "? " + do
 	}

@@ -268,7 +268,11 @@ func (p *program) report(items []*asked) error {
 		p.table("nothing to do", row{"MIRROR", "RESULT"}, rows)
 		for _, item := range items {
 			for _, e := range item.Events {
-				p.say("%s: %s: %s", item.name(), printable(e.Ref), printable(e.Text))
+				about := words(string(e.Code), e.Ref)
+				if about != "" {
+					about += ": "
+				}
+				p.say("%s: %s%s", item.name(), printable(about), printable(e.Text))
 			}
 			if item.err != nil {
 				p.tell(explain(item.err))

@@ -93,7 +93,7 @@ func (p *program) mirrorShow() *cobra.Command {
 				return err
 			}
 			for _, e := range events {
-				fmt.Fprintf(p.stdout, "event  %s  %s  %s %s\n", e.At.Local().Format(time.DateTime), e.Kind, printable(e.Ref), printable(e.Text))
+				fmt.Fprintf(p.stdout, "event  %s  %s\n", e.At.Local().Format(time.DateTime), printable(words(string(e.Code), string(e.Kind), e.Ref, e.Text)))
 			}
 			return nil
 		},
@@ -123,6 +123,7 @@ func (p *program) showMirror(m web.Mirror) {
 		[2]string{"in step", ago(m.LastSuccessAt)},
 		[2]string{"changed", ago(m.LastChangeAt)},
 		[2]string{"next sync", next(m)},
+		[2]string{"why next", m.NextWhy},
 		[2]string{"default", m.DefaultBranch},
 		[2]string{"refs", count(m.Branches, "branch", "branches") + ", " + count(m.TagCount, "tag", "tags")},
 		[2]string{"size", size(m.Bytes)},
@@ -181,7 +182,7 @@ func (p *program) mirrorLog() *cobra.Command {
 					text = r.Error.Error()
 				}
 				for _, e := range happened[r.ID] {
-					text += fmt.Sprintf("; %s %s", e.Kind, e.Ref)
+					text += "; " + words(string(e.Code), string(e.Kind), e.Ref)
 				}
 				rows[i] = row{r.StartedAt.Local().Format(time.DateTime), string(r.Trigger), or(string(r.Outcome), "running"),
 					took(r), size(r.Bytes), text}

@@ -62,6 +62,9 @@ func (p *program) upkeep(ctx context.Context, text string, job mirror.Job, wait 
 			is, err = c.upkeep(ctx, m.ID)
 		}
 	}
+	if now, asked := c.upkeep(ctx, m.ID); wait && err != nil && asked == nil && now.Error != nil {
+		is, err = now, nil // it could not be repaired: what is wrong with it says why
+	}
 	if err != nil {
 		return err
 	}

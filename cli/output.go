@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -138,6 +139,11 @@ func (p *program) facts(pairs ...[2]string) {
 			fmt.Fprintf(p.stdout, "%-*s  %s\n", width, pair[0], printable(pair[1]))
 		}
 	}
+}
+
+// words puts a space between what is not empty.
+func words(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " ")
 }
 
 // ago is a moment for a person: relative while it is near, a date when far.

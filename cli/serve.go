@@ -126,6 +126,10 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		}
 	}
 
+	syncer.OnCheck = func(_ mirror.Repo, late time.Duration, p *mirror.Problem) {
+		metrics.CheckEnded(checkResult(p), late)
+	}
+
 	// What clients see.
 	traffic := &mirror.Traffic{}
 	gitHTTP := &gitserver.HTTP{

@@ -104,12 +104,24 @@ func byPath(repos, others http.Handler) http.Handler {
 	})
 }
 
+// checkResult is what the metrics call a look at an upstream that ended with p.
+func checkResult(p *mirror.Problem) string {
+	if p == nil {
+		return "ok"
+	}
+	return string(p.Class())
+}
+
 // routeClass is what the metrics call a request that is not git's.
 func routeClass(r *http.Request) string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch first {
-	case "api", "proxy", "static", "hooks", "metrics", "healthz", "readyz":
+	case "api", "proxy", "static":
 		return first
+	case "hooks":
+		return "hook"
+	case "metrics", "healthz", "readyz":
+		return "ops"
 	}
 	return "console"
 }

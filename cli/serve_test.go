@@ -90,14 +90,14 @@ func serve(t *testing.T, client *http.Client, scheme string, flags ...string) *s
 // until polls, with a deadline.
 func until(t *testing.T, what string, true func() bool) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !true() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("waited 30 s for %s", what)
+			t.Fatalf("waited 2 minutes for %s", what)
 		}
 	}
 }

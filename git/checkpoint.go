@@ -26,6 +26,10 @@ type checkpoint struct {
 	Commits int    `json:"commits,omitempty"`
 	Depth   int    `json:"depth,omitempty"`
 	Deeper  int    `json:"deeper,omitempty"`
+	// Calm is how many more steps are to be made before longer ones are tried: the
+	// last longer one broke off. Pace is how many commits at a time came through.
+	Calm int `json:"calm,omitempty"`
+	Pace int `json:"pace,omitempty"`
 	// Unlisted says that the upstream does not give commits alone, Flat that it
 	// gives no part of a history.
 	Unlisted bool `json:"unlisted,omitempty"`

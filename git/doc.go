@@ -4,11 +4,14 @@
 //
 // The heavy work (fetch, index, serve, repack, archive) is done by the git
 // binary, always through one function with an environment built from scratch.
-// Listing an upstream over http is done in-process, because a child process
-// hides status codes and addresses. So is what needs no more than the refs, which
-// are kept parsed: listing them, and the first answers of protocol version 2.
-// go-git only reads commits and trees; it writes refs in place, so it never
-// writes here.
+// Asking an upstream over http is done in-process, because a child process hides
+// status codes and addresses: listing it, and fetching, where git index-pack
+// takes the pack and judges it. ssh and servers without protocol version 2 are
+// left to git fetch. What needs no more than the refs is answered from memory:
+// listing them, and the first answers of protocol version 2. What a
+// small sync wants to know of its objects is read from the packs (packread.go),
+// and git asked only where that does not tell. go-git reads commits and trees
+// for people and modules; it writes refs in place, so it never writes here.
 //
 // Layout below [Disk].Root, where a name always is an id or random and never
 // text of a stranger:

@@ -114,26 +114,25 @@ func (in *incoming) fill(ctx context.Context, from mirror.Remote, want []mirror.
 	}
 	m := newMeter(packs, report)
 	m.enter(mirror.Connecting)
+	d.state.bandwidths.set(from.Upstream.Host, from.Bandwidth)
 	if err := in.firstSteps(ctx, from, want, m); err != nil {
 		return err
 	}
-	r, err := d.road(ctx, from)
-	if err != nil {
-		return err
-	}
-	defer r.close()
 	var ids []string
 	for _, ref := range want {
 		ids = append(ids, ref.Hash)
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	missing, err := in.missing(ctx, ids)
-	if err != nil {
-		return err
+	missing := ids
+	if !in.first || in.stepwise {
+		var err error
+		if missing, err = in.missing(ctx, ids); err != nil {
+			return err
+		}
 	}
 	if len(missing) > 0 {
-		if err := in.download(ctx, r, want, missing, m); err != nil {
+		if err := in.download(ctx, from, want, missing, m); err != nil {
 			return err
 		}
 	}
@@ -143,14 +142,21 @@ func (in *incoming) fill(ctx context.Context, from mirror.Remote, want []mirror.
 	return in.connected(ctx, from, ids, missing)
 }
 
-// missing returns those of the ids that the repository lacks.
+// missing returns those of the ids that are nowhere: git is asked about what
+// no pack holds.
 func (in *incoming) missing(ctx context.Context, ids []string) ([]string, error) {
-	if in.first && !in.stepwise || len(ids) == 0 {
-		return ids, nil
+	absent, err := in.unpacked(ids)
+	if err != nil {
+		absent = ids
+	} else if loose, err := looseObjects(in.repo); err == nil && !loose {
+		return absent, nil
 	}
-	out, err := in.disk.output(ctx, len(ids)*256+1024, in.command(command{
+	if len(absent) == 0 {
+		return nil, nil
+	}
+	out, err := in.disk.output(ctx, len(absent)*256+1024, in.command(command{
 		args:  []string{"cat-file", "--batch-check=%(objectname)", "--buffer"},
-		stdin: strings.NewReader(strings.Join(ids, "\n") + "\n"),
+		stdin: strings.NewReader(strings.Join(absent, "\n") + "\n"),
 	}))
 	if err != nil {
 		return nil, in.disk.localGit(ctx, "look for objects", err)
@@ -164,13 +170,96 @@ func (in *incoming) missing(ctx context.Context, ids []string) ([]string, error)
 	return missing, nil
 }
 
+// unpacked returns those of the ids that are in no pack.
+func (in *incoming) unpacked(ids []string) ([]string, error) {
+	p, err := in.packs()
+	if err != nil {
+		return nil, err
+	}
+	var absent []string
+	for _, hash := range ids {
+		id, ok := parseID(hash)
+		if !ok {
+			return nil, errNotPacked
+		}
+		found, err := p.holds(id)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			absent = append(absent, hash)
+		}
+	}
+	return absent, nil
+}
+
+// looseObjects tells whether a repository has objects in files of their own.
+// Ours have none unless somebody worked in them with git.
+func looseObjects(repo string) (bool, error) {
+	entries, err := os.ReadDir(filepath.Join(repo, "objects"))
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return len(e.Name()) == 2 && isHex(e.Name()) }), err
+}
+
+// packs are the packs of the repository and of the quarantine.
+func (in *incoming) packs() (*packs, error) {
+	if in.opened == nil {
+		dirs := []string{filepath.Join(in.repo, "objects", "pack")}
+		if own := filepath.Join(in.quarantine, "pack"); own != dirs[0] {
+			dirs = append([]string{own}, dirs...)
+		}
+		p, err := openPacks(dirs...)
+		if err != nil {
+			return nil, err
+		}
+		in.opened = p
+	}
+	return in.opened, nil
+}
+
+// shut lets go of the packs, which others may be there now.
+func (in *incoming) shut() {
+	if in.opened != nil {
+		in.opened.close()
+		in.opened = nil
+	}
+}
+
 // download asks by object id, so that what was listed is what comes even when
-// upstream moves on; by name only when the server insists.
-func (in *incoming) download(ctx context.Context, r road, want []mirror.Ref, missing []string, m *meter) error {
-	err := in.fetch(ctx, r, strings.Join(missing, "\n")+"\n", m)
-	var f *failure
-	if !errors.As(err, &f) || !strings.Contains(f.stderr, refusedOID) {
+// upstream moves on; by name only when the server insists. This process asks
+// when it knows the upstream and gets on with it, else git does: also when a
+// first clone in steps has most of it, since git knows what to tell of that.
+func (in *incoming) download(ctx context.Context, from mirror.Remote, want []mirror.Ref, missing []string, m *meter) error {
+	w, key := in.disk.state.wire, peerKey(from)
+	known, _ := w.peers.Get(key)
+	if known.speaksV2 && !known.viaGit && !known.byName && !in.stepwise {
+		err := in.receive(ctx, from, want, missing, m)
+		switch {
+		case err == nil:
+			return in.arrived(ctx, from, missing)
+		case strings.Contains(err.Error(), refusedOID):
+			known.byName = true
+			w.learn(key, func(p *peer) { p.byName = true })
+		case !foreign(err) || ctx.Err() != nil:
+			return err
+		}
+		in.shut()
+	}
+	r, err := in.disk.road(ctx, from)
+	if err != nil {
 		return err
+	}
+	defer r.close()
+	if !known.byName {
+		err := in.fetch(ctx, r, strings.Join(missing, "\n")+"\n", m)
+		var f *failure
+		if !errors.As(err, &f) || !strings.Contains(f.stderr, refusedOID) {
+			if err == nil && known.speaksV2 {
+				w.learn(key, func(p *peer) { p.viaGit = true })
+			}
+			in.shut()
+			return err
+		}
+		w.learn(key, func(p *peer) { p.byName = true })
 	}
 	lacking := map[string]bool{}
 	for _, id := range missing {
@@ -185,19 +274,26 @@ func (in *incoming) download(ctx context.Context, r road, want []mirror.Ref, mis
 	if err := in.fetch(ctx, r, specs.String(), m); err != nil {
 		return err
 	}
+	in.shut()
 	left, err := in.missing(ctx, missing)
-	if err != nil {
-		return err
+	if err == nil && len(left) > 0 {
+		return changed(from, "")
 	}
-	if len(left) > 0 {
-		return changed(r.from, "")
-	}
-	return nil
+	return err
 }
 
-// fetch runs git fetch so that it downloads, indexes, checks every object and
-// that nothing is missing, and writes no ref: that is what --dry-run leaves.
-func (in *incoming) fetch(ctx context.Context, r road, wants string, m *meter) error {
+// arrived makes sure that what was asked for came.
+func (in *incoming) arrived(ctx context.Context, from mirror.Remote, missing []string) error {
+	in.shut()
+	left, err := in.missing(ctx, missing)
+	if err == nil && len(left) > 0 {
+		return corrupt(from, "objects its refs need are missing", left[0]+" did not come")
+	}
+	return err
+}
+
+// watched is a context that ends when the meter has not moved for too long.
+func (in *incoming) watched(ctx context.Context, m *meter) (context.Context, func()) {
 	after := in.disk.StallAfter
 	if in.first {
 		after *= 3
@@ -208,10 +304,17 @@ func (in *incoming) fetch(ctx context.Context, r road, wants string, m *meter) e
 		defer close(watched)
 		m.watch(ctx, after, func() { cancel(errStalled) })
 	}()
-	defer func() {
+	return ctx, func() {
 		cancel(nil)
 		<-watched
-	}()
+	}
+}
+
+// fetch runs git fetch so that it downloads, indexes, checks every object and
+// that nothing is missing, and writes no ref: that is what --dry-run leaves.
+func (in *incoming) fetch(ctx context.Context, r road, wants string, m *meter) error {
+	ctx, stop := in.watched(ctx, m)
+	defer stop()
 	m.enter(mirror.Negotiating)
 	config := append([][2]string{
 		{"protocol.version", "2"},
@@ -237,13 +340,20 @@ func (in *incoming) fetch(ctx context.Context, r road, wants string, m *meter) e
 	return err
 }
 
-// connected makes sure that everything the wanted objects need is there. git
-// fetch has done so for what it brought; this is for wants that were there
-// before, perhaps left by something that was never published.
+// connected makes sure that everything the wanted objects need is there. That
+// was done for what came; this is for wants that were there before and that no
+// ref leads to, perhaps left by something that was never published.
 func (in *incoming) connected(ctx context.Context, from mirror.Remote, ids, fetched []string) error {
 	var old []string
+	var tips map[string]bool
 	for _, id := range ids {
-		if _, found := slices.BinarySearch(fetched, id); !found {
+		if _, found := slices.BinarySearch(fetched, id); found {
+			continue
+		}
+		if tips == nil {
+			tips = in.tips(ctx)
+		}
+		if !tips[id] {
 			old = append(old, id)
 		}
 	}
@@ -259,6 +369,22 @@ func (in *incoming) connected(ctx context.Context, from mirror.Remote, ids, fetc
 		return corrupt(from, "objects its refs need are missing", f.stderr)
 	}
 	return err
+}
+
+// tips are the objects that refs of ours lead to at once.
+func (in *incoming) tips(ctx context.Context) map[string]bool {
+	tips := map[string]bool{}
+	if in.first {
+		return tips
+	}
+	have, err := in.disk.Refs(ctx, in.id)
+	if err != nil {
+		return tips
+	}
+	for _, r := range have.Refs {
+		tips[r.Hash], tips[r.Commit()] = true, true
+	}
+	return tips
 }
 
 // command adds the quarantine to the objects a git sees and writes to.

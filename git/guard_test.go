@@ -13,6 +13,7 @@ import (
 
 func TestPrivateAddressesAreRefused(t *testing.T) {
 	disk := open(t, t.TempDir(), func(d *git.Disk) { d.AllowPrivate = false })
+	ref := []mirror.Ref{{Name: "refs/heads/main", Hash: strings.Repeat("12", 20)}}
 	for _, host := range []string{
 		"127.0.0.1", "localhost", "[::1]", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.1.1",
 		"169.254.169.254", "[fe80::1]", "[fd00:ec2::254]", "[fc00::1]", "224.0.0.1", "[ff02::1]", "255.255.255.255",
@@ -22,7 +23,7 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 			from := remote(t, scheme+"://"+host+"/team/project")
 			_, err := disk.List(t.Context(), from)
 			problem(t, "List "+scheme+" "+host, err, mirror.ErrDenied, mirror.CodeBlocked)
-			_, err = disk.Fetch(t.Context(), mirror.NewID(), from, nil, nil)
+			_, err = disk.Fetch(t.Context(), mirror.NewID(), from, ref, nil)
 			p := problem(t, "Fetch "+scheme+" "+host, err, mirror.ErrDenied, mirror.CodeBlocked)
 			if strings.Contains(p.Why, "is "+strings.Trim(host, "[]")+", ") {
 				t.Errorf("Why = %q, says that an address is itself", p.Why)
@@ -56,13 +57,13 @@ func TestHostIsPinned(t *testing.T) {
 
 func TestUnknownHostAndPort(t *testing.T) {
 	disk := open(t, t.TempDir())
+	ref := []mirror.Ref{{Name: "refs/heads/main", Hash: strings.Repeat("12", 20)}}
 	_, err := disk.List(t.Context(), remote(t, "https://no-such-host.invalid/team/project"))
 	problem(t, "List", err, mirror.ErrUpstream, mirror.CodeDNS)
-	_, err = disk.Fetch(t.Context(), mirror.NewID(), remote(t, "https://no-such-host.invalid/team/project"), nil, nil)
+	_, err = disk.Fetch(t.Context(), mirror.NewID(), remote(t, "https://no-such-host.invalid/team/project"), ref, nil)
 	problem(t, "Fetch", err, mirror.ErrUpstream, mirror.CodeDNS)
 	_, err = disk.List(t.Context(), remote(t, "https://127.0.0.1:1/team/project"))
 	problem(t, "List", err, mirror.ErrUpstream, mirror.CodeConnect)
-	ref := []mirror.Ref{{Name: "refs/heads/main", Hash: strings.Repeat("12", 20)}}
 	_, err = disk.Fetch(t.Context(), mirror.NewID(), remote(t, "https://127.0.0.1:1/team/project"), ref, nil)
 	problem(t, "Fetch", err, mirror.ErrUpstream, mirror.CodeConnect)
 	_, err = disk.List(t.Context(), remote(t, "ssh://git@127.0.0.1:1/team/project"))

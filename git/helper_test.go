@@ -160,10 +160,10 @@ func raw(err error) string {
 // eventually waits for something another process does.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !is() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 20 s in vain until %s", what)
+			t.Fatalf("waited 2 minutes in vain until %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -178,6 +178,20 @@ func processes(t *testing.T, text string) map[string]string {
 		line, err := os.ReadFile(filepath.Join(dir, "cmdline"))
 		if err == nil && strings.Contains(string(line), text) {
 			found[filepath.Base(dir)] = strings.ReplaceAll(string(line), "\x00", " ")
+		}
+	}
+	return found
+}
+
+// workers are the processes that work for the repositories of d, found by the
+// text in their environment that tells them from all others.
+func (h *house) workers(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for pid, line := range processes(t, "") {
+		env, err := os.ReadFile(filepath.Join("/proc", pid, "environ"))
+		if err == nil && strings.Contains(string(env), "_CHILD_OF="+h.Root+"\x00") {
+			found[pid] = line
 		}
 	}
 	return found

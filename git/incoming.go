@@ -14,8 +14,12 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// maxWalk bounds the commits that Rewound keeps in memory.
-const maxWalk = 500_000
+const (
+	// maxWalk bounds the commits that Rewound keeps in memory.
+	maxWalk = 500_000
+	// maxSteps is how many commits it reads before it asks git.
+	maxSteps = 2000
+)
 
 // incoming is a quarantine that passed its checks.
 type incoming struct {
@@ -27,6 +31,8 @@ type incoming struct {
 	stepwise   bool // the first clone goes in steps, which are kept when it fails
 	quarantine string
 	bytes      int64
+	opened     *packs // nil until they are looked at
+	whole      bool   // packed-refs held nothing but our refs
 
 	mu    sync.Mutex
 	ended bool
@@ -47,28 +53,45 @@ func (in *incoming) end() error {
 		return nil
 	}
 	in.ended = true
+	in.shut()
 	defer in.disk.release(in.id)
 	if in.repo != in.live && !in.stepwise {
 		return in.disk.discard(in.repo)
 	}
+	// Published, it is empty; otherwise this does nothing.
+	if os.Remove(filepath.Join(in.quarantine, "pack")) == nil && os.Remove(in.quarantine) == nil {
+		return nil
+	}
 	return in.disk.discard(in.quarantine)
 }
 
-// Rewound walks once over all new commits and follows each move from its new
-// end; what that does not reach is asked one by one. A single rev-list over all
-// ends cannot tell: a branch may be rewound while another one keeps its old end.
+// Rewound follows each move from its new end, over the new commits at first:
+// nearly always the old end is found there. What a short walk does not find,
+// git is asked about.
 func (in *incoming) Rewound(ctx context.Context, moves []mirror.RefUpdate) (map[string]bool, error) {
 	rewound := map[string]bool{}
-	parents, err := in.newCommits(ctx, moves)
-	if err != nil {
-		return nil, err
-	}
+	var unsure []mirror.RefUpdate
+	budget := maxSteps
 	for _, m := range moves {
-		if m.Old == "" || m.New == "" || m.Old == m.New || reaches(parents, m.New, m.Old) {
+		if m.Old == "" || m.New == "" || m.Old == m.New {
 			continue
 		}
 		if !isHash(m.Old) || !isHash(m.New) {
 			return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "the move of " + quote(m.Name) + " has no valid object ids"}
+		}
+		if !in.forward(m, &budget) {
+			unsure = append(unsure, m)
+		}
+	}
+	// A single rev-list over all ends cannot tell: a branch may be rewound while
+	// another one keeps its old end.
+	parents, err := in.newCommits(ctx, unsure)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range unsure {
+		if reaches(parents, m.New, m.Old) {
+			continue
 		}
 		yes, err := in.disk.ancestor(ctx, in.command(command{}), m.Old, m.New)
 		if err != nil {
@@ -79,6 +102,42 @@ func (in *incoming) Rewound(ctx context.Context, moves []mirror.RefUpdate) (map[
 		}
 	}
 	return rewound, nil
+}
+
+// forward tells whether a walk of a few steps from the new end finds the old one.
+func (in *incoming) forward(m mirror.RefUpdate, budget *int) bool {
+	p, err := in.packs()
+	if err != nil {
+		return false
+	}
+	from, _ := parseID(m.New)
+	to, _ := parseID(m.Old)
+	if from, _, err = p.peel(from); err != nil {
+		return false
+	}
+	if to, _, err = p.peel(to); err != nil {
+		return false
+	}
+	seen := map[objectID]bool{from: true}
+	for todo := []objectID{from}; len(todo) > 0; todo = todo[1:] {
+		if todo[0] == to {
+			return true
+		}
+		if *budget--; *budget < 0 {
+			return false
+		}
+		kind, data, err := p.read(todo[0])
+		if err != nil || kind != kindCommit {
+			return false
+		}
+		for _, id := range parentsOf(data) {
+			if !seen[id] {
+				seen[id] = true
+				todo = append(todo, id)
+			}
+		}
+	}
+	return false
 }
 
 // newCommits maps the commits that are reachable from a new end and from no old
@@ -154,15 +213,15 @@ func (in *incoming) Publish(ctx context.Context, tx mirror.Transaction) (err err
 	if err != nil {
 		return err
 	}
+	in.shut()
 	if err := in.movePacks(); err != nil {
 		return in.disk.local("move the packs in", err)
 	}
 	if len(tx.Updates) > 0 || in.first {
-		if err := refs.write(in.repo); err != nil {
-			return in.disk.local("write the refs", err)
+		if err := in.replace(refs); err != nil {
+			return err
 		}
 	}
-	in.disk.forgetRefs(in.id)
 	if err := in.setHead(tx.Head); err != nil {
 		return in.disk.local("write HEAD", err)
 	}
@@ -178,7 +237,7 @@ func (in *incoming) Publish(ctx context.Context, tx mirror.Transaction) (err err
 
 // judge computes the refs after the transaction, and checks them.
 func (in *incoming) judge(ctx context.Context, tx mirror.Transaction) (packed, error) {
-	refs, complete, err := readPacked(in.repo)
+	refs, complete, err := in.present()
 	if err != nil {
 		return nil, in.disk.local("read the refs", err)
 	}

@@ -51,11 +51,12 @@ func TestI1_OnlyIDsLeadToDeletion(t *testing.T) {
 
 // I2: no failure deletes what is served.
 func TestI2_FailuresDeleteNothing(t *testing.T) {
-	h, before := seeded(t, func(d *git.Disk) { d.StallAfter = 200 * time.Millisecond })
+	h, before := seeded(t)
 	l, err := h.List(t.Context(), h.from)
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.reopen(t, func(d *git.Disk) { d.StallAfter = 200 * time.Millisecond })
 	for _, f := range []gittest.Fault{{Status: 404}, {Status: 410}, {Status: 500}, {Stall: true, After: 9000, Path: "/git-upload-pack"}, {Truncate: true, After: 9000, Path: "/git-upload-pack"}} {
 		mend := h.up.Break(f)
 		if in, err := h.Fetch(t.Context(), h.id, h.from, l.Refs, nil); err == nil {
@@ -305,13 +306,9 @@ func TestKilledServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait()
-		// git-remote-http, which nobody told, may wait on until the next start.
-		eventually(t, "its git is gone", func() bool {
-			return len(processes(t, "--dry-run\x00--stdin\x00--end-of-options\x00"+h.from.Upstream.String())) == 0
-		})
+		eventually(t, "its git is gone", func() bool { return len(h.workers(t)) == 0 })
 		if id == first {
 			h.Disk = open(t, h.Root)
-			eventually(t, "its helpers are gone", func() bool { return len(processes(t, h.from.Upstream.String())) == 0 })
 		}
 		mend()
 	}

@@ -1,6 +1,7 @@
 package git
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -89,13 +90,20 @@ func (d *Disk) leftovers(repo string, starting bool) error {
 			}
 		}
 	}
+	_ = breakLock(repo)
+	// A file beside packed-refs or HEAD is somebody's who holds the lock, or nobody's.
+	if _, err := os.Lstat(filepath.Join(repo, lockName)); starting && errors.Is(err, fs.ErrNotExist) {
+		for _, name := range []string{"packed-refs.new", formerRefs + ".new", "HEAD.new"} {
+			if err := removeIfThere(filepath.Join(repo, name)); err != nil {
+				return d.local("remove a temporary file", err)
+			}
+		}
+	}
 	return d.unlock(repo)
 }
 
-// unlock removes lock files that are old enough for what they lock, and ours
-// whatever their age when the process that made them is gone.
+// unlock removes lock files that are old enough for what they lock.
 func (d *Disk) unlock(repo string) error {
-	_ = breakLock(repo)
 	err := filepath.WalkDir(repo, func(name string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err

@@ -68,7 +68,7 @@ func (m *mender) refs() error {
 			return err
 		}
 	}
-	if err := former.write(m.repo); err != nil {
+	if _, err := former.write(m.repo); err != nil {
 		return err
 	}
 	m.forgetRefs(m.id)

@@ -8,9 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
@@ -18,11 +16,6 @@ import (
 // packedHeader is what git writes and reads when every tag's target is noted
 // (Documentation/gitrepository-layout, packed-refs).
 const packedHeader = "# pack-refs with: peeled fully-peeled sorted \n"
-
-// lockMark begins the text of a packed-refs.lock of ours; git's own is empty.
-const lockMark = "gitmirror "
-
-const lockWait = 10 * time.Second
 
 // packed is the content of a packed-refs file, by name.
 type packed map[string]mirror.Ref
@@ -90,20 +83,28 @@ func (refs packed) apply(updates []mirror.RefUpdate) error {
 		}
 		seen[u.Name] = true
 	}
+	created := packed{}
 	for _, u := range updates {
 		if u.New == "" {
 			delete(refs, u.Name)
-		} else if refs[u.Name].Hash != u.New {
+			continue
+		}
+		if refs[u.Name].Hash != u.New {
 			refs[u.Name] = mirror.Ref{Name: u.Name, Hash: u.New}
 		}
+		if u.Old == "" {
+			created[u.Name] = refs[u.Name]
+		}
 	}
-	names := map[string]bool{}
-	for name := range refs {
-		names[name] = true
+	const clash = "a ref has the name of one of its directories"
+	for name := range created {
+		if under(name, refs) {
+			return refuse(name, clash)
+		}
 	}
 	for name := range refs {
-		if under(name, names) {
-			return refuse(name, "a ref has the name of one of its directories")
+		if len(created) > 0 && under(name, created) {
+			return refuse(name, clash)
 		}
 	}
 	return nil
@@ -112,6 +113,36 @@ func (refs packed) apply(updates []mirror.RefUpdate) error {
 // check looks at the objects of new values: they must exist, and be commits
 // under refs/heads/. It fills in what tags lead to.
 func (in *incoming) check(ctx context.Context, refs packed, names []string) error {
+	var unsure []string
+	p, err := in.packs()
+	for _, name := range names {
+		ref := refs[name]
+		id, ok := parseID(ref.Hash)
+		if err != nil || !ok {
+			unsure = append(unsure, name)
+			continue
+		}
+		kind, kindErr := p.kind(id)
+		peeled, _, peelErr := p.peel(id)
+		switch {
+		case errors.Join(kindErr, peelErr) != nil:
+			unsure = append(unsure, name)
+		case strings.HasPrefix(name, "refs/heads/") && kind != kindCommit:
+			return notCommit(name, ref.Hash, kind.String())
+		case kind == kindTag:
+			ref.Peeled = peeled.String()
+			refs[name] = ref
+		}
+	}
+	return in.checkByGit(ctx, refs, unsure)
+}
+
+func notCommit(name, hash, kind string) error {
+	return &mirror.Problem{Code: mirror.CodeFsck, Kind: mirror.ErrIntegrity, What: "the branch " + quote(name) + " is not a commit", Why: hash + " is a " + kind}
+}
+
+// checkByGit is check for objects that are not found in packs, or not easily read.
+func (in *incoming) checkByGit(ctx context.Context, refs packed, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
@@ -137,7 +168,7 @@ func (in *incoming) check(ctx context.Context, refs packed, names []string) erro
 		case kind == "missing" || peeledKind == "missing":
 			return &mirror.Problem{Code: mirror.CodeCorrupt, Kind: mirror.ErrIntegrity, What: "the ref " + quote(name) + " leads to an object that is not there", Why: ref.Hash + " is missing"}
 		case strings.HasPrefix(name, "refs/heads/") && kind != "commit":
-			return &mirror.Problem{Code: mirror.CodeFsck, Kind: mirror.ErrIntegrity, What: "the branch " + quote(name) + " is not a commit", Why: ref.Hash + " is a " + kind}
+			return notCommit(name, ref.Hash, kind)
 		case kind == "tag":
 			ref.Peeled = peeled
 			refs[name] = ref
@@ -147,23 +178,78 @@ func (in *incoming) check(ctx context.Context, refs packed, names []string) erro
 }
 
 // write replaces packed-refs by way of packed-refs.new, as git does while it
-// holds the lock.
-func (refs packed) write(repo string) error {
-	names := make([]string, 0, len(refs))
-	for name := range refs {
-		names = append(names, name)
+// holds the lock. It returns the refs in order, as parts of one text.
+func (refs packed) write(repo string) ([]mirror.Ref, error) {
+	list := make([]mirror.Ref, 0, len(refs))
+	for _, ref := range refs {
+		list = append(list, ref)
 	}
-	slices.Sort(names)
-	var b strings.Builder
-	b.WriteString(packedHeader)
-	for _, name := range names {
-		fmt.Fprintf(&b, "%s %s\n", refs[name].Hash, name)
-		if refs[name].Peeled != "" {
-			fmt.Fprintf(&b, "^%s\n", refs[name].Peeled)
+	slices.SortFunc(list, func(a, b mirror.Ref) int { return strings.Compare(a.Name, b.Name) })
+	var out strings.Builder
+	out.Grow(128*len(list) + len(packedHeader))
+	out.WriteString(packedHeader)
+	for _, ref := range list {
+		out.WriteString(ref.Hash)
+		out.WriteByte(' ')
+		out.WriteString(ref.Name)
+		if ref.Peeled != "" {
+			out.WriteString("\n^")
+			out.WriteString(ref.Peeled)
+		}
+		out.WriteByte('\n')
+	}
+	text := out.String()
+	keepFormer(repo)
+	if err := replaceFile(filepath.Join(repo, "packed-refs"), "packed-refs.new", text); err != nil {
+		return nil, err
+	}
+	// What they were made of, whole listings, is not held any longer.
+	at := len(packedHeader)
+	part := func(of string) string {
+		start := at
+		at += len(of) + 1
+		return text[start : at-1]
+	}
+	for i, ref := range list {
+		list[i] = mirror.Ref{Hash: part(ref.Hash), Name: part(ref.Name)}
+		if ref.Peeled != "" {
+			at++
+			list[i].Peeled = part(ref.Peeled)
 		}
 	}
-	keepFormer(repo)
-	return replaceFile(filepath.Join(repo, "packed-refs"), "packed-refs.new", b.String())
+	return list, nil
+}
+
+// present reads packed-refs while it is locked; what was read last is not read
+// again.
+func (in *incoming) present() (refs packed, complete bool, err error) {
+	if s, ok := in.disk.state.refs.get(in.id); ok && s.whole {
+		info, err := os.Stat(filepath.Join(in.repo, "packed-refs"))
+		if err == nil && sameFile(s.file, info) {
+			refs = make(packed, len(s.refs))
+			for _, ref := range s.refs {
+				refs[ref.Name] = ref
+			}
+			in.whole = true
+			return refs, true, nil
+		}
+	}
+	refs, complete, err = readPacked(in.repo)
+	in.whole = len(refs) == 0
+	return refs, complete, err
+}
+
+// replace writes packed-refs while it is locked, and remembers what it wrote.
+func (in *incoming) replace(refs packed) error {
+	list, err := refs.write(in.repo)
+	in.disk.forgetRefs(in.id)
+	if err != nil {
+		return in.disk.local("write the refs", err)
+	}
+	if info, err := os.Stat(filepath.Join(in.repo, "packed-refs")); err == nil && in.whole && !in.first {
+		in.disk.state.refs.put(in.id, &snapshot{file: info, refs: list[:len(list):len(list)], whole: true}, int(info.Size())+256)
+	}
+	return nil
 }
 
 // replaceFile writes name whole or not at all, through a file beside it, and
@@ -186,49 +272,4 @@ func replaceFile(name, beside, text string) error {
 		return err
 	}
 	return syncDir(filepath.Dir(name))
-}
-
-// lockPacked takes git's lock on packed-refs, waiting a little for a git that
-// holds it. It holds our process id, so that a lock we left can be told.
-func lockPacked(ctx context.Context, repo string) (unlock func(), err error) {
-	name := filepath.Join(repo, "packed-refs.lock")
-	for start := time.Now(); ; {
-		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-		if err == nil {
-			_, err = f.WriteString(lockMark + strconv.Itoa(os.Getpid()) + "\n")
-			if err = errors.Join(err, f.Close()); err != nil {
-				_ = os.Remove(name)
-				return nil, err
-			}
-			return func() { _ = os.Remove(name) }, nil
-		}
-		if !errors.Is(err, fs.ErrExist) || time.Since(start) > lockWait {
-			return nil, err
-		}
-		if breakLock(repo) {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// breakLock removes a lock on packed-refs that a process of ours left when it
-// was killed. Only one Incoming of a repository is open in this process, so a
-// lock with our own id is a leftover too (ids come back after a restart).
-func breakLock(repo string) bool {
-	name := filepath.Join(repo, "packed-refs.lock")
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return false
-	}
-	id, ok := strings.CutPrefix(strings.TrimSpace(string(text)), strings.TrimSpace(lockMark)+" ")
-	pid, err := strconv.Atoi(id)
-	if !ok || err != nil || pid != os.Getpid() && alive(pid) {
-		return false
-	}
-	return os.Remove(name) == nil
 }

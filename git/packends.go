@@ -90,10 +90,7 @@ func readMultiIndex(name string) (sum string, names []string, err error) {
 		if err != nil || len(text) != int(to-from) {
 			return "", nil, errCutOff
 		}
-		for _, n := range strings.Split(strings.TrimRight(string(text), "\x00"), "\x00") {
-			names = append(names, n)
-		}
-		return hex.EncodeToString(tail), names, nil
+		return hex.EncodeToString(tail), strings.Split(strings.TrimRight(string(text), "\x00"), "\x00"), nil
 	}
 	return "", nil, errCutOff
 }

@@ -38,7 +38,9 @@ func TestCredential(t *testing.T) {
 	problem(t, "List with another host's", err, mirror.ErrDenied, mirror.CodeAuth)
 	h.from.Credential = &mirror.Credential{Name: "ci", Host: "127.0.0.1", User: "reader", Secret: password}
 
-	// While a fetch hangs, look at all that the processes show to everybody.
+	// While git's own fetch hangs, look at all that the processes show to everybody.
+	direct := h.from.Upstream
+	h.from.Upstream = remote(t, oldServer(t, h.up.Base())+"/"+project).Upstream
 	l, err := h.List(t.Context(), h.from)
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +66,7 @@ func TestCredential(t *testing.T) {
 	if err := <-done; err == nil || strings.Contains(err.Error()+raw(err), password) {
 		t.Errorf("Fetch = %v, want an error without the secret", err)
 	}
+	h.from.Upstream = direct
 	h.mustSync(t)
 	h.same(t)
 	if strings.Contains(log.String(), password) {
@@ -86,7 +89,8 @@ func TestNoCredentialOverPlainHTTP(t *testing.T) {
 	from.Credential = &mirror.Credential{Name: "ci", Host: "8.8.8.8", User: "u", Secret: password}
 	_, err = disk.List(t.Context(), from)
 	problem(t, "List with private upstreams allowed", err, mirror.ErrDenied, mirror.CodeAuth)
-	_, err = disk.Fetch(t.Context(), mirror.NewID(), from, nil, nil)
+	ref := []mirror.Ref{{Name: "refs/heads/main", Hash: strings.Repeat("12", 20)}}
+	_, err = disk.Fetch(t.Context(), mirror.NewID(), from, ref, nil)
 	problem(t, "Fetch with private upstreams allowed", err, mirror.ErrDenied, mirror.CodeAuth)
 }
 
@@ -114,6 +118,7 @@ func TestEnvironmentIsOurs(t *testing.T) {
 	}
 	h := newHouse(t)
 	h.up.Commit(t, project, files(200, 1))
+	h.from = remote(t, oldServer(t, h.up.Base())+"/"+project) // git is to fetch
 	l, err := h.List(t.Context(), h.from)
 	if err != nil {
 		t.Fatal(err)

@@ -87,11 +87,29 @@ func (m *meter) look() {
 	if size > m.now.Bytes {
 		m.now.Bytes, m.moved = size, t
 	}
+	m.rate(t)
+	m.tell(false)
+}
+
+// add counts bytes of a pack that came.
+func (m *meter) add(n int) {
+	if n == 0 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.moved = time.Now()
+	m.now.Bytes += int64(n)
+	m.rate(m.moved)
+	m.tell(false)
+}
+
+// rate follows the bytes. The lock is held.
+func (m *meter) rate(t time.Time) {
 	if span := t.Sub(m.markAt); span >= rateWindow {
 		m.now.Rate = int64(float64(m.now.Bytes-m.mark) / span.Seconds())
 		m.mark, m.markAt = m.now.Bytes, t
 	}
-	m.tell(false)
 }
 
 // tell reports, at most five times a second unless now. The lock is held, so

@@ -98,13 +98,23 @@ func isHash(s string) bool {
 }
 
 func isHex(s string) bool {
-	for _, c := range []byte(s) {
-		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') {
-			return false
+	bad := byte(0)
+	for i := range len(s) {
+		bad |= notHex[s[i]]
+	}
+	return bad == 0
+}
+
+// notHex is zero for the digits of an object id. A listing has a hundred
+// thousand of them, in no order that a processor could foresee.
+var notHex = func() (table [256]byte) {
+	for i := range table {
+		if !strings.ContainsRune("0123456789abcdef", rune(i)) {
+			table[i] = 1
 		}
 	}
-	return true
-}
+	return table
+}()
 
 // advertised collects what an upstream says it has, in any order.
 type advertised struct {
@@ -184,10 +194,12 @@ func below(l mirror.Listing, name string) bool {
 }
 
 // under tells whether a directory of name is itself a name that is taken.
-func under(name string, taken map[string]bool) bool {
+func under(name string, taken packed) bool {
 	for i := len("refs/x"); i < len(name); i++ {
-		if name[i] == '/' && taken[name[:i]] {
-			return true
+		if name[i] == '/' {
+			if _, is := taken[name[:i]]; is {
+				return true
+			}
 		}
 	}
 	return false

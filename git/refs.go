@@ -22,8 +22,9 @@ const (
 // snapshot is a packed-refs file as it was read. The file is only ever replaced
 // whole, by git as by us, so it is known by its identity.
 type snapshot struct {
-	file os.FileInfo
-	refs []mirror.Ref
+	file  os.FileInfo
+	refs  []mirror.Ref
+	whole bool // the file holds no other refs
 }
 
 // Refs lists branches, tags and our own refs. See mirror.Reader.
@@ -93,7 +94,7 @@ func (d *Disk) packedRefs(id mirror.ID, repo string) ([]mirror.Ref, error) {
 	}
 	l.Sort()
 	l.Refs = l.Refs[:len(l.Refs):len(l.Refs)] // it is shared: who appends gets a copy
-	d.state.refs.put(id, &snapshot{file: info, refs: l.Refs}, text.Len()+256)
+	d.state.refs.put(id, &snapshot{file: info, refs: l.Refs, whole: len(l.Refs) == len(all)}, text.Len()+256)
 	return l.Refs, nil
 }
 

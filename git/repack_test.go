@@ -235,7 +235,7 @@ func TestKilledRepack(t *testing.T) {
 	for range 5 {
 		done := make(chan error, 1)
 		go func() { done <- h.Repack(t.Context(), h.id, 0) }()
-		deadline := time.Now().Add(20 * time.Second)
+		deadline := time.Now().Add(2 * time.Minute)
 		for running := true; running && time.Now().Before(deadline); {
 			select {
 			case err := <-done:

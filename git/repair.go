@@ -38,6 +38,7 @@ func (d *Disk) Refetch(ctx context.Context, id mirror.ID, from mirror.Remote, mi
 	if err != nil {
 		return err
 	}
+	in.shut()
 	staged := in.repo
 	in.repo = repo
 	err = in.movePacks()
@@ -156,7 +157,8 @@ func (s *shadow) replace(ctx context.Context) error {
 	if head == "" {
 		head = likelyHead(refs)
 	}
-	if err := errors.Join(refs.write(s.repo), replaceFile(filepath.Join(s.repo, "HEAD"), "HEAD.new", "ref: "+head+"\n")); err != nil {
+	_, err = refs.write(s.repo)
+	if err := errors.Join(err, replaceFile(filepath.Join(s.repo, "HEAD"), "HEAD.new", "ref: "+head+"\n")); err != nil {
 		return s.local("write the refs", err)
 	}
 	found, err := s.fsck(ctx, s.repo, true)
@@ -176,6 +178,7 @@ func (s *shadow) replace(ctx context.Context) error {
 func (s *shadow) carry(ctx context.Context, have []mirror.Ref) (packed, error) {
 	refs := packed{}
 	in := &incoming{disk: s.Disk, id: s.id, repo: s.repo, quarantine: filepath.Join(s.repo, "objects")}
+	defer in.shut()
 	var ids []string
 	for _, ref := range have {
 		refs[ref.Name] = ref

@@ -41,6 +41,7 @@ const (
 	firstDeeper    = 50   // commits
 	mostRefs       = 4096 // in one step
 	stepTries      = 6    // steps in a row that may break in one attempt
+	stepCalm       = 16   // steps after one that broke, before longer ones
 	stepPause      = 200 * time.Millisecond
 )
 
@@ -215,14 +216,27 @@ func (s *stepping) step(ctx context.Context, batch []mirror.Ref) error {
 	if err := s.fetch(ctx, specs.String()); err != nil {
 		return err
 	}
-	s.point.Batch = min(s.point.Batch*2, mostRefs)
+	s.point.Batch = min(s.longer(s.point.Batch), mostRefs)
 	return s.record()
+}
+
+// longer is the size of the next step after one of size n that was made. Twice as
+// much, but what broke off a while ago would break off again, and be lost again.
+func (s *stepping) longer(n int) int {
+	if s.point.Calm > 0 {
+		s.point.Calm--
+		return n
+	}
+	return 2 * n
 }
 
 // smaller makes the next step shorter after one that failed, and tells whether
 // to take it at once.
 func (s *stepping) smaller(err error, p *mirror.Problem, batch []mirror.Ref) bool {
 	said := strings.ToLower(p.Raw)
+	if p.Class() == mirror.Network {
+		s.point.Calm = stepCalm
+	}
 	switch {
 	case s.point.Deep != "" && !s.point.Unlisted && (errors.Is(err, errUnlisted) || strings.Contains(said, refusedOID)):
 		s.point.Unlisted = true
@@ -241,6 +255,7 @@ func (s *stepping) smaller(err error, p *mirror.Problem, batch []mirror.Ref) boo
 	case s.point.Deep != "":
 		s.point.Deeper = max(1, s.point.Deeper/2)
 		s.point.Commits = max(1, s.point.Commits/2)
+		s.point.Pace = s.point.Commits
 	case len(batch) == 1 && !(s.point.Unlisted && s.point.Flat):
 		s.point.Deep, s.point.Commits, s.point.Depth, s.point.Deeper = batch[0].Hash, 0, 0, firstDeeper
 	default:

@@ -29,6 +29,9 @@ func (s *stepping) advance(ctx context.Context) error {
 	}
 	if s.point.Commits == 0 {
 		s.point.Commits = max(1, len(plan)/versionSteps)
+		if s.point.Pace > 0 {
+			s.point.Commits = min(s.point.Commits, s.point.Pace)
+		}
 	}
 	done, err := s.done(ctx)
 	if err != nil {
@@ -48,7 +51,7 @@ func (s *stepping) advance(ctx context.Context) error {
 	if err := s.fetch(ctx, target+":"+stepRefs+target+"\n"); err != nil {
 		return err
 	}
-	s.point.Commits *= 2
+	s.point.Commits = s.longer(s.point.Commits)
 	if target == s.point.Deep {
 		s.point.Deep, s.point.Commits, s.point.Batch = "", 0, 1
 		if err := s.forgetPlan(); err != nil {
@@ -109,7 +112,7 @@ func (s *stepping) deepen(ctx context.Context) error {
 		return err
 	}
 	if s.point.Depth > 0 {
-		s.point.Deeper *= 2
+		s.point.Deeper = s.longer(s.point.Deeper)
 	}
 	s.point.Depth = depth
 	whole, err := s.whole(ctx)

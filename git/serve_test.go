@@ -135,8 +135,8 @@ func TestServeEndsWithItsContext(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("UploadPack = %v, want context.Canceled", err)
 		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("UploadPack still runs 10 s after its context ended")
+	case <-time.After(time.Minute):
+		t.Fatal("UploadPack still runs a minute after its context ended")
 	}
 	eventually(t, "git is gone", func() bool { return len(processes(t, h.dir())) == 0 })
 }

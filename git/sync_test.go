@@ -252,8 +252,8 @@ func TestManyRefs(t *testing.T) {
 	}
 	start := time.Now()
 	h.mustSync(t)
-	if took := time.Since(start); took > 20*time.Second {
-		t.Errorf("first clone of 5000 refs took %v, want less than 20s", took)
+	if took := time.Since(start); took > 2*time.Minute {
+		t.Errorf("first clone of 5000 refs took %v, want less than 2 minutes", took)
 	}
 	h.same(t)
 	// As many different objects to want.
@@ -264,8 +264,8 @@ func TestManyRefs(t *testing.T) {
 	fastImport(t, dir, stream.String())
 	start = time.Now()
 	h.mustSync(t)
-	if took := time.Since(start); took > 30*time.Second {
-		t.Errorf("fetch of 5000 branches took %v, want less than 30s", took)
+	if took := time.Since(start); took > 2*time.Minute {
+		t.Errorf("fetch of 5000 branches took %v, want less than 2 minutes", took)
 	}
 	h.same(t)
 }

@@ -61,6 +61,7 @@ func (d *Disk) Update(ctx context.Context, id mirror.ID, tx mirror.Transaction) 
 	// An incoming that brought nothing: its quarantine is where the objects are.
 	// It has ended already, since nothing of that may be discarded.
 	in := &incoming{disk: d, id: id, live: repo, repo: repo, quarantine: filepath.Join(repo, "objects"), ended: true}
+	defer in.shut()
 	if err := in.packLoose(ctx); err != nil {
 		return err
 	}
@@ -73,10 +74,9 @@ func (d *Disk) Update(ctx context.Context, id mirror.ID, tx mirror.Transaction) 
 	if err != nil {
 		return err
 	}
-	if err := refs.write(repo); err != nil {
-		return d.local("write the refs", err)
+	if err := in.replace(refs); err != nil {
+		return err
 	}
-	d.forgetRefs(id)
 	if err := in.setHead(tx.Head); err != nil {
 		return d.local("write HEAD", err)
 	}

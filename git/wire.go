@@ -125,6 +125,8 @@ type talk struct {
 	got    func(n int) // is told of what comes
 	limit  int64       // how many bytes may come; zero = any
 	came   int64
+	// identity asks for an answer that is not compressed once more.
+	identity bool
 }
 
 func (d *Disk) talk(ctx context.Context, from mirror.Remote, trip *phases, got func(int)) (*talk, error) {
@@ -206,6 +208,9 @@ func (x *talk) ask(ctx context.Context, method, path string, send []byte, want s
 	} else {
 		req.Header.Set("Accept", "*/*")
 	}
+	if x.identity {
+		req.Header.Set("Accept-Encoding", "identity")
+	}
 	if x.header != "" {
 		req.Header.Set("Authorization", x.header)
 	}
@@ -247,6 +252,16 @@ func (a *arriving) Close() error {
 }
 
 var errTooLong = errors.New("the answer is too long")
+
+// foreign tells whether an upstream does not get on with our way of fetching, so
+// that git shall try.
+func foreign(err error) bool {
+	var a *answer
+	if errors.As(err, &a) && (a.status == http.StatusOK || a.status == http.StatusNotFound) {
+		return false
+	}
+	return misunderstood(err) || errors.Is(err, errNoPack)
+}
 
 // misunderstood tells whether an upstream that was asked in our way answered as
 // one that does not understand, rather than as one that refuses or is in trouble.

@@ -12,7 +12,10 @@ import (
 
 // How a client waits for a first clone, and what it can be told meanwhile:
 //
-//   - ssh: lines on stderr, at any time.
+//   - ssh, protocol v2: as over http, but that the request for objects may also be
+//     for a shallow clone: lines on stderr then.
+//   - ssh, protocols v0 and v1: lines on stderr, after a while, since nothing says
+//     whether they are wanted (git clone --quiet).
 //   - http, protocol v2: info/refs is answered as soon as the upstream has listed
 //     its refs, since what it says is the same for all repositories; ls-refs from
 //     that listing; and the request for objects at once, with the progress on

@@ -60,7 +60,7 @@ func (h *HTTP) cloneComing(w *answer, r *http.Request, id auth.Identity, repo mi
 	say := &teller{name: string(repo.Path), quiet: slices.Contains(texts, "no-progress"), send: func(text string) error {
 		return sideband(w, 2, text)
 	}}
-	cloned, err := waitTelling(r.Context(), h.Catalog, repo, say)
+	cloned, _, err := waitTelling(r.Context(), h.Catalog, repo, say, false)
 	if err == nil {
 		err = h.Policy.May(id, auth.Read, cloned.Private)
 	}
@@ -93,8 +93,9 @@ func (h *HTTP) refuseInBand(w *answer, r *http.Request, repo mirror.Repo, err er
 	return err
 }
 
-// waitTelling waits for a first clone and tells how it goes.
-func waitTelling(ctx context.Context, catalog Catalog, repo mirror.Repo, say *teller) (mirror.Repo, error) {
+// waitTelling waits for a first clone and tells how it goes. With refsDo it also
+// returns when what the clone will serve is known; the mirror is not served then.
+func waitTelling(ctx context.Context, catalog Catalog, repo mirror.Repo, say *teller, refsDo bool) (mirror.Repo, mirror.Listing, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	news := make(chan mirror.Progress, 1)
@@ -120,12 +121,17 @@ func waitTelling(ctx context.Context, catalog Catalog, repo mirror.Repo, say *te
 		case e := <-done:
 			if e.err != nil {
 				if ctx.Err() != nil {
-					return repo, context.Cause(ctx)
+					return repo, mirror.Listing{}, context.Cause(ctx)
 				}
-				return repo, notCloned(ctx, repo, say.last, e.err)
+				return repo, mirror.Listing{}, notCloned(ctx, repo, say.last, e.err)
 			}
-			return e.repo, say.end()
+			return e.repo, mirror.Listing{}, say.end()
 		case p := <-news:
+			if l, ok := catalog.Coming(repo.ID); refsDo && ok && l.Head != "" {
+				stop(errRefsKnown)
+				<-done
+				return repo, l, nil
+			}
 			if p.Phase != mirror.Done {
 				say.news(p)
 			}
@@ -133,7 +139,7 @@ func waitTelling(ctx context.Context, catalog Catalog, repo mirror.Repo, say *te
 			if err := say.tell(); err != nil {
 				stop(err)
 				<-done
-				return repo, context.Canceled
+				return repo, mirror.Listing{}, context.Canceled
 			}
 		}
 	}
@@ -144,7 +150,10 @@ func waitTelling(ctx context.Context, catalog Catalog, repo mirror.Repo, say *te
 type teller struct {
 	name  string
 	quiet bool // nobody wants lines; the connection is kept alive
-	send  func(text string) error
+	// after is when lines begin, for clients that cannot say whether they want
+	// any; zero = at once.
+	after time.Time
+	send  func(text string) error // an empty text keeps the connection alive
 
 	last  mirror.Progress
 	width int // of the line that is on the screen
@@ -153,7 +162,7 @@ type teller struct {
 func (t *teller) news(p mirror.Progress) { t.last = p }
 
 func (t *teller) tell() error {
-	if t.quiet {
+	if t.quiet || time.Now().Before(t.after) {
 		return t.send("")
 	}
 	return t.line(describe(t.last), "\r")
@@ -188,7 +197,7 @@ func sideband(w io.Writer, band byte, text string) error {
 // behindPackfile drops the header of the pack's section, which has been sent.
 // What git says instead of it, an error, goes to the side-band for errors.
 type behindPackfile struct {
-	w     *answer
+	w     io.Writer
 	start []byte
 	open  bool
 }

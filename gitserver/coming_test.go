@@ -1,6 +1,7 @@
 package gitserver_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -21,12 +22,17 @@ import (
 
 const slow = "github.com/acme/slow" // half a megabyte that comes when the test says so
 
-// slowRoad is a way to the rig's upstream on which packs stop in the middle
-// until go on is called.
-func (r *rig) slowRoad(t *testing.T) (url string, goOn func()) {
+// slowRoad is a way to the rig's upstream on which packs stop in the middle,
+// until goOn is called; once cut is, they break off there.
+type slowRoad struct {
+	url       string
+	goOn, cut func()
+}
+
+func (r *rig) slowRoad(t *testing.T) slowRoad {
 	t.Helper()
-	more := make(chan struct{})
-	goOn = sync.OnceFunc(func() { close(more) })
+	more, broken := make(chan struct{}), make(chan struct{})
+	road := slowRoad{goOn: sync.OnceFunc(func() { close(more) }), cut: sync.OnceFunc(func() { close(broken) })}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
 		out, err := http.NewRequestWithContext(in.Context(), in.Method, r.up.Base()+in.URL.RequestURI(), in.Body)
 		if err != nil {
@@ -47,25 +53,32 @@ func (r *rig) slowRoad(t *testing.T) (url string, goOn func()) {
 			http.NewResponseController(w).Flush()
 			select {
 			case <-more:
-			case <-in.Context().Done():
+			default:
+				select {
+				case <-more:
+				case <-broken:
+					panic(http.ErrAbortHandler)
+				case <-in.Context().Done():
+				}
 			}
 		}
 		io.Copy(w, resp.Body)
 	}))
-	t.Cleanup(func() { goOn(); server.CloseClientConnections(); server.Close() })
-	return server.URL, goOn
+	t.Cleanup(func() { road.goOn(); server.CloseClientConnections(); server.Close() })
+	road.url = server.URL
+	return road
 }
 
 // addSlow maps slow, whose clone stops in the middle.
-func (r *rig) addSlow(t *testing.T) (repo mirror.Repo, goOn func()) {
+func (r *rig) addSlow(t *testing.T) (mirror.Repo, slowRoad) {
 	t.Helper()
 	r.up.Commit(t, slow, map[string]string{"noise.bin": gittest.Noise(500_000, 1)}, "v1.0.0")
-	url, goOn := r.slowRoad(t)
-	repo, _, err := r.catalog.Add(t.Context(), mirror.NewMirror{Text: slow, Upstream: url + "/" + slow})
+	road := r.slowRoad(t)
+	repo, _, err := r.catalog.Add(t.Context(), mirror.NewMirror{Text: slow, Upstream: road.url + "/" + slow})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return repo, goOn
+	return repo, road
 }
 
 // running is a git that was started.
@@ -76,7 +89,7 @@ type running struct {
 
 func (r *rig) startGit(t *testing.T, args ...string) *running {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = r.home
@@ -96,7 +109,7 @@ func (g *running) wait(t *testing.T) error {
 	select {
 	case err := <-g.ended:
 		return err
-	case <-time.After(time.Minute):
+	case <-time.After(3 * time.Minute):
 		t.Fatalf("git has not ended; it said:\n%s", g.err)
 		return nil
 	}
@@ -116,8 +129,8 @@ func (g *running) sees(t *testing.T, want string) {
 // Whoever clones what is only being mirrored sees how that goes, and then has
 // the clone, from one first clone for all.
 func TestWaitingClientsSeeTheFirstClone(t *testing.T) {
-	r := newRig(t)
-	repo, goOn := r.addSlow(t)
+	r := newRig(t, func(r *rig) { r.ssh.Silence = time.Millisecond })
+	repo, road := r.addSlow(t)
 	clones := map[string]*running{
 		"http":    r.startGit(t, "clone", "--progress", r.url+"/"+slow, "http"),
 		"ssh":     r.startGit(t, "clone", "--progress", r.sshURL(slow), "ssh"),
@@ -125,14 +138,21 @@ func TestWaitingClientsSeeTheFirstClone(t *testing.T) {
 		"http v0": r.startGit(t, "-c", "protocol.version=0", "clone", r.url+"/"+slow, "http v0"),
 		"shallow": r.startGit(t, "clone", "--depth=1", r.url+"/"+slow, "shallow"),
 		"quiet":   r.startGit(t, "clone", "--quiet", r.url+"/"+slow, "quiet"),
+
+		"ssh shallow":       r.startGit(t, "clone", "--progress", "--depth=1", r.sshURL(slow), "ssh shallow"),
+		"ssh quiet":         r.startGit(t, "clone", "--quiet", r.sshURL(slow), "ssh quiet"),
+		"ssh partial":       r.startGit(t, "clone", "--quiet", "--filter=blob:none", r.sshURL(slow), "ssh partial"),
+		"ssh quiet shallow": r.startGit(t, "clone", "--quiet", "--depth=1", r.sshURL(slow), "ssh quiet shallow"),
 	}
 	const says = "gitmirror: first clone of github.com/acme/slow: receiving"
-	for name, want := range map[string]string{"http": "remote: " + says, "ssh": says, "ssh v0": says} {
+	for name, want := range map[string]string{"http": "remote: " + says, "ssh": "remote: " + says, "ssh shallow": says, "ssh v0": says} {
 		clones[name].sees(t, want)
 	}
 	// Refs are listed while the objects still come.
-	if got := r.mustGit(t, "ls-remote", r.url+"/"+slow); !strings.Contains(got, "refs/tags/v1.0.0") || !strings.Contains(got, "\tHEAD") {
-		t.Errorf("ls-remote during the first clone = %q, want HEAD and the tag", got)
+	for _, url := range []string{r.url + "/" + slow, r.sshURL(slow)} {
+		if got := r.mustGit(t, "ls-remote", url); !strings.Contains(got, "refs/tags/v1.0.0") || !strings.Contains(got, "\tHEAD") {
+			t.Errorf("ls-remote %s during the first clone = %q, want HEAD and the tag", url, got)
+		}
 	}
 	for name, g := range clones {
 		select {
@@ -141,7 +161,7 @@ func TestWaitingClientsSeeTheFirstClone(t *testing.T) {
 		default:
 		}
 	}
-	goOn()
+	road.goOn()
 	for name, g := range clones {
 		if err := g.wait(t); err != nil {
 			t.Errorf("%s: git clone = %v\n%s", name, err, g.err)
@@ -152,32 +172,109 @@ func TestWaitingClientsSeeTheFirstClone(t *testing.T) {
 		}
 		r.mustGit(t, "-C", name, "fsck", "--strict")
 	}
-	if text := clones["http"].err.String(); !strings.Contains(text, "first clone of github.com/acme/slow: done") {
-		t.Errorf("http saw:\n%s\nwant the end of the first clone", text)
+	for _, name := range []string{"http", "ssh", "ssh shallow", "ssh v0"} {
+		if text := clones[name].err.String(); !strings.Contains(text, "first clone of github.com/acme/slow: done") {
+			t.Errorf("%s saw:\n%s\nwant the end of the first clone", name, text)
+		}
 	}
-	if text := clones["quiet"].err.String(); text != "" {
-		t.Errorf("git clone --quiet said %q", text)
+	for _, name := range []string{"quiet", "ssh quiet", "ssh quiet shallow", "ssh partial"} {
+		if text := clones[name].err.String(); text != "" {
+			t.Errorf("%s: git clone --quiet said %q", name, text)
+		}
 	}
 	if runs, err := r.db.Runs(t.Context(), repo.ID, 0, 10); err != nil || len(runs) != 1 {
 		t.Errorf("%d runs (%v), want one for all", len(runs), err)
 	}
 }
 
-// A first clone that fails under the eyes of a client is told in words.
-func TestFirstCloneFailsWhileClientsWait(t *testing.T) {
-	r := newRig(t)
-	repo, _ := r.addSlow(t)
-	http := r.startGit(t, "clone", "--progress", r.url+"/"+slow, "http")
-	ssh := r.startGit(t, "clone", r.sshURL(slow), "ssh")
-	http.sees(t, "receiving")
-	ssh.sees(t, "receiving")
-	r.up.Kill() // and the road cuts the answer short
-	if err := r.catalog.Remove(t.Context(), repo.ID); err != nil {
-		t.Fatal(err)
+// Over SSH, git before protocol v2 does not say whether it wants progress: for a
+// while it gets none.
+func TestOldClientsAreToldLate(t *testing.T) {
+	r := newRig(t, func(r *rig) { r.ssh.Silence = time.Hour })
+	_, road := r.addSlow(t)
+	old := r.startGit(t, "-c", "protocol.version=0", "clone", "--progress", r.sshURL(slow), "old")
+	now := r.startGit(t, "clone", "--progress", r.sshURL(slow), "now")
+	now.sees(t, "receiving")
+	road.goOn()
+	for name, g := range map[string]*running{"old": old, "now": now} {
+		if err := g.wait(t); err != nil {
+			t.Errorf("%s: git clone = %v\n%s", name, err, g.err)
+		}
 	}
-	for name, g := range map[string]*running{"http": http, "ssh": ssh} {
-		if err := g.wait(t); err == nil || !strings.Contains(g.err.String(), slow) {
-			t.Errorf("%s: git clone = %v\n%s\nwant a failure in words", name, err, g.err)
+	if text := old.err.String(); strings.Contains(text, "gitmirror") {
+		t.Errorf("git clone over protocol v0 said:\n%s\nwant nothing of the first clone", text)
+	}
+}
+
+// A first clone that breaks off under the eyes of clients: each is told the
+// reason with its code, none gets half a repository, and all is well when the
+// upstream is.
+func TestFirstCloneFailsWhileClientsWait(t *testing.T) {
+	r := newRig(t, func(r *rig) { r.ssh.Silence = time.Millisecond })
+	repo, road := r.addSlow(t)
+	clones := map[string]*running{
+		"http":    r.startGit(t, "clone", "--progress", r.url+"/"+slow, "http"),
+		"http v0": r.startGit(t, "-c", "protocol.version=0", "clone", r.url+"/"+slow, "http v0"),
+		"ssh":     r.startGit(t, "clone", "--progress", r.sshURL(slow), "ssh"),
+		"ssh v0":  r.startGit(t, "-c", "protocol.version=0", "clone", r.sshURL(slow), "ssh v0"),
+		"quiet":   r.startGit(t, "clone", "--quiet", r.sshURL(slow), "quiet"),
+		"shallow": r.startGit(t, "clone", "--progress", "--depth=1", r.sshURL(slow), "shallow"),
+	}
+	for _, name := range []string{"http", "ssh", "ssh v0", "shallow"} {
+		clones[name].sees(t, "receiving")
+	}
+	road.cut()
+	for name, g := range clones {
+		err, said := g.wait(t), g.err.String()
+		if err == nil || !strings.Contains(said, string(mirror.CodeCutOff)) || !strings.Contains(said, slow+" could not be cloned from its upstream yet") {
+			t.Errorf("%s: git clone = %v\n%s\nwant a failure with %s in words", name, err, said, mirror.CodeCutOff)
+		}
+		if _, err := os.Stat(filepath.Join(r.home, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the directory of the clone = %v, want none", name, err)
+		}
+	}
+	failed, err := r.catalog.Find(t.Context(), slow)
+	if err != nil || failed.State.Served() || failed.State.Problem == nil || failed.State.Problem.Code != mirror.CodeCutOff {
+		t.Errorf("Find(%s) = %+v, %v, want it not served, with %s", slow, failed.State, err, mirror.CodeCutOff)
+	}
+	road.goOn()
+	eventually(t, "it is cloned", func() bool { // a scheduled attempt may just be failing
+		run, err := r.catalog.Syncer.Sync(t.Context(), repo.ID, mirror.ByHand)
+		return err == nil && run.Problem == nil
+	})
+	r.mustGit(t, "clone", "-q", r.sshURL(slow), "later")
+	r.mustGit(t, "-C", "later", "fsck", "--strict")
+}
+
+// Over SSH, what a client says while the first clone runs is checked before
+// anything is done about it.
+func TestBadRequestsWhileClientsWait(t *testing.T) {
+	r := newRig(t)
+	r.addSlow(t)
+	c := r.mustDial(t)
+	for name, row := range map[string]struct{ request, want string }{
+		"garbage":      {"zzzz this is not a pkt-line", "E3202"},
+		"a bad length": {"0003", "E3202"},
+		"cut short":    {pkt("command=ls-refs") + "0001" + "00", "E3202"},
+		"endless":      {strings.Repeat(pkt(strings.Repeat("x", 60_000)), 20), "E3202"},
+		"nothing":      {"", ""},
+		"goodbye":      {"0000", ""},
+	} {
+		s, err := c.NewSession()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Setenv("GIT_PROTOCOL", "version=2"); err != nil {
+			t.Fatal(err)
+		}
+		var out, said bytes.Buffer
+		s.Stdin, s.Stdout, s.Stderr = strings.NewReader(row.request), &out, &said
+		err = s.Run("git-upload-pack '/" + slow + "'")
+		if (err == nil) != (row.want == "") || !strings.Contains(said.String(), row.want) {
+			t.Errorf("%s = %v, %q, want %q", name, err, said.String(), row.want)
+		}
+		if !strings.HasPrefix(out.String(), pkt("version 2\n")) {
+			t.Errorf("%s: the server began with %.40q, want its capabilities", name, out.String())
 		}
 	}
 }
@@ -220,7 +317,7 @@ func TestRuleAdmitsWhileClientWaits(t *testing.T) {
 // A client that cannot be told anything is not held for ever.
 func TestHeldClientIsLetGo(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.http.Wait = 200 * time.Millisecond })
-	_, goOn := r.addSlow(t)
+	_, road := r.addSlow(t)
 	got := r.git(t, "-c", "protocol.version=0", "clone", r.url+"/"+slow, "v0")
 	if got.code == 0 || !strings.Contains(got.err, "the first clone of github.com/acme/slow is still running") {
 		t.Errorf("git clone = exit %d\n%s\nwant to be told that it still runs", got.code, got.err)
@@ -229,7 +326,7 @@ func TestHeldClientIsLetGo(t *testing.T) {
 	if status != 503 || head.Get("Retry-After") == "" || !strings.Contains(text, "still running") {
 		t.Errorf("info/refs = %d, Retry-After %q, %q, want 503 with a time and a sentence", status, head.Get("Retry-After"), text)
 	}
-	goOn()
+	road.goOn()
 	eventually(t, "it is cloned", func() bool {
 		repo, err := r.catalog.Find(t.Context(), slow)
 		return err == nil && repo.State.Served()

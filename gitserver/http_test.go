@@ -315,7 +315,7 @@ func TestSlowClientsHoldNobodyUp(t *testing.T) {
 	}
 	began := time.Now()
 	r.mustGit(t, "clone", "-q", "--mirror", r.url+"/"+tool, t.TempDir()+"/clone")
-	if d := time.Since(began); d > 20*time.Second {
+	if d := time.Since(began); d > time.Minute {
 		t.Errorf("clone beside slow clients took %v, want no waiting", d)
 	}
 }

@@ -237,7 +237,7 @@ type result struct {
 // run runs a program; extra are settings of the environment.
 func (r *rig) run(t *testing.T, extra []string, name string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = r.home, gittest.Env(r.home, extra...)
@@ -318,14 +318,14 @@ func basic(user, password string) map[string]string {
 // eventually waits for a condition that other goroutines bring about.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("not so within a minute: %s", what)
+			t.Fatalf("not so within 2 minutes: %s", what)
 		}
 	}
 }

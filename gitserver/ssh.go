@@ -45,6 +45,9 @@ type SSH struct {
 	Grace     time.Duration // for commands that run when Run is told to end; zero = 30 s
 	// Recheck is how often the key of a running command is looked up again; zero = 15 s.
 	Recheck time.Duration
+	// Silence is how long a client that waits for a first clone is told nothing when
+	// it cannot say whether it wants to be: git before protocol v2; zero = 5 s.
+	Silence time.Duration
 	// MaxConns bounds the signed-in connections from one address (IPv6: /64) and
 	// of one key; zero = 1024.
 	MaxConns int
@@ -119,7 +122,10 @@ func (s *SSH) withDefaults() *SSH {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&set.Handshake, 10 * time.Second}, {&set.Idle, 5 * time.Minute}, {&set.Grace, 30 * time.Second}, {&set.Recheck, 15 * time.Second}} {
+	}{
+		{&set.Handshake, 10 * time.Second}, {&set.Idle, 5 * time.Minute}, {&set.Grace, 30 * time.Second},
+		{&set.Recheck, 15 * time.Second}, {&set.Silence, 5 * time.Second},
+	} {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}

@@ -146,7 +146,8 @@ func (s *session) answer(ctx context.Context) uint32 {
 	if err == nil {
 		return 0
 	}
-	if errors.Is(err, context.Canceled) {
+	var known told
+	if errors.Is(err, context.Canceled) || errors.As(err, &known) {
 		return 1
 	}
 	p := mirror.AsProblem(err)
@@ -218,28 +219,35 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 		return hide(id, string(path), err)
 	}
 	s.flow.For(repo)
+	stop := s.guard(ctx)
+	defer stop()
+	t := s.talk()
+	defer t.idle.Stop()
 	if !repo.State.Served() {
-		if repo, err = s.await(ctx, id, repo); err != nil {
+		if speaksV2(s.asked.protocol) {
+			return s.coming(ctx, id, repo, t)
+		}
+		if repo, err = s.await(ctx, id, repo, t); err != nil {
 			return err
 		}
 	}
-	stop := s.guard(ctx)
-	defer stop()
-	idle := time.AfterFunc(h.Idle, s.cancel)
-	defer idle.Stop()
-	alive := func(n int) { idle.Reset(h.Idle) }
-	in := &beat{rw: s.channel, alive: alive, heard: &witness{flow: s.flow, fetching: s.tellAge(repo)}}
-	out := &beat{rw: s.channel, alive: func(n int) { alive(n); s.flow.Sent(int64(n)) }}
-	who := principal(id, s.c.peer)
+	return s.serve(ctx, id, repo, t)
+}
+
+// serve holds the conversation: git does before protocol v2.
+func (s *session) serve(ctx context.Context, id auth.Identity, repo mirror.Repo, t *talk) error {
+	h, who := s.hall, principal(id, s.c.peer)
+	t.in.heard.fetching = s.tellAge(repo)
+	var err error
 	if speaksV2(s.asked.protocol) {
-		err = h.Front.converse(ctx, party{who, s.flow}, repo, s.asked.protocol, in, out)
+		err = h.Front.converse(ctx, party{who, s.flow}, repo, s.asked.protocol, t.in, t.out)
 	} else {
 		leave, busy := h.Gate.enter(ctx, who, repo.ID)
 		if busy != nil {
 			return busy
 		}
 		defer leave()
-		err = h.Packs.UploadPack(ctx, repo.ID, s.asked.protocol, false, false, in, out, io.Discard)
+		err = h.Packs.UploadPack(ctx, repo.ID, s.asked.protocol, false, false, t.in, t.out, io.Discard)
 	}
 	if err != nil && ctx.Err() == nil && mirror.AsProblem(err).Kind == "" {
 		h.Log.Debug("upload-pack ended with an error", "repo", repo.Path, "addr", s.c.peer, "err", err)
@@ -263,21 +271,21 @@ func (s *session) tellAge(repo mirror.Repo) func(quiet bool) {
 	}
 }
 
-// await waits for the first clone of a mirror and tells on stderr how it goes.
-func (s *session) await(ctx context.Context, id auth.Identity, repo mirror.Repo) (mirror.Repo, error) {
+// await waits for the first clone of a mirror. Before protocol v2 the server
+// speaks first, and learns too late whether anybody wants to see progress: it is
+// told on stderr after Silence.
+func (s *session) await(ctx context.Context, id auth.Identity, repo mirror.Repo, t *talk) (mirror.Repo, error) {
 	h := s.hall
 	leave, err := h.Gate.wait(principal(id, s.c.peer))
 	if err != nil {
 		return repo, err
 	}
 	defer leave()
-	stop := s.guard(ctx)
-	defer stop()
-	say := &teller{name: string(repo.Path), send: func(text string) error {
-		_, err := io.WriteString(s.channel.Stderr(), text)
-		return err
-	}}
-	cloned, err := waitTelling(ctx, h.Catalog, repo, say)
+	t.idle.Stop()
+	defer t.idle.Reset(t.limit)
+	say := s.teller(repo)
+	say.after = time.Now().Add(h.Silence)
+	cloned, _, err := waitTelling(ctx, h.Catalog, repo, say, false)
 	if err != nil {
 		return repo, err
 	}
@@ -313,6 +321,7 @@ type beat struct {
 	rw    io.ReadWriter
 	alive func(n int)
 	heard *witness // of what is read; may be nil
+	gone  func()   // the client takes nothing any more; may be nil
 }
 
 func (b *beat) Read(p []byte) (int, error) {
@@ -330,6 +339,9 @@ func (b *beat) Write(p []byte) (int, error) {
 	n, err := b.rw.Write(p)
 	if n > 0 {
 		b.alive(n)
+	}
+	if err != nil && b.gone != nil {
+		b.gone()
 	}
 	return n, err
 }

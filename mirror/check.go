@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -38,12 +39,12 @@ func (a *attempt) look(ctx context.Context) (quiet bool, err error) {
 		// That it is well again is worth telling.
 		return a.run.ID == 0 && a.repo.State.Failures == 0 && a.repo.State.Problem == nil, nil
 	}
-	clone := !a.repo.State.Served()
-	waited, err := a.turn(ctx, a.job, a.slots, clone)
+	use := slotUse{clone: !a.repo.State.Served()}
+	waited, err := a.turn(ctx, a.job, a.slots, use)
 	if err != nil {
 		return false, err
 	}
-	defer a.slots.release(clone)
+	defer a.slots.release(use)
 	again, err := a.begin(ctx)
 	if err != nil {
 		return false, err
@@ -64,14 +65,29 @@ func (a *attempt) look(ctx context.Context) (quiet bool, err error) {
 	return false, nil
 }
 
+const (
+	turnPatience = 10 * time.Second
+	// crowdedWait is when a check that has not had its turn is due again, at the
+	// earliest.
+	crowdedWait = 30 * time.Second
+)
+
 // check lists upstream's refs when it is the check's turn. Who has a run is
 // waited for, and does not queue with the schedule's.
 func (a *attempt) check(ctx context.Context) (Remote, Listing, error) {
 	if a.run.ID == 0 {
-		if _, err := a.turn(ctx, a.job, a.checks, false); err != nil {
+		use := slotUse{host: a.repo.Upstream.Host}
+		patience := a.Patience
+		if patience <= 0 {
+			patience = turnPatience
+		}
+		patient, end := context.WithTimeoutCause(ctx, patience, &refusal{Wait: crowdedWait + rand.N(crowdedWait)})
+		_, err := a.turn(patient, a.job, a.checks, use)
+		end()
+		if err != nil {
 			return Remote{}, Listing{}, err
 		}
-		defer a.checks.release(false)
+		defer a.checks.release(use)
 	}
 	return a.list(ctx)
 }

@@ -30,7 +30,7 @@ func (s *Syncer) keepLeases(ctx context.Context) {
 		}
 		s.renew(ctx)
 		if err := s.inherit(ctx, watched); err != nil && ctx.Err() == nil {
-			s.Log.Warn("look for the work of dead servers", "err", err)
+			s.Log.Warn("look for work that nobody does", "err", err)
 		}
 	}
 }
@@ -60,9 +60,12 @@ func (s *Syncer) renew(ctx context.Context) {
 	}
 }
 
-// inherit releases leases of others that were seen unchanged for a whole lease.
+// inherit releases leases that were seen unchanged for a whole lease: those of
+// servers that died, and those of our own that nobody here works on. The latter
+// are of claims that the database made and whose answer was lost, and of ends
+// that could not be recorded.
 func (s *Syncer) inherit(ctx context.Context, watched map[Lease]time.Time) error {
-	leases, err := s.Store.Leases(ctx, s.Owner)
+	leases, err := s.Store.Leases(ctx)
 	if err != nil {
 		return err
 	}
@@ -70,6 +73,9 @@ func (s *Syncer) inherit(ctx context.Context, watched map[Lease]time.Time) error
 	there := make(map[Lease]bool, len(leases))
 	var dead []Lease
 	for _, l := range leases {
+		if l.Owner == s.Owner && s.worksOn(l) {
+			continue
+		}
 		there[l] = true
 		if since, ok := watched[l]; !ok {
 			watched[l] = now
@@ -85,10 +91,18 @@ func (s *Syncer) inherit(ctx context.Context, watched map[Lease]time.Time) error
 	if len(dead) == 0 {
 		return nil
 	}
-	s.Log.Warn("take up the work of a dead server", "server", dead[0].Owner, "repos", len(dead))
+	s.Log.Warn("take up work that nobody does", "server", dead[0].Owner, "repos", len(dead))
 	if err := s.Store.Release(ctx, dead, s.now()); err != nil {
 		return err
 	}
 	s.wakeUp()
 	return nil
+}
+
+// worksOn tells whether a lease of ours belongs to a job.
+func (s *Syncer) worksOn(l Lease) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j := s.jobs[l.Repo]
+	return j != nil && j.Token == l.Token
 }

@@ -161,6 +161,61 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
+// A host that does not answer keeps the checks of others neither from their turn
+// nor from being claimed.
+func TestSlowHostHoldsNobodyUp(t *testing.T) {
+	r := newRig(t)
+	stop := run(t, r.syncer)
+	var slowOnes []mirror.Repo
+	for i := range 6 {
+		path := fmt.Sprintf("github.com/acme/r%d", i)
+		r.up.Commit(t, path, files("1"))
+		slowOnes = append(slowOnes, r.clone(t, path))
+	}
+	r.up.Commit(t, tool, files("1"))
+	quick := r.clone(t, tool)
+	stop()
+	s := r.newSyncer("test")
+	gate, hangs := make(chan struct{}), make(chan struct{}, 100)
+	s.Checks, s.Patience = 4, 100*time.Millisecond
+	s.Disk = &fed{Disk: r.disk, answer: func(_ int, from mirror.Remote) error {
+		if from.Upstream.Host == "slow.example" {
+			hangs <- struct{}{}
+			<-gate
+			return throttled(time.Now().Add(time.Hour))
+		}
+		return nil
+	}}
+	r.syncer, r.catalog.Syncer = s, s
+	for _, repo := range slowOnes {
+		elsewhere := "https://slow.example/" + string(repo.Path)
+		if _, err := r.catalog.Edit(t.Context(), repo.ID, mirror.Edit{Upstream: &elsewhere}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, s)
+	t.Cleanup(func() { close(gate) })
+	<-hangs
+	<-hangs
+	eventually(t, "the others of the slow host are put off", func() bool {
+		later := 0
+		for _, repo := range slowOnes {
+			if r.repo(t, repo.ID).State.NextSync.After(time.Now().Add(10 * time.Second)) {
+				later++
+			}
+		}
+		return later == len(slowOnes)-2
+	})
+	before := r.repo(t, quick.ID).State.LastAttempt
+	if _, err := s.Ask(t.Context(), quick.ID, mirror.BySchedule); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other host was asked", func() bool { return r.repo(t, quick.ID).State.LastAttempt.After(before) })
+	if n := len(hangs); n != 0 {
+		t.Errorf("the slow host had %d checks more than 2 of 4 places", n)
+	}
+}
+
 // What was given before and is refused now is believed after a day.
 func TestRefusalIsConfirmed(t *testing.T) {
 	r := newRig(t)
@@ -316,7 +371,7 @@ func TestDatabaseGoneForAWhile(t *testing.T) {
 	r.up.Commit(t, tool, files("1"))
 	db := &away{Store: r.db}
 	s := r.newSyncer("test")
-	s.Store, s.Lease = db, time.Second
+	s.Store, s.Lease = db, 5*time.Second
 	gate := make(chan struct{})
 	held := &slow{Disk: r.disk, gate: gate, begun: make(chan mirror.ID, 1)}
 	s.Disk, r.syncer, r.catalog.Syncer = held, s, s

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type rig struct {
 	syncer  *mirror.Syncer
 	dir     string
 	api     map[string]string // of the disk
+	told    atomic.Int32      // runs that upkeep was told of
 }
 
 func newRig(t *testing.T) *rig {
@@ -40,6 +42,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { disk.Close() })
 	vault, err := auth.OpenVault(filepath.Join(dir, "secret.key"))
 	if err != nil {
 		t.Fatal(err)
@@ -168,12 +171,12 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("30 s passed, still not: %s", what)
+			t.Fatalf("2 minutes passed, still not: %s", what)
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 )
@@ -350,16 +349,4 @@ func (r *Roads) sum(s Sample, state *hostState) {
 		r.sums[key] = m
 	}
 	m.Add(s)
-}
-
-// names of the hosts that are known here, sorted.
-func (r *Roads) names() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	names := make([]string, 0, len(r.hosts))
-	for name := range r.hosts {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

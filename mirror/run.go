@@ -92,6 +92,35 @@ type Event struct {
 	Text string
 }
 
+// Code is the entry of the error catalogue that explains the event; empty when
+// there is nothing to explain.
+func (e Event) Code() Code {
+	switch e.Kind {
+	case TagMoved:
+		return CodeTagMoved
+	case RefRewound:
+		return CodeRewound
+	case RefsHeld:
+		if e.Ref != "" {
+			return HoldDefault.Code()
+		}
+		return HoldDeletions.Code()
+	case RefDeleted:
+		return CodeDeleted
+	case TagOffBranch:
+		return CodeOffBranch
+	case RefLeftOut:
+		return CodeLeftOut
+	case HeadMoved:
+		return CodeHeadMoved
+	case RefRejected:
+		return CodeRefName
+	case DiskDamaged, RefLost:
+		return CodeDamaged
+	}
+	return ""
+}
+
 // Phase is a step of a run, in the order they happen.
 type Phase string
 

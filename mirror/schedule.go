@@ -60,6 +60,16 @@ func (s Schedule) Next(r Repo, now time.Time) time.Time {
 	return now.Add(time.Duration(float64(wait) * jitter))
 }
 
+// Explain is what the schedule says of a mirror, with what this process knows of
+// its clients.
+func (s *Syncer) Explain(r Repo) string {
+	s.init()
+	if !r.Paused && !r.State.Served() && r.State.Failures == 0 && r.State.Problem == nil {
+		return "as soon as there is room because it was not cloned yet"
+	}
+	return s.Schedule.ExplainAt(s.withDemand(r), s.now())
+}
+
 // Explain says in words when the mirror is looked at and why: "every 2m because
 // clients use it".
 func (s Schedule) Explain(r Repo) string { return s.ExplainAt(r, time.Now()) }
@@ -116,7 +126,7 @@ func (s Schedule) wait(r Repo, now time.Time) (time.Duration, string) {
 // jitter, and the reason for it.
 func (s Schedule) Interval(r Repo, now time.Time) (time.Duration, string) {
 	if r.Interval != 0 {
-		return r.Interval, "somebody fixed it"
+		return r.Interval, "somebody set it"
 	}
 	state := r.State
 	recent := func(t time.Time, within time.Duration) bool {

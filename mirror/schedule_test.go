@@ -35,7 +35,7 @@ func TestScheduleNext(t *testing.T) {
 		{"asleep, but new here", mirror.Repo{Created: ago(day), State: mirror.State{LastChange: ago(365 * day)}}, 6 * time.Hour, "every 6h because it last changed 365d ago"},
 		{"its webhook works", mirror.Repo{State: mirror.State{LastChange: now, LastHook: ago(6 * day), LastClient: now}}, 30 * time.Minute, "every 30m because its webhook tells of changes"},
 		{"its webhook is silent", mirror.Repo{State: mirror.State{LastChange: now, LastHook: ago(8 * day)}}, time.Minute, "every 1m because it changed just now"},
-		{"fixed interval", mirror.Repo{Interval: 10 * time.Minute, State: mirror.State{LastChange: now, LastClient: now, LastHook: now}}, 10 * time.Minute, "every 10m because somebody fixed it"},
+		{"fixed interval", mirror.Repo{Interval: 10 * time.Minute, State: mirror.State{LastChange: now, LastClient: now, LastHook: now}}, 10 * time.Minute, "every 10m because somebody set it"},
 		{"paused", mirror.Repo{Paused: true, Interval: time.Minute}, time.Minute, "not while it is paused"},
 		{"the network failed", failing(1, 8*time.Hour, network), 5 * time.Second, "again after 5s because the network failed once"},
 		{"… twice", failing(2, 8*time.Hour, network), 20 * time.Second, "again after 20s because the network failed 2 times in a row"},

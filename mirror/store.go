@@ -84,8 +84,8 @@ type QueueStore interface {
 	// Interrupted, with Status as State.Resting has it, and due now for the same
 	// reason: called at start by a server that knows its earlier self is dead.
 	Abandon(ctx context.Context, owner string, now time.Time) error
-	// Leases lists, by repository, what others than owner hold.
-	Leases(ctx context.Context, owner string) ([]Lease, error)
+	// Leases lists, by repository, what is held by anybody.
+	Leases(ctx context.Context) ([]Lease, error)
 	// Release takes the leases away that are still exactly as given, as Abandon
 	// does. Whoever calls it has watched them for long and seen nobody renew them:
 	// times cannot tell, since clocks differ and jump.

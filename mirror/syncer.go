@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -40,8 +41,11 @@ type Syncer struct {
 	// take its own leases back at once.
 	Owner    string
 	Schedule Schedule
-	Workers  int           // syncs at a time; zero = 8
-	Checks   int           // scheduled looks for news at a time; zero = 64
+	Workers  int // syncs at a time; zero = 8
+	Checks   int // scheduled looks for news at a time; zero = 64. No host gets more than it leaves to the others
+	// Patience is how long a scheduled look waits for its turn; zero = 10s. Those of
+	// a host that is slow may wait longer: they then make room for others.
+	Patience time.Duration
 	Timeout  time.Duration // of one sync, not of a first clone (that one may stall, but not be slow); zero = none
 	// MaxStaleness is how old a mirror may be before a client waits up to
 	// FreshWait for a look at its upstream; zero = none waits.
@@ -193,7 +197,7 @@ func (s *Syncer) init() {
 		if workers <= 0 {
 			workers = defWorkers
 		}
-		s.checks, s.slots = newSlots(checks), newSlots(workers)
+		s.checks, s.slots = newSharedSlots(checks), newSlots(workers)
 		s.settler.full = make(chan struct{}, 1)
 		s.limits.Store, s.limits.Log, s.limits.Budget, s.limits.wall = s.Store, s.Log, s.Budget, s.now
 		if s.Schedule.Stretch == nil && s.Budget != nil {
@@ -244,9 +248,13 @@ func (s *Syncer) claim(ctx context.Context) ([]Claim, error) {
 	}
 	s.hungry = false
 	s.mu.Unlock()
+	asked := time.Now()
 	claims, err := s.Store.Claim(ctx, s.Owner, s.now(), s.lease(), Room{People: room[people], News: room[news], Routine: room[routine]})
 	if err != nil {
 		return nil, err
+	}
+	if took := time.Since(asked); took > s.lease()/2 { // they may have been taken for lost meanwhile; if not, they will be
+		return nil, fmt.Errorf("the answer took %s, too long for %d leases", took.Round(time.Second), len(claims))
 	}
 	s.lastTick.Store(time.Now().UnixNano())
 	for _, c := range claims {

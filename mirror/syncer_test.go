@@ -292,6 +292,39 @@ func TestDeadServersWorkIsTakenUp(t *testing.T) {
 	}
 }
 
+// unheard is a database whose answer to the first claim is lost on the way.
+type unheard struct {
+	mirror.Store
+	mu   sync.Mutex
+	lost []mirror.Claim
+}
+
+func (u *unheard) Claim(ctx context.Context, owner string, now time.Time, lease time.Duration, room mirror.Room) ([]mirror.Claim, error) {
+	claims, err := u.Store.Claim(ctx, owner, now, lease, room)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err == nil && len(claims) > 0 && u.lost == nil {
+		u.lost = claims
+		return nil, errors.New("connection reset by peer")
+	}
+	return claims, err
+}
+
+func TestClaimWhoseAnswerIsLostIsTakenUp(t *testing.T) {
+	r := newRig(t)
+	r.up.Commit(t, tool, files("1"))
+	repo := r.add(t, tool)
+	db := &unheard{Store: r.db}
+	r.syncer.Store, r.syncer.Lease = db, 2*time.Second
+	run(t, r.syncer)
+	eventually(t, "the mirror is ready", func() bool { return r.repo(t, repo.ID).State.Status == mirror.Ready })
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if old, err := r.db.Run(t.Context(), db.lost[0].Run.ID); err != nil || old.Outcome != mirror.Interrupted {
+		t.Errorf("the run of the lost claim = %+v, %v, want interrupted", old, err)
+	}
+}
+
 func TestPausedMirrorIsLeftAlone(t *testing.T) {
 	r := newRig(t)
 	r.up.Commit(t, tool, files("1"))
@@ -339,13 +372,18 @@ func TestRemoveDuringSync(t *testing.T) {
 func TestWatchSeesEveryEnd(t *testing.T) {
 	r := newRig(t)
 	r.up.Commit(t, tool, map[string]string{"noise": gittest.Noise(200_000, 3)})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
+	held := &slow{Disk: r.disk, gate: make(chan struct{}), begun: make(chan mirror.ID, 1)}
+	r.syncer.Disk = held
 	news := r.syncer.Watch(ctx, "")
 	run(t, r.syncer)
 	repo := r.add(t, tool)
 	var phases []mirror.Phase
 	for p := range news {
+		if len(phases) == 0 {
+			close(held.gate) // who reads slowly may miss what is over quickly
+		}
 		if p.Repo != repo.ID {
 			t.Errorf("progress of %s, want only %s", p.Repo, repo.ID)
 		}

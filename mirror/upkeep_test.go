@@ -20,7 +20,10 @@ import (
 func (r *rig) keep(t *testing.T) *mirror.Upkeep {
 	t.Helper()
 	u := &mirror.Upkeep{Store: r.db, Disk: r.disk, Syncer: r.syncer}
-	r.syncer.OnRun = u.Changed
+	r.syncer.OnRun = func(repo mirror.Repo, run mirror.Run) {
+		u.Changed(repo, run)
+		r.told.Add(1)
+	}
 	run(t, r.syncer)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -32,6 +35,14 @@ func (r *rig) keep(t *testing.T) *mirror.Upkeep {
 		}
 	})
 	return u
+}
+
+// quiet has a repository that was cloned just now tidied up, and waits until
+// upkeep has nothing more to do: it must not come between when a test does harm.
+func (r *rig) quiet(t *testing.T, u *mirror.Upkeep, id mirror.ID) {
+	t.Helper()
+	eventually(t, "upkeep was told of the first clone", func() bool { return r.told.Load() > 0 })
+	r.do(t, u, id, mirror.TidyJob) // joins what was asked for, or comes after it
 }
 
 func (r *rig) do(t *testing.T, u *mirror.Upkeep, id mirror.ID, job mirror.Job) mirror.Upkept {
@@ -146,7 +157,7 @@ func TestUpkeepRepairs(t *testing.T) {
 	r.up.Commit(t, kept, content(1), "v1.0.0")
 	u := r.keep(t)
 	repo := r.clone(t, kept)
-	r.do(t, u, repo.ID, mirror.TidyJob)
+	r.quiet(t, u, repo.ID)
 
 	// While upstream is away, the damage is told and what is left is served.
 	r.harm(t, repo.ID)
@@ -185,7 +196,7 @@ func TestUpkeepFetchesALostObject(t *testing.T) {
 	r.up.Commit(t, kept, content(1), "v1.0.0")
 	u := r.keep(t)
 	repo := r.clone(t, kept)
-	r.do(t, u, repo.ID, mirror.TidyJob)
+	r.quiet(t, u, repo.ID)
 	dir := r.mirrorDir(repo.ID)
 	for _, object := range []string{"v1.0.0:b", "v1.0.0:a.txt"} {
 		id := gittest.Git(t, dir, "rev-parse", object)
@@ -232,7 +243,7 @@ func TestUpkeepOfALostDirectory(t *testing.T) {
 	r.up.Commit(t, kept, content(1), "v1.0.0")
 	u := r.keep(t)
 	repo := r.clone(t, kept)
-	// Aside in one step: the server may be tidying it up.
+	r.quiet(t, u, repo.ID)
 	if err := os.Rename(r.mirrorDir(repo.ID), filepath.Join(t.TempDir(), "lost")); err != nil {
 		t.Fatal(err)
 	}

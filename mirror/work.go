@@ -49,12 +49,12 @@ func (s *Syncer) leave(j *job) {
 }
 
 // turn waits for the job's turn in a queue.
-func (s *Syncer) turn(ctx context.Context, j *job, queue *slots, clone bool) (waited bool, err error) {
-	if queue.now(clone) {
+func (s *Syncer) turn(ctx context.Context, j *job, queue *slots, use slotUse) (waited bool, err error) {
+	if queue.now(use) {
 		return false, nil
 	}
 	s.mu.Lock()
-	w := &slotWaiter{urgency: j.urgency, clone: clone}
+	w := &slotWaiter{slotUse: use, urgency: j.urgency}
 	j.waiting, j.queue = w, queue
 	s.mu.Unlock()
 	err = queue.take(ctx, w)
@@ -109,9 +109,7 @@ func (s *Syncer) work(ctx context.Context, j *job, stopping <-chan struct{}) {
 
 // next is when to look again, with what this process knows of clients.
 func (s *Syncer) next(r Repo, now time.Time) time.Time {
-	if used := s.demand.last(r.ID); used.After(r.State.LastClient) {
-		r.State.LastClient = used
-	}
+	r = s.withDemand(r)
 	if s.Budget != nil && r.Interval == 0 {
 		plain := s.Schedule
 		plain.Stretch = nil
@@ -119,6 +117,14 @@ func (s *Syncer) next(r Repo, now time.Time) time.Time {
 		s.rates.note(r, interval)
 	}
 	return s.Schedule.Next(r, now)
+}
+
+// withDemand is r with what this process knows of its clients.
+func (s *Syncer) withDemand(r Repo) Repo {
+	if used := s.demand.last(r.ID); used.After(r.State.LastClient) {
+		r.State.LastClient = used
+	}
+	return r
 }
 
 func interrupted(err error) bool {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
@@ -220,16 +219,5 @@ func TestZipShared(t *testing.T) {
 		}
 	}
 	// The work that nobody waits for any more ends behind its client's back.
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		left, err := os.ReadDir(w.repos.Temp)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(left) == 0 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("files left in Temp: %v", left)
-		}
-	}
+	w.cleared(t)
 }

@@ -151,7 +151,5 @@ func temporaryFiles(t *testing.T, w *world) {
 	if _, err := m.Zip(t.Context(), "v1.2.0", io.Discard); mirror.AsProblem(err).Code != mirror.CodeModuleBad {
 		t.Errorf("Zip(v1.2.0) = %v, want %s", err, mirror.CodeModuleBad)
 	}
-	if left, _ := os.ReadDir(w.repos.Temp); len(left) > 0 {
-		t.Errorf("files left in Temp: %v", left)
-	}
+	w.cleared(t)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/git"
@@ -102,6 +103,23 @@ func (w *world) row(t *testing.T, path string, private bool) mirror.Repo {
 	}
 	w.added[path] = r
 	return r
+}
+
+// cleared waits until nothing is left in Temp.
+func (w *world) cleared(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		left, err := os.ReadDir(w.repos.Temp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("files left in Temp: %v", left)
+		}
+	}
 }
 
 // goEnv is an environment in which the go command knows only this mirror.

@@ -77,9 +77,9 @@ func (db *DB) Abandon(ctx context.Context, owner string, now time.Time) error {
 }
 
 // Leases implements mirror.QueueStore.
-func (db *DB) Leases(ctx context.Context, owner string) ([]mirror.Lease, error) {
+func (db *DB) Leases(ctx context.Context) ([]mirror.Lease, error) {
 	rows, err := gorm.G[repoRow](db.read).Select("id", "lease_owner", "lease_token", "lease_until").
-		Where("lease_owner <> '' AND lease_owner <> ?", owner).Order("id").Find(ctx)
+		Where("lease_owner <> ''").Order("id").Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}

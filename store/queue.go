@@ -19,11 +19,14 @@ import (
 // Ask implements mirror.QueueStore. Asking for what is asked for already, which
 // is what a storm of webhooks does, writes nothing.
 func (db *DB) Ask(ctx context.Context, id mirror.ID, why mirror.Trigger, at time.Time) (last int64, err error) {
+	// First the run, then the row: one that is opened in between answers, too.
+	if last, err = newestRun(ctx, db.read, id); err != nil {
+		return 0, err
+	}
 	if row, err := one[repoRow](ctx, db, "id = ?", string(id)); err != nil {
 		return 0, about("repository", string(id), err)
 	} else if row.asked(why, at) && row.LeaseOwner == "" {
-		// Nobody has claimed it, so the run that answers is yet to come.
-		return newestRun(ctx, db.read, id)
+		return last, nil // nobody has claimed it: the run that answers is yet to come
 	}
 	err = about("repository", string(id), db.in(ctx, func(tx *gorm.DB) error {
 		row, err := db.locked(ctx, tx, id)

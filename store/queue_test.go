@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -208,12 +209,9 @@ func TestLeaseExpires(t *testing.T) {
 		ctx := t.Context()
 		r := add(t, db, "github.com/o/r")
 		old := claim(t, db, "n1", base(), 1)[0]
-		seen, err := db.Leases(ctx, "n2")
+		seen, err := db.Leases(ctx)
 		if want := (mirror.Lease{Repo: r.ID, Owner: "n1", Token: old.Token, Until: old.Until}); err != nil || len(seen) != 1 || seen[0] != want {
-			t.Fatalf("Leases(n2) = %+v, %v, want %+v", seen, err, want)
-		}
-		if mine, err := db.Leases(ctx, "n1"); err != nil || len(mine) != 0 {
-			t.Errorf("Leases(n1) = %+v, %v, want none of others", mine, err)
+			t.Fatalf("Leases = %+v, %v, want %+v", seen, err, want)
 		}
 		if lost, err := db.Renew(ctx, []mirror.Claim{old}, base().Add(2*lease)); err != nil || len(lost) != 0 {
 			t.Fatalf("Renew = lost %v, %v, want none lost", lost, err)
@@ -225,7 +223,7 @@ func TestLeaseExpires(t *testing.T) {
 		if got := claimed(claim(t, db, "n2", base().AddDate(10, 0, 0), 1)); got != "" {
 			t.Errorf("Claim of a renewed lease = %q, want none", got)
 		}
-		if seen, err = db.Leases(ctx, "n2"); err != nil || len(seen) != 1 {
+		if seen, err = db.Leases(ctx); err != nil || len(seen) != 1 {
 			t.Fatalf("Leases = %+v, %v, want one", seen, err)
 		}
 		if err := db.Release(ctx, seen, base().Add(2*lease)); err != nil {
@@ -543,5 +541,54 @@ func TestClientIsContentWithTheRunThatGoesOn(t *testing.T) {
 		if last, err = db.Ask(t.Context(), r.ID, mirror.ByClient, base().Add(time.Minute)); err != nil || last != first.Run.ID {
 			t.Errorf("Ask by a client with no run = %d, %v, want %d", last, err, first.Run.ID)
 		}
+	})
+}
+
+// Whatever comes between, each Ask is answered by a run that it foretold.
+func TestEveryAskIsAnswered(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, _ string) {
+		r := add(t, db, "github.com/a/popular")
+		ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer stop()
+		var askers, worker sync.WaitGroup
+		over := make(chan struct{})
+		worker.Go(func() {
+			for {
+				for _, c := range claim(t, db, "n1", base(), 1) {
+					if err := end(t, db, c, base()); err != nil {
+						t.Error(err)
+					}
+				}
+				select {
+				case <-over:
+					return
+				default:
+				}
+			}
+		})
+		for range 60 {
+			for range 2 { // no third would ask in vain for them both
+				askers.Go(func() {
+					last, err := db.Ask(ctx, r.ID, mirror.ByHand, base())
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					for newest := int64(-1); newest <= last; {
+						runs, err := db.Runs(ctx, r.ID, 0, 1)
+						if err != nil {
+							t.Errorf("no run after %d came: %v", last, err)
+							return
+						}
+						if len(runs) > 0 && !runs[0].Ended.IsZero() {
+							newest = runs[0].ID
+						}
+					}
+				})
+			}
+			askers.Wait()
+		}
+		close(over)
+		worker.Wait()
 	})
 }

@@ -25,6 +25,7 @@ type Metrics struct {
 	pages    *prometheus.CounterVec   // route, status
 	pageTime *prometheus.HistogramVec // route
 	build    *prometheus.GaugeVec     // version, go
+	checks   checkMetrics
 	roads    roadMetrics
 	upkeep   upkeepMetrics
 }
@@ -53,6 +54,7 @@ func New() *Metrics {
 		}, []string{"version", "go"}),
 	}
 	m.git = newGitMetrics(m.registry)
+	m.checks = newCheckMetrics(m.registry)
 	m.roads = newRoadMetrics(m.registry)
 	m.upkeep = newUpkeepMetrics(m.registry)
 	m.registry.MustRegister(m.syncs, m.syncTime, m.received, m.pages, m.pageTime, m.build,
@@ -67,7 +69,7 @@ func (m *Metrics) Build(version string) { m.build.WithLabelValues(version, runti
 // (mirror.Trigger), how much came in and how long it took.
 func (m *Metrics) SyncEnded(outcome, trigger string, bytes int64, d time.Duration) {
 	outcome = oneOf(outcome, "unchanged", "updated", "failed", "interrupted")
-	m.syncs.WithLabelValues(outcome, oneOf(trigger, "add", "schedule", "manual", "client", "webhook")).Inc()
+	m.syncs.WithLabelValues(outcome, oneOf(trigger, "add", "schedule", "manual", "client", "webhook", "demand")).Inc()
 	m.syncTime.WithLabelValues(outcome).Observe(d.Seconds())
 	m.received.Add(float64(max(0, bytes)))
 }

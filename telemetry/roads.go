@@ -21,11 +21,16 @@ type roadMetrics struct {
 	switched *prometheus.CounterVec   // host, to, by
 
 	mu    *sync.Mutex
-	known map[string]bool // hosts with series of their own
+	hosts map[string]bool // with series of their own
+	known map[Road]bool   // endpoints with series of their own
 }
 
-// maxHosts bounds the series: an administrator adds hosts, rules may add more.
-const maxHosts = 100
+// These bound the series: an administrator adds hosts and endpoints, rules may
+// add more, and what was removed is still counted.
+const (
+	maxHosts = 100
+	maxRoads = 150
+)
 
 func newRoadMetrics(to *prometheus.Registry) roadMetrics {
 	m := roadMetrics{
@@ -39,32 +44,36 @@ func newRoadMetrics(to *prometheus.Registry) roadMetrics {
 		switched: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "gitmirror", Name: "upstream_failovers_total", Help: "Changes of the endpoint in use, by the rule or by a person.",
 		}, []string{"host", "to", "by"}),
-		mu: &sync.Mutex{}, known: map[string]bool{},
+		mu: &sync.Mutex{}, hosts: map[string]bool{}, known: map[Road]bool{},
 	}
 	to.MustRegister(m.phases, m.failed, m.switched)
 	return m
 }
 
-// host is the label of a host.
-func (m roadMetrics) host(name string) string {
+// labels are those of an endpoint of a host.
+func (m roadMetrics) labels(host, endpoint string) (string, string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.known[name] {
-		if len(m.known) >= maxHosts {
-			return other
+	if !m.hosts[host] {
+		if len(m.hosts) >= maxHosts {
+			return other, other
 		}
-		m.known[name] = true
+		m.hosts[host] = true
 	}
-	return name
+	road := Road{Host: host, Endpoint: endpoint}
+	if !m.known[road] {
+		if len(m.known) >= maxRoads {
+			return host, other
+		}
+		m.known[road] = true
+	}
+	return host, endpoint
 }
 
 // UpstreamMeasured counts an exchange with an upstream host by its phases; those
 // that did not take place are zero.
 func (m *Metrics) UpstreamMeasured(host, endpoint string, dns, connect, tls, firstByte time.Duration, failed bool) {
-	host = m.roads.host(host)
-	if host == other {
-		endpoint = other
-	}
+	host, endpoint = m.roads.labels(host, endpoint)
 	if failed {
 		m.roads.failed.WithLabelValues(host, endpoint).Inc()
 	}
@@ -81,9 +90,7 @@ func (m *Metrics) UpstreamSwitched(host, to string, byRule bool) {
 	if byRule {
 		by = "rule"
 	}
-	if host = m.roads.host(host); host == other {
-		to = other
-	}
+	host, to = m.roads.labels(host, to)
 	m.roads.switched.WithLabelValues(host, to, by).Inc()
 }
 

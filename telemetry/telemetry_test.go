@@ -124,18 +124,61 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// Whatever a stranger sends, the number of series stays bounded.
+// Whatever a stranger sends, and however many hosts and endpoints come and go,
+// the number of series stays bounded.
 func TestLabelsAreBounded(t *testing.T) {
 	m := telemetry.New()
-	for i := range 2000 {
-		s := fmt.Sprintf("x%d", i)
-		m.SyncEnded(s, s, 0, 0)
-		m.GitServed(telemetry.GitRequest{Proto: s, Command: s, Status: s, Bytes: 1, First: time.Duration(i), Clone: true, Misses: i})
-		m.HTTPServed(s, 600+i, 0)
-		m.HTTPServed(s, -i, 0)
+	round := func(from int) (roads, rest int) {
+		for i := range 1000 {
+			s := fmt.Sprintf("x%d", from+i)
+			m.SyncEnded(s, s, 0, 0)
+			m.CheckEnded(s, 0)
+			m.GitServed(telemetry.GitRequest{Proto: s, Command: s, Status: s, Bytes: 1, First: time.Duration(i), Clone: true, Misses: i})
+			m.HTTPServed(s, 600+i, 0)
+			m.HTTPServed(s, -i, 0)
+			m.UpkeepEnded(s, 0, errors.New(s))
+			for _, host := range []string{s, "github.com"} {
+				m.UpstreamMeasured(host, s, 1, 1, 1, 1, true)
+				m.UpstreamSwitched(host, s, i%2 == 0)
+			}
+		}
+		for line := range strings.Lines(scrape(t, m, "gitmirror_")) {
+			if strings.HasPrefix(line, "gitmirror_upstream_") {
+				roads++
+			} else {
+				rest++
+			}
+		}
+		return roads, rest
 	}
-	if n := len(strings.Split(scrape(t, m, "gitmirror_"), "\n")); n > 80 {
-		t.Errorf("%d series after hostile labels, want at most 80", n)
+	roads, rest := round(0)
+	if rest > 100 {
+		t.Errorf("%d series after hostile labels, want at most 100", rest)
+	}
+	if moreRoads, moreRest := round(5000); moreRoads > roads || moreRest > rest {
+		t.Errorf("%d and %d series after other labels, want %d and %d as before", moreRoads, moreRest, roads, rest)
+	}
+	// Each of at most 150 endpoints and 101 others has four phases of 14 series,
+	// failures and two kinds of switches.
+	if most := 251 * (4*14 + 3); roads > most {
+		t.Errorf("%d series of roads, want at most %d", roads, most)
+	}
+}
+
+func TestChecks(t *testing.T) {
+	m := telemetry.New()
+	m.CheckEnded("ok", 2*time.Second)
+	m.CheckEnded("ok", -time.Second)
+	m.CheckEnded("throttled", 0)
+	m.CheckEnded("", 0)
+	for prefix, want := range map[string]string{
+		"gitmirror_checks_total":                 "gitmirror_checks_total{result=\"ok\"} 2\ngitmirror_checks_total{result=\"other\"} 1\ngitmirror_checks_total{result=\"throttled\"} 1",
+		"gitmirror_check_lateness_seconds_sum":   "gitmirror_check_lateness_seconds_sum 2",
+		"gitmirror_check_lateness_seconds_count": "gitmirror_check_lateness_seconds_count 4",
+	} {
+		if got := scrape(t, m, prefix); got != want {
+			t.Errorf("metrics %s =\n%s\nwant\n%s", prefix, got, want)
+		}
 	}
 }
 

@@ -72,7 +72,7 @@ func refJSON(r mirror.Ref) Ref {
 }
 
 func eventJSON(e mirror.Event) Event {
-	return Event{ID: e.ID, Mirror: e.Repo, Run: e.Run, At: e.At.UTC(), Kind: e.Kind, Ref: e.Ref, Old: e.Old, New: e.New, Text: e.Text}
+	return Event{ID: e.ID, Mirror: e.Repo, Run: e.Run, At: e.At.UTC(), Kind: e.Kind, Code: e.Code(), Ref: e.Ref, Old: e.Old, New: e.New, Text: e.Text}
 }
 
 func userJSON(u auth.User) User {

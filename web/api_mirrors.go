@@ -161,6 +161,7 @@ func (a *api) showMirror(ctx context.Context, in *MirrorParam) (*mirrorAnswer, e
 		return nil, err
 	}
 	out := &mirrorAnswer{ETag: etag(repo), Body: a.mirrorJSON(repo)}
+	out.Body.NextWhy = a.Syncer.Explain(repo)
 	if repo.State.Served() {
 		upkeep, err := a.upkeepJSON(ctx, repo.ID)
 		if err != nil {

@@ -41,7 +41,9 @@ func TestMirrorLife(t *testing.T) {
 
 	for _, ref := range []string{string(m.ID), "github.com%2Fspf13%2Fcobra", "GitHub.com%2FSPF13%2FCobra", "github.com%2fspf13%2fcobra.git"} {
 		show := r.want(200, "GET", "/api/v1/mirrors/"+ref, nil, r.dev())
-		if one := decode[web.Mirror](t, show); one.ID != m.ID || show.Header.Get("ETag") != `"1"` {
+		if one := decode[web.Mirror](t, show); one.NextWhy != "as soon as there is room because it was not cloned yet" {
+			t.Errorf("next_why = %q, want that it was not cloned yet", one.NextWhy)
+		} else if one.ID != m.ID || show.Header.Get("ETag") != `"1"` {
 			t.Errorf("GET /mirrors/%s = %s with ETag %q, want %s with \"1\"", ref, one.ID, show.Header.Get("ETag"), m.ID)
 		}
 	}
@@ -254,7 +256,7 @@ func TestSync(t *testing.T) {
 		t.Errorf("runs after %d = %+v, want only %d", last, runs, next.Run.ID)
 	}
 	log := decode[web.Events](t, r.want(200, "GET", base+"/log", nil, dev))
-	if len(log.Items) == 0 || log.Items[0].Kind != mirror.TagMoved || log.Items[0].New != commit {
+	if len(log.Items) == 0 || log.Items[0].Kind != mirror.TagMoved || log.Items[0].Code != mirror.CodeTagMoved || log.Items[0].New != commit {
 		t.Errorf("log = %+v, want a moved tag", log)
 	}
 	page := decode[web.Runs](t, r.want(200, "GET", base+"/runs?limit=1", nil, dev))

@@ -200,7 +200,7 @@ func (r *rig) call(method, path string, body any, opts ...option) reply {
 
 func (r *rig) client() *http.Client {
 	return &http.Client{
-		Timeout:       30 * time.Second,
+		Timeout:       2 * time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -272,13 +272,13 @@ func (r *rig) signIn(client *http.Client, name, password string) reply {
 // eventually polls until ok or the deadline.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-deadline:
-			t.Fatalf("%s: not within 20 s", what)
+			t.Fatalf("%s: not within 2 minutes", what)
 		case <-tick.C:
 		}
 	}

@@ -36,6 +36,7 @@ type Mirror struct {
 	LastSuccessAt time.Time `json:"last_success_at,omitzero" doc:"Last time it was in step with upstream"`
 	LastChangeAt  time.Time `json:"last_change_at,omitzero" doc:"Last time upstream had something new"`
 	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
+	NextWhy       string    `json:"next_why,omitempty" doc:"Why then, in words; only where one mirror is shown" example:"every 2m because clients use it"`
 	DataAgeS      *int64    `json:"data_age_s,omitempty" doc:"Seconds since the last success; absent before the first"`
 
 	DefaultBranch string `json:"default_branch,omitempty" example:"main"`
@@ -160,6 +161,7 @@ type Event struct {
 	Run    int64            `json:"run"`
 	At     time.Time        `json:"at"`
 	Kind   mirror.EventKind `json:"kind"`
+	Code   mirror.Code      `json:"code,omitempty" example:"E1401" doc:"Entry of the error catalogue that explains it"`
 	Ref    string           `json:"ref,omitempty"`
 	Old    string           `json:"old,omitempty"`
 	New    string           `json:"new,omitempty"`

@@ -38,14 +38,14 @@ func openBrowser(t *testing.T, site *consoleSite) *browser {
 		t.Fatal("no chromium in PATH; install the package chromium")
 	}
 	alloc, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()),
-		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.WindowSize(1280, 900), chromedp.WSURLReadTimeout(time.Minute),
+		chromedp.ExecPath(program), chromedp.UserDataDir(profile(t)), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.WindowSize(1280, 900), chromedp.WSURLReadTimeout(2*time.Minute),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("force-color-profile", "srgb"),
 		chromedp.Flag("no-proxy-server", true), chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 	)
 	ctx, cancel := chromedp.NewContext(alloc, chromedp.WithErrorf(t.Logf))
-	ctx, late := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, late := context.WithTimeout(ctx, 10*time.Minute)
 	b := &browser{t: t, ctx: ctx, site: site}
 	said := make(chan []string, 1)
 	listening, quiet := context.WithCancel(ctx)
@@ -81,9 +81,31 @@ func openBrowser(t *testing.T, site *consoleSite) *browser {
 	return b
 }
 
+// profile is a directory for a Chromium, whose helpers may write into it for a
+// moment after the browser has ended.
+func profile(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gitmirror-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for deadline := time.Now().Add(time.Minute); ; <-time.After(50 * time.Millisecond) {
+			if err = os.RemoveAll(dir); err == nil {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Errorf("remove the browser's profile: %v", err)
+				return
+			}
+		}
+	})
+	return dir
+}
+
 func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, 2*time.Minute)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		where, _ := chromedp.Run(b.ctx, chromedp.Location())
@@ -123,8 +145,8 @@ func (b *browser) press(text string) {
 	b.t.Helper()
 	name := `[normalize-space()="` + text + `"]`
 	button := chromedp.Search(`//button` + name + ` | //a` + name + ` | //summary` + name)
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	for deadline := time.Now().Add(2 * time.Minute); ; {
+		ctx, cancel := context.WithTimeout(b.ctx, 2*time.Minute)
 		err := chromedp.Do(ctx, chromedp.Click(button, chromedp.NodeVisible))
 		cancel()
 		var gone *cdproto.Error
@@ -147,7 +169,7 @@ func (b *browser) sees(text string) {
 // eventually waits until a JavaScript expression is true, over page loads.
 func (b *browser) eventually(expression, what string) {
 	b.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](expression))
 		if err == nil && ok {
@@ -156,7 +178,7 @@ func (b *browser) eventually(expression, what string) {
 		if time.Now().After(deadline) {
 			text, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string]("document.body.innerText"))
 			b.shot("failed-" + strings.ReplaceAll(b.t.Name(), "/", "-"))
-			b.t.Fatalf("%s: not within 30 s (%v). The page says:\n%s", what, err, text)
+			b.t.Fatalf("%s: not within 2 minutes (%v). The page says:\n%s", what, err, text)
 		}
 		<-time.After(50 * time.Millisecond)
 	}

@@ -154,7 +154,7 @@ func (s *consoleSite) visitor(t *testing.T) *visitor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &visitor{t: t, site: s, client: &http.Client{Jar: jar, Timeout: 20 * time.Second}}
+	return &visitor{t: t, site: s, client: &http.Client{Jar: jar, Timeout: 2 * time.Minute}}
 }
 
 func (s *consoleSite) signedIn(t *testing.T, name, password string) *visitor {

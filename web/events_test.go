@@ -51,7 +51,7 @@ func (r *rig) stream(query string, opts ...option) stream {
 // stream ended before.
 func (s stream) next(t *testing.T, prefix string) (line string, ok bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		select {
 		case line, ok := <-s.lines:
@@ -59,7 +59,7 @@ func (s stream) next(t *testing.T, prefix string) (line string, ok bool) {
 				return line, ok
 			}
 		case <-deadline:
-			t.Fatalf("no line %q within 20 s", prefix)
+			t.Fatalf("no line %q within 2 minutes", prefix)
 		}
 	}
 }

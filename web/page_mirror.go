@@ -39,6 +39,7 @@ type mirrorPage struct {
 	LastAttempt time.Time
 	LastSuccess time.Time
 	NextSync    time.Time
+	NextWhy     string
 	Due         bool
 	LastChange  time.Time
 	Head        string
@@ -130,7 +131,7 @@ func (c *console) viewMirror(p page, r mirror.Repo) mirrorPage {
 		Private: r.Private, Paused: r.Paused, FollowTags: r.Tags == mirror.FollowTags, Every: r.Interval,
 		State: viewState(r, now), Problem: s.Problem, Served: s.Served(), Stale: stale(r, now),
 		Age: spanText(now.Sub(s.LastSuccess)), LastAttempt: s.LastAttempt, LastSuccess: s.LastSuccess,
-		NextSync: s.NextSync, Due: s.NextSync.Before(now), LastChange: s.LastChange,
+		NextSync: s.NextSync, NextWhy: c.Syncer.Explain(r), Due: s.NextSync.Before(now), LastChange: s.LastChange,
 		Head: strings.TrimPrefix(s.Head, "refs/heads/"), Heads: s.Heads, Tags: s.Tags, Bytes: s.Bytes,
 		Created: r.Created, Seen: seen(r), Refspec: r.Refs,
 		CloneHTTP: "git clone " + c.Site.URL + "/" + string(r.Path) + ".git",

@@ -67,6 +67,7 @@ type eventView struct {
 	Path     mirror.Path
 	At       time.Time
 	Title    string
+	Code     mirror.Code
 	Ref      string
 	Old, New string
 	Moved    bool
@@ -92,7 +93,7 @@ func viewEvent(e mirror.Event, path mirror.Path) eventView {
 		title = string(e.Kind)
 	}
 	return eventView{
-		Repo: e.Repo, Path: path, At: e.At, Title: title, Ref: mirror.Ref{Name: e.Ref}.Short(),
+		Repo: e.Repo, Path: path, At: e.At, Title: title, Code: e.Code(), Ref: mirror.Ref{Name: e.Ref}.Short(),
 		Old: e.Old, New: e.New, Moved: e.Old != "" && e.New != "", Text: e.Text,
 	}
 }

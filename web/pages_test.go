@@ -121,7 +121,7 @@ func TestMirrorPages(t *testing.T) {
 	v.get("/mirrors?q=nosuch").wants(t, http.StatusOK, "No mirror matches")
 	v.get(at).wants(t, http.StatusOK, "What happened", "E1105", "Upstream stalled", "curl 28", "Clients still get what was fetched", "Last attempt", "Last success",
 		"Next attempt", "Data age", "git clone "+site.url+"/github.com/gin-gonic/gin.git", "git clone ssh://git@127.0.0.1:2222/github.com/gin-gonic/gin.git",
-		">127.0.0.1/github.com/gin-gonic/gin.git<", "Tag moved by the original", "v1.8.1", "<svg class=\"bars\"", "?before=")
+		">127.0.0.1/github.com/gin-gonic/gin.git<", "Tag moved by the original</strong> <span class=\"tag\">E1401", "Again after ", "v1.8.1", "<svg class=\"bars\"", "?before=")
 	v.post(at+"/pause").wants(t, http.StatusOK, "Paused. The mirror is still served", "Resume")
 	v.post(at+"/sync").wants(t, http.StatusOK, "is paused")
 	v.post(at+"/resume").wants(t, http.StatusOK, "Resumed")

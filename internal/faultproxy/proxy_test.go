@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -52,7 +53,8 @@ func timedOut(err error) bool {
 	return errors.As(err, &n) && n.Timeout()
 }
 
-const long, short = 30 * time.Second, 300 * time.Millisecond
+// short is long enough for all that comes before a road goes silent.
+const long, short = 2 * time.Minute, 3 * time.Second
 
 func TestBytes(t *testing.T) {
 	for _, c := range []struct {
@@ -76,16 +78,19 @@ func TestBytes(t *testing.T) {
 		{faultproxy.Toxic{Kind: faultproxy.NeverClose}, body, true, short},
 		{faultproxy.Toxic{Kind: faultproxy.SlowHeaders, Delay: faultproxy.Duration(time.Microsecond)}, body, false, long},
 	} {
-		road := faultproxy.New(t, target(t).URL)
-		mend := road.Add(c.toxic)
-		_, got, err := get(t, road.URL()+"/x", c.wait)
-		if got != c.got || (err != nil) != c.fails || c.wait == short && !timedOut(err) {
-			t.Errorf("%s: GET = %d bytes, %v, want %d, error %v", c.toxic.Kind, len(got), err, len(c.got), c.fails)
-		}
-		mend()
-		if _, got, err := get(t, road.URL()+"/x", long); got != body || err != nil {
-			t.Errorf("%s, mended: GET = %d bytes, %v, want %d", c.toxic.Kind, len(got), err, len(body))
-		}
+		t.Run(fmt.Sprint(c.toxic.Kind, " at ", c.toxic.Bytes), func(t *testing.T) {
+			t.Parallel()
+			road := faultproxy.New(t, target(t).URL)
+			mend := road.Add(c.toxic)
+			_, got, err := get(t, road.URL()+"/x", c.wait)
+			if got != c.got || (err != nil) != c.fails || c.wait == short && !timedOut(err) {
+				t.Errorf("GET = %d bytes, %v, want %d, error %v", len(got), err, len(c.got), c.fails)
+			}
+			mend()
+			if _, got, err := get(t, road.URL()+"/x", long); got != body || err != nil {
+				t.Errorf("mended: GET = %d bytes, %v, want %d", len(got), err, len(body))
+			}
+		})
 	}
 }
 
@@ -116,23 +121,26 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	for _, kind := range []faultproxy.Kind{faultproxy.Hang, faultproxy.HangInside} {
-		road := faultproxy.New(t, target(t).URL)
-		mend := road.Add(faultproxy.Toxic{Kind: kind})
-		if _, _, err := get(t, road.URL(), short); !timedOut(err) {
-			t.Errorf("%s: GET = %v, want a time-out", kind, err)
-		}
-		ended := make(chan error, 1)
-		go func() {
-			_, _, err := get(t, road.URL(), long)
-			ended <- err
-		}()
-		for len(road.Transcript()) < 2 {
-			time.Sleep(time.Millisecond)
-		}
-		mend() // what hangs ends
-		if err := <-ended; err == nil || timedOut(err) {
-			t.Errorf("%s, mended: GET = %v, want a cut", kind, err)
-		}
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			road := faultproxy.New(t, target(t).URL)
+			mend := road.Add(faultproxy.Toxic{Kind: kind})
+			if _, _, err := get(t, road.URL(), short); !timedOut(err) {
+				t.Errorf("GET = %v, want a time-out", err)
+			}
+			ended := make(chan error, 1)
+			go func() {
+				_, _, err := get(t, road.URL(), long)
+				ended <- err
+			}()
+			for len(road.Transcript()) < 2 {
+				time.Sleep(time.Millisecond)
+			}
+			mend() // what hangs ends
+			if err := <-ended; err == nil || timedOut(err) {
+				t.Errorf("mended: GET = %v, want a cut", err)
+			}
+		})
 	}
 }
 

@@ -20,6 +20,7 @@ type config struct {
 	CAFile     string
 	StallAfter time.Duration
 	Owner      string // in leases; empty = "faults"
+	Lease      time.Duration
 }
 
 // engine is what keeps mirrors right, without the edges: made and tied together
@@ -61,7 +62,7 @@ func openEngine(ctx context.Context, c config) (*engine, error) {
 		return nil, err
 	}
 	syncer := &mirror.Syncer{
-		Store: db, Disk: disk, Owner: c.Owner, Log: log, Workers: 4,
+		Store: db, Disk: disk, Owner: c.Owner, Log: log, Workers: 4, Lease: c.Lease,
 		// Only what a test asks for is synced.
 		Schedule: mirror.Schedule{Min: 24 * time.Hour, Max: 24 * time.Hour},
 	}

@@ -148,7 +148,11 @@ func faults() []fault {
 	}
 	for _, kind := range []faultproxy.Kind{faultproxy.Reset, faultproxy.Truncate, faultproxy.EndEarly, faultproxy.HalfClose, faultproxy.Flip, faultproxy.Duplicate} {
 		list = append(list, onRoad(string(kind), func(r *round) []faultproxy.Toxic {
-			return one(faultproxy.Toxic{Kind: kind, Bytes: r.somewhere(), Size: 1 + r.IntN(500), Match: r.match()})
+			match := r.match()
+			if kind == faultproxy.Flip || kind == faultproxy.Duplicate {
+				match = fetching // a list of refs has no checksum: what it says is what upstream has
+			}
+			return one(faultproxy.Toxic{Kind: kind, Bytes: r.somewhere(), Size: 1 + r.IntN(500), Match: match})
 		}))
 	}
 	for _, s := range scenarios {

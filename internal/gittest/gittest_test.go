@@ -88,7 +88,7 @@ func TestFaults(t *testing.T) {
 	up := gittest.NewUpstream(t)
 	up.Commit(t, "git.example/a/b", map[string]string{"f": "x"}, "v0.1.0")
 	url := up.URL("git.example/a/b") + "/info/refs?service=git-upload-pack"
-	client := &http.Client{Timeout: 300 * time.Millisecond, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	ask := func() (status int, body string, err error) {
 		resp, err := client.Get(url)
 		if err != nil {
@@ -119,7 +119,11 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			mend := up.Break(tt.fault)
+			if tt.fault.Stall {
+				client.Timeout = 3 * time.Second
+			}
 			status, body, err := ask()
+			client.Timeout = time.Minute
 			if status != tt.status || tt.status != 302 && body != tt.body || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("ask() = %d, %q, %v, want %d, %q, %q", status, body, err, tt.status, tt.body, tt.err)
 			}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Upstream is a Git host on loopback. Its repositories are named as they are on
@@ -73,8 +74,32 @@ func NewUpstream(tb testing.TB, opts ...Option) *Upstream {
 		up.mend()
 		up.server.CloseClientConnections()
 		up.server.Close()
+		up.outlive(tb)
 	})
 	return up
+}
+
+// outlive waits for the git processes of answers that were cut off, which the
+// server has left to themselves: they may still write into what the test's end
+// removes.
+func (up *Upstream) outlive(tb testing.TB) {
+	mark := []byte("\x00GIT_PROJECT_ROOT=" + up.root + "\x00")
+	for deadline := time.Now().Add(time.Minute); ; <-time.After(10 * time.Millisecond) {
+		running := ""
+		names, _ := filepath.Glob("/proc/[0-9]*/environ") // none where there is no /proc
+		for _, name := range names {
+			if env, err := os.ReadFile(name); err == nil && bytes.Contains(env, mark) {
+				running = filepath.Base(filepath.Dir(name))
+			}
+		}
+		if running == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			tb.Errorf("process %s of the upstream still runs a minute after its end", running)
+			return
+		}
+	}
 }
 
 // Base is the URL of the host: "http://127.0.0.1:PORT".

@@ -39,6 +39,9 @@ type Server struct {
 	made   int
 }
 
+// patience bounds every wait for the server, on a machine that is busy.
+const patience = 2 * time.Minute
+
 // Database makes an empty database and returns its URL, which holds a password.
 // The database is dropped when the test ends. Without PostgreSQL the test fails.
 func (s *Server) Database(t testing.TB) string {
@@ -48,7 +51,7 @@ func (s *Server) Database(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := s.exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
 			t.Errorf("drop database %s: %v", name, err)
@@ -100,7 +103,12 @@ func (s *Server) again() error {
 	if err != nil {
 		return err
 	}
-	return s.run(context.Background(), bin, s.dir, owner, s.port)
+	// Somebody's connection may have the port for a moment.
+	for deadline := time.Now().Add(patience); ; <-time.After(200 * time.Millisecond) {
+		if err = s.run(context.Background(), bin, s.dir, owner, s.port); err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // Stop ends the server and removes its files. Without a server it does nothing.
@@ -224,7 +232,7 @@ func (s *Server) run(ctx context.Context, bin, dir string, owner *syscall.Creden
 		return fmt.Errorf("start postgres: %w", err)
 	}
 	s.dir, s.pid, s.exited = dir, cmd.Process.Pid, exited
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
