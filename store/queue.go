@@ -19,6 +19,9 @@ import (
 // Ask implements mirror.QueueStore. Asking for what is asked for already, which
 // is what a storm of webhooks does, writes nothing.
 func (db *DB) Ask(ctx context.Context, id mirror.ID, why mirror.Trigger, at time.Time) (last int64, err error) {
+	if !storable(string(id)) {
+		return 0, about("repository", string(id), mirror.ErrNotFound)
+	}
 	// First the run, then the row: one that is opened in between answers, too.
 	if last, err = newestRun(ctx, db.read, id); err != nil {
 		return 0, err
