@@ -310,13 +310,14 @@ func (c *Catalog) Admit(ctx context.Context, path Path) (Repo, error) {
 }
 
 func (c *Catalog) admit(ctx context.Context, path Path) (repo Repo, added bool, err error) {
-	repo, err = c.Find(ctx, path)
+	repo, err = c.Store.Glance(ctx, path)
 	if err == nil {
 		return c.Syncer.Used(ctx, repo), false, nil
 	}
 	if !errors.Is(err, ErrNotFound) {
 		return Repo{}, false, err
 	}
+	err = NotMirrored(string(path))
 	if moved, ok := c.arrived(ctx, path); ok {
 		return c.Syncer.Used(ctx, moved), false, nil
 	}

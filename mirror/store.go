@@ -24,6 +24,9 @@ type RepoStore interface {
 	// AddRepo stores r with its State; it is due at once. Path is unique by Path.Key.
 	AddRepo(ctx context.Context, r Repo) error
 	Repo(ctx context.Context, path Path) (Repo, error)
+	// Glance is Repo for who serves it: what another process changed may not be
+	// seen for a second. What this one changed is.
+	Glance(ctx context.Context, path Path) (Repo, error)
 	RepoByID(ctx context.Context, id ID) (Repo, error)
 	// Repos lists by path.
 	Repos(ctx context.Context, q RepoQuery) ([]Repo, error)

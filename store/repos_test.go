@@ -192,6 +192,51 @@ func TestEditRepo(t *testing.T) {
 	})
 }
 
+// A glance sees at once what this process changes, and what another one does soon.
+func TestGlance(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, location string) {
+		other, err := store.Open(t.Context(), location, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		r := newRepo(t, "github.com/spf13/cobra")
+		if _, err := db.Glance(t.Context(), r.Path); !errors.Is(err, mirror.ErrNotFound) {
+			t.Fatalf("before it is added: %v", err)
+		}
+		if err := db.AddRepo(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		look := func() mirror.Repo {
+			got, err := db.Glance(t.Context(), "github.com/SPF13/cobra")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}
+		for range 5 {
+			got := look()
+			if got.Private = !got.Private; db.EditRepo(t.Context(), got) != nil {
+				t.Fatal("a glance was out of date after an edit")
+			}
+			if seen := look(); seen.Private != got.Private || seen.Version != got.Version+1 {
+				t.Fatalf("after an edit: private %v, version %d", seen.Private, seen.Version)
+			}
+		}
+		if err := other.RemoveRepo(t.Context(), r.ID); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			if _, err := db.Glance(t.Context(), r.Path); errors.Is(err, mirror.ErrNotFound) {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatal("what another process removed is still seen after 30 s")
+			}
+		}
+	})
+}
+
 func TestReposListing(t *testing.T) {
 	each(t, func(t *testing.T, db *store.DB, _ string) {
 		ctx := t.Context()
