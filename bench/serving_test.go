@@ -15,10 +15,12 @@ import (
 )
 
 // The repositories of the serving table. small is like those most people clone;
-// pulls is the same with many pull requests, whose objects are most of it.
+// pulls is the same with many pull requests, whose objects are most of it; large
+// is some tens of megabytes.
 var (
 	small = history{name: "small", module: "github.com/prometheus/prometheus", versions: versions("v0.%d.0", 40, 50)}
 	pulls = history{name: "pulls", module: "github.com/prometheus/prometheus", versions: versions("v0.%d.0", 40, 50), pulls: 2000}
+	large = history{name: "large", module: "k8s.io/kubernetes", versions: versions("v1.%d.0", 20, 27)}
 )
 
 func versions(format string, from, to int) (list []string) {
@@ -39,14 +41,17 @@ func BenchmarkServingTable(b *testing.B) {
 		s := newServing(b)
 		s.clones(b, "small", []string{"http-backend"}, goal{6, 25})
 		s.clones(b, "pulls", []string{"http-backend", "http-backend, islands"}, goal{30, 80}, goal{4, 18})
+		s.clones(b, "large", []string{"http-backend"}, goal{6, 25})
 		s.overSSH(b, "small")
 		s.overSSH(b, "pulls")
 		s.coldHerd(b, "small")
 		s.coldHerd(b, "pulls")
 		s.oneDay(b)
 		s.lists(b)
+		s.restart(b) // what listing 50,000 refs took is no part of it
 		s.memory(b, "small")
 		s.memory(b, "pulls")
+		s.memory(b, "large")
 		s.print(b)
 	}
 	quiet(b)
@@ -83,7 +88,7 @@ func newServing(b *testing.B) *serving {
 		generate(b, up, "bench.test/"+name, breadth(n))
 		s.repos[name] = up.Dir("bench.test/" + name)
 	}
-	s.repos["small"], s.repos["pulls"] = small.at(b), pulls.at(b)
+	s.repos["small"], s.repos["pulls"], s.repos["large"] = small.at(b), pulls.at(b), large.at(b)
 	root := b.TempDir()
 	s.filesRoot = b.TempDir()
 	s.peers = startPeers(b, root)
@@ -127,7 +132,7 @@ func (s *serving) enter(b *testing.B) {
 			return &puller{url: filepath.Join(s.peers.root, repo+".git"), ssh: s.peers.clientKey, addr: s.peers.ssh}
 		}}
 	s.limit = &contender{name: "a file", times: 4, cpu: s.files.cpu, at: func(repo string) *puller { return &puller{url: s.files.URL + "/" + repo} }}
-	for _, repo := range []string{"small", "pulls"} {
+	for _, repo := range []string{"small", "pulls", "large"} {
 		want := gittest.Git(b, "", "ls-remote", s.repos[repo], "HEAD", "refs/heads/*", "refs/tags/*")
 		for _, c := range []*contender{s.ours, s.peer} {
 			clone := filepath.Join(b.TempDir(), "clone.git")
@@ -237,6 +242,13 @@ func (s *serving) lists(b *testing.B) {
 			s.line("ls-refs of "+repo+", "+what, totals[s.ours.name], "http-backend", totals[s.peer.name], goal{0, 12})
 		}
 	}
+}
+
+// restart has the server begin anew, with what it keeps on disk.
+func (s *serving) restart(b *testing.B) {
+	b.Helper()
+	s.house.stop(b)
+	s.house.start(b)
 }
 
 func (s *serving) memory(b *testing.B, repo string) {

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
@@ -15,22 +17,32 @@ import (
 type served struct {
 	packed, head os.FileInfo // packed may be nil: there was none
 	*mirror.Snapshot
+	looked atomic.Int64 // when there were no loose refs, in Unix nanoseconds
 }
 
-// Snapshot is what a repository serves now. Whoever changed the refs, this
-// process or another, the next call sees it: it looks at the files, and reads
-// them when they are others. ErrNotFound when the repository was never cloned.
+// looseAfter is how long a loose ref may stay unseen. We write none, and only
+// whoever runs git in here by hand does; walking the directories was a sixth of
+// the cost of a small fetch.
+const looseAfter = time.Second
+
+// Snapshot is what a repository serves now. Whichever gitmirror changed the refs,
+// this process or another, the next call sees it: it looks at the files, and reads
+// them when they are others. What somebody wrote with git by hand is seen within a
+// second. ErrNotFound when the repository was never cloned.
 func (d *Disk) Snapshot(ctx context.Context, id mirror.ID) (*mirror.Snapshot, error) {
 	repo, err := d.repo(id)
 	if err != nil {
 		return nil, err
 	}
-	// Loose refs are written by other processes alone, and then git has to look.
 	// The files are looked at before they are read: what is read may be newer than
 	// what is noted, and never older.
-	loose, err := looseRefs(repo)
-	if err != nil {
-		return nil, d.gone(ctx, id, "look for loose refs", err)
+	last, known := d.state.served.get(id)
+	began, loose := time.Now(), 0
+	fresh := known && began.Sub(time.Unix(0, last.looked.Load())).Abs() < looseAfter
+	if !fresh {
+		if loose, err = looseRefs(repo); err != nil {
+			return nil, d.gone(ctx, id, "look for loose refs", err)
+		}
 	}
 	packed, err := statIfThere(filepath.Join(repo, "packed-refs"))
 	if err != nil {
@@ -40,8 +52,10 @@ func (d *Disk) Snapshot(ctx context.Context, id mirror.ID) (*mirror.Snapshot, er
 	if err != nil {
 		return nil, d.gone(ctx, id, "look at HEAD", err)
 	}
-	last, known := d.state.served.get(id)
 	if known && loose == 0 && sameFile(last.packed, packed) && sameFile(last.head, head) {
+		if !fresh {
+			last.looked.Store(began.UnixNano())
+		}
 		return last.Snapshot, nil
 	}
 	l, err := d.Refs(ctx, id)
@@ -49,6 +63,9 @@ func (d *Disk) Snapshot(ctx context.Context, id mirror.ID) (*mirror.Snapshot, er
 		return nil, err
 	}
 	now := &served{packed: packed, head: head}
+	if loose == 0 && !fresh {
+		now.looked.Store(began.UnixNano())
+	}
 	if known && last.Digest() == l.Digest() {
 		now.Snapshot = last.Snapshot
 	} else {

@@ -20,6 +20,7 @@ type answer struct {
 	flow   *mirror.Flow
 
 	started  bool
+	whole    bool  // the length is known, and so all of it is there
 	err      error // of the last write
 	deadline time.Time
 }
@@ -48,7 +49,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	}
 	n, err := a.ResponseWriter.Write(p)
 	a.flow.Sent(int64(n))
-	if err == nil && len(p) < 8<<10 {
+	if err == nil && len(p) < 8<<10 && !a.whole {
 		err = http.NewResponseController(a.ResponseWriter).Flush()
 	}
 	a.err = err
@@ -58,6 +59,7 @@ func (a *answer) Write(p []byte) (int, error) {
 // willSend tells the length of the answer before it begins.
 func (a *answer) willSend(n int64) {
 	if !a.started {
+		a.whole = true
 		a.Header().Set("Content-Length", strconv.FormatInt(n, 10))
 	}
 }

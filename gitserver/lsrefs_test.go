@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gitmirror/gitmirror/internal/gittest"
 )
@@ -33,7 +34,17 @@ func TestListRefsAsGitDoes(t *testing.T) {
 	gittest.Git(t, dir, "update-ref", "refs/gitmirror/kept/20240101T000000Z/heads/old", "refs/heads/main")
 	gittest.Git(t, dir, "update-ref", "refs/pull/12/head", "refs/heads/main")
 	packed := func() { gittest.Git(t, dir, "pack-refs", "--all") }
-	loose := func() { gittest.Git(t, dir, "update-ref", "refs/heads/by/another/process", "refs/tags/v0.1.0") }
+	loose := func() {
+		const name = "refs/heads/by/another/process"
+		gittest.Git(t, dir, "update-ref", name, "refs/tags/v0.1.0")
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			if s, err := r.http.Packs.Snapshot(t.Context(), repo.ID); err != nil {
+				t.Fatal(err)
+			} else if _, seen := s.Ref(name); seen { // within a second or so
+				return
+			}
+		}
+	}
 	gone := func() { gittest.Git(t, dir, "update-ref", "-d", "refs/heads/by/another/process") }
 	head := func() { gittest.Git(t, dir, "symbolic-ref", "HEAD", "refs/heads/side") }
 	detached := func() { gittest.Git(t, dir, "update-ref", "--no-deref", "HEAD", "refs/heads/main") }

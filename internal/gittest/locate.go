@@ -31,6 +31,7 @@ func roots() map[string]string {
 		"google.golang.org/grpc":     "github.com/grpc/grpc-go",
 		"google.golang.org/protobuf": "github.com/protocolbuffers/protobuf-go",
 		"gorm.io/gorm":               "github.com/go-gorm/gorm",
+		"k8s.io/kubernetes":          "github.com/kubernetes/kubernetes",
 		"miniflux.app":               "github.com/miniflux/v2",
 	}
 }
