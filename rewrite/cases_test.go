@@ -1,6 +1,7 @@
 package rewrite_test
 
 import (
+	"flag"
 	"maps"
 	"os"
 	"path/filepath"
@@ -19,6 +20,9 @@ import (
 type rewriteCase struct {
 	mode    rewrite.Mode
 	form    mirror.Form
+	scope   rewrite.Scope
+	trust   bool
+	dirs    []string
 	sealed  bool
 	mapping map[string]string
 	in      map[string]string
@@ -56,7 +60,7 @@ func readCase(t *testing.T, name string) rewriteCase {
 				c.mapping[prefix] = repo
 			}
 		case f.Name == "args":
-			c.form = mirror.Form(strings.TrimSpace(strings.TrimPrefix(text, "--form ")))
+			c.args(t, strings.Fields(text))
 		case f.Name == "want/env":
 			c.env = strings.Split(strings.TrimSpace(text), "\n")
 		case f.Name == "want/error":
@@ -75,18 +79,44 @@ func readCase(t *testing.T, name string) rewriteCase {
 	return c
 }
 
+// args are further flags and arguments of the command line.
+func (c *rewriteCase) args(t *testing.T, args []string) {
+	t.Helper()
+	flags := flag.NewFlagSet("args", flag.ContinueOnError)
+	flags.StringVar((*string)(&c.form), "form", "", "")
+	flags.StringVar((*string)(&c.scope), "scope", "", "")
+	flags.StringVar((*string)(&c.mode), "mode", string(c.mode), "")
+	flags.BoolVar(&c.trust, "trust-mirror", false, "")
+	for len(args) > 0 {
+		if err := flags.Parse(args); err != nil {
+			t.Fatal(err)
+		}
+		if args = flags.Args(); len(args) > 0 {
+			c.dirs, args = append(c.dirs, args[0]), args[1:]
+		}
+	}
+	if c.form == "auto" {
+		c.form = ""
+	}
+}
+
+// TestCases runs every case of a folder: GITMIRROR_REWRITE_CASES, else the one
+// beside the repository, else our copy of that; and those of our own. The
+// modules are whatever the module proxy of the environment has, under the
+// mapping of the case.
 func TestCases(t *testing.T) {
-	for _, name := range caseFiles(t) {
+	known := &publicModules{}
+	for _, name := range append(foreignCases(t), ownCases(t)...) {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
 			c := readCase(t, name)
-			lib := realLibrary(t)
-			lib.mapping = c.mapping
-			planner := &rewrite.Planner{Resolver: lib, Site: testSite, Mode: c.mode, Form: c.form}
+			planner := &rewrite.Planner{
+				Resolver: newPublicMirror(c.mapping, known), Site: testSite, Mode: c.mode, Form: c.form, Scope: c.scope, TrustMirror: c.trust,
+			}
 			dir := t.TempDir()
 			write(t, dir, c.in)
 			root := openRoot(t, dir)
 
-			plan, err := planner.Plan(t.Context(), root.FS())
+			plan, err := planner.Plan(t.Context(), root.FS(), c.dirs...)
 			if c.fails != "" {
 				if err == nil || !strings.Contains(err.Error(), c.fails) {
 					t.Errorf("Plan() error = %v, want %s", err, c.fails)
@@ -124,7 +154,7 @@ func TestCases(t *testing.T) {
 			maps.Copy(want, c.want)
 			same(t, "rewritten files", read(t, dir), want)
 
-			again, err := planner.Plan(t.Context(), root.FS())
+			again, err := planner.Plan(t.Context(), root.FS(), c.dirs...)
 			if err != nil || !again.Empty() {
 				t.Errorf("second Plan() = %v, %v, want nothing to do", diffOf(again), err)
 			}
@@ -132,6 +162,37 @@ func TestCases(t *testing.T) {
 			otherClone(t, planner, c, want)
 		})
 	}
+}
+
+// foreignCases are the files of the folder that GITMIRROR_REWRITE_CASES names,
+// by default "../shared/cases" seen from the root of the repository, where that
+// is, or the copy of it that we keep.
+func foreignCases(t *testing.T) []string {
+	t.Helper()
+	folders := []string{"../../shared/cases", "testdata/cases"}
+	if dir := os.Getenv("GITMIRROR_REWRITE_CASES"); dir != "" {
+		folders = []string{dir}
+		if !filepath.IsAbs(dir) { // most likely seen from the root of the repository
+			folders = []string{filepath.Join("..", dir), dir}
+		}
+	}
+	for _, dir := range folders {
+		if names, err := filepath.Glob(filepath.Join(dir, "*.txtar")); err == nil && len(names) > 0 {
+			return names
+		}
+	}
+	t.Fatalf("no *.txtar in %s; set GITMIRROR_REWRITE_CASES to a folder of cases", strings.Join(folders, " or "))
+	return nil
+}
+
+// ownCases are of the same kind; each was proven by running its commands.
+func ownCases(t *testing.T) []string {
+	t.Helper()
+	names, err := filepath.Glob("testdata/own/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
 }
 
 // revertCase reverts on the checkout that was rewritten.
@@ -166,7 +227,7 @@ func otherClone(t *testing.T, planner *rewrite.Planner, c rewriteCase, rewritten
 	dir := t.TempDir()
 	write(t, dir, rewritten)
 	root := openRoot(t, dir)
-	plan, err := planner.Plan(t.Context(), root.FS())
+	plan, err := planner.Plan(t.Context(), root.FS(), c.dirs...)
 	if err != nil || !plan.Empty() {
 		t.Fatalf("Plan() on another clone = %v, %v, want nothing to do", diffOf(plan), err)
 	}
