@@ -142,7 +142,11 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		MaxConns: c.count("ssh.connections"), Mirrors: countMirrors(db), Traffic: traffic, OnRequest: gitServed(metrics),
 	}
 	modules := &modproxy.Repos{Catalog: catalog, Reader: disk, Site: site, Temp: data.temp(), Log: log}
-	proxy := &modproxy.Handler{Repos: modules, Accounts: accounts, Policy: policy, Log: log}
+	sums, err := p.newSumDB(c, disk, data, log)
+	if err != nil {
+		return err
+	}
+	proxy := &modproxy.Handler{Repos: modules, Accounts: accounts, Policy: policy, SumDB: sums, Log: log}
 	console := &web.Server{
 		Catalog: catalog, Syncer: syncer, Roads: roads, Upkeep: upkeep, Headroom: room, Traffic: traffic, Packs: gate.Load, Store: db, Reader: disk, Accounts: accounts, Policy: policy,
 		Sessions: db.Sessions(), Modules: modules, ModulesOf: modulesOf, Site: site, Version: p.version().Version,

@@ -70,6 +70,8 @@ var settings = []setting{
 	{Key: "serve.packs_per_repo", Kind: limitKind, Default: "0", Help: "the same for one repository; 0 = three quarters of serve.packs"},
 	{Key: "serve.packs_per_client", Kind: limitKind, Default: "0", Help: "the same for one user, or for one address of somebody anonymous; 0 = 8"},
 	{Key: "serve.queue_wait", Kind: durationKind, Default: "30s", Help: "how long a client waits for its turn before it is told to come back later"},
+	{Key: "modules.proxies", Kind: textKind, Secret: true, Help: "module proxies the server asks, in the form of GOPROXY (default: the GOPROXY of the server's own go command); off = none"},
+	{Key: "modules.sumdb", Kind: sumdbKind, Help: "checksum database that is passed on at /proxy/sumdb/, in the form of GOSUMDB (default: the GOSUMDB of the server's own go command); off = none"},
 	{Key: "discovery.enabled", Kind: boolKind, Default: "true", Help: "ask the hosts of import paths where their repositories are, and the APIs of hosts what an owner has"},
 	{Key: "hooks.github_secret", Kind: textKind, Help: "secret of GitHub's webhooks at /hooks/github, which are off without one", Secret: true},
 	{Key: "hooks.github_secret_file", Kind: textKind, Help: "file that holds hooks.github_secret, instead of it"},
@@ -246,6 +248,14 @@ var (
 // proxyKind is the URL of a proxy.
 var proxyKind = kind{"proxy URL", func(text string) string {
 	if _, err := git.ParseProxy(text); err != nil {
+		return mirror.AsProblem(err).Why
+	}
+	return ""
+}}
+
+// sumdbKind is a GOSUMDB.
+var sumdbKind = kind{"checksum database", func(text string) string {
+	if _, err := mirror.ParseSumDB(text); err != nil {
 		return mirror.AsProblem(err).Why
 	}
 	return ""

@@ -14,7 +14,11 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// client is the HTTP client for upstreams: guarded, along no proxy but the
+// HTTPClient is for what goes out and is not git: it passes the same guard and
+// the company's proxy, and follows no redirect. Its requests need a deadline.
+func (d *Disk) HTTPClient() *http.Client { return d.state.client }
+
+// httpClient is the HTTP client for upstreams: guarded, along no proxy but the
 // company's, following nothing.
 func (d *Disk) httpClient() (*http.Client, error) {
 	d.state.tls = &tls.Config{MinVersion: tls.VersionTLS12}

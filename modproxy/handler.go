@@ -33,7 +33,9 @@ type Handler struct {
 	// says (auth.From) counts.
 	Accounts Accounts
 	Policy   auth.Policy
-	Log      *slog.Logger
+	// SumDB is the checksum database below Root + "sumdb/"; nil = none.
+	SumDB *SumDB
+	Log   *slog.Logger
 
 	zips flights
 }
@@ -69,6 +71,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	rest, ok := strings.CutPrefix(r.URL.Path, Root)
 	if !ok {
 		return &mirror.Problem{Kind: mirror.ErrNotFound, What: "not below " + Root}
+	}
+	if question, ok := strings.CutPrefix(rest, "sumdb/"); ok && h.SumDB != nil {
+		return h.serveSum(ctx, w, r, question)
 	}
 	q, err := parseQuestion(rest)
 	if err != nil {

@@ -119,7 +119,7 @@ func statusOf(p *mirror.Problem) int {
 		return http.StatusUnauthorized
 	case mirror.ErrDenied:
 		return http.StatusForbidden
-	case mirror.ErrUpstream:
+	case mirror.ErrUpstream, mirror.ErrIntegrity:
 		return http.StatusBadGateway
 	case mirror.ErrBusy:
 		return http.StatusServiceUnavailable

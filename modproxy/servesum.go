@@ -1,0 +1,62 @@
+package modproxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// serveSum answers what is behind "sumdb/". Modules of private mirrors, and the
+// mirror's own paths, are never asked about: their names would be published.
+func (h *Handler) serveSum(ctx context.Context, w http.ResponseWriter, r *http.Request, question string) error {
+	question, ok := strings.CutPrefix(question, h.SumDB.DB.Name+"/")
+	if !ok {
+		return noSuchSum("this mirror passes on the checksum database " + h.SumDB.DB.Name + " and no other")
+	}
+	if text, ok := strings.CutPrefix(question, "lookup/"); ok {
+		m, err := parseLookup(text)
+		if err != nil {
+			return err
+		}
+		private, err := h.Repos.private(ctx, m.Path)
+		if err != nil {
+			return err
+		}
+		if private {
+			return unknownSum(m.String()) // as if it had been asked
+		}
+	}
+	data, forever, err := h.SumDB.Answer(ctx, question)
+	if err != nil {
+		if question == "supported" && !errors.Is(err, mirror.ErrIntegrity) {
+			// Whoever asks may go on to the database itself.
+			return noSuchSum(mirror.AsProblem(err).Error())
+		}
+		return err
+	}
+	seconds := briefSeconds
+	if forever {
+		seconds = foreverSeconds
+	}
+	return serveBytes(w, r, "text/plain; charset=utf-8", data, cacheControl(h.Policy.AnonymousRead, seconds))
+}
+
+// private tells whether a module's name is nobody else's business.
+func (r *Repos) private(ctx context.Context, modPath string) (bool, error) {
+	if host := r.Site.Host(); host != "" && strings.HasPrefix(modPath+"/", host+"/") {
+		return true, nil
+	}
+	h, err := r.locate(ctx, modPath)
+	switch {
+	case errors.Is(err, mirror.ErrNotFound), errors.Is(err, mirror.ErrInvalid):
+		return false, nil
+	case errors.Is(err, mirror.ErrSignIn), errors.Is(err, mirror.ErrDenied):
+		return true, nil // it would be mirrored for others
+	case err != nil:
+		return false, err
+	}
+	return h.repo.Private, nil
+}
