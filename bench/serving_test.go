@@ -221,7 +221,7 @@ func (s *serving) coldHerd(b *testing.B, repo string) {
 
 // oneDay is a fetch by 16 clients who all have the same old commits.
 func (s *serving) oneDay(b *testing.B) {
-	for _, repo := range []string{"small", "pulls"} {
+	for _, repo := range []string{"small", "pulls", "large"} {
 		haves := strings.Fields(gittest.Git(b, s.repos[repo], "rev-list", "--first-parent", "--max-count=16", "refs/heads/main~19"))
 		totals := contest(b, s.rounds, 16, repo, []*contender{s.ours, s.peer}, func(p *puller, _ int) (pulled, error) { return p.fetch(haves) })
 		s.line("16 fetches of 19 commits, "+repo, totals[s.ours.name], "http-backend", totals[s.peer.name], goal{15, 40})
