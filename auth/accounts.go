@@ -41,6 +41,7 @@ const (
 	maxHashing  = 4                // 76 MiB of memory at most
 	recentFor   = 5 * time.Minute  // a verified password of basic authentication is not hashed again
 	noteEvery   = time.Minute      // how often the use of a key or token is written down
+	noteWait    = 5 * time.Second  // for that: whoever signs in waits for it
 	hashWait    = 10 * time.Second // for a place among the hashing
 	maxPerUser  = 200              // keys, and tokens
 	maxNameText = 100              // characters of the name of a key or token
@@ -250,7 +251,9 @@ func (a *Accounts) note(ctx context.Context, keyOrToken string, last time.Time) 
 		return
 	}
 	a.noted.Add(keyOrToken, now)
-	if err := a.Store.Used(context.WithoutCancel(ctx), keyOrToken, now); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteWait)
+	defer cancel()
+	if err := a.Store.Used(ctx, keyOrToken, now); err != nil {
 		a.Log.Error("use of a key or token not recorded", "err", err)
 	}
 }

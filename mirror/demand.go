@@ -16,6 +16,7 @@ type demand struct {
 const (
 	demandEvery = 30 * time.Second // clients have a mirror looked at once in this time
 	demandMost  = 50_000           // mirrors remembered; more than that are forgotten together
+	askWait     = 5 * time.Second  // for the database to take note
 	ageSlack    = 2 * time.Minute  // for jitter, and for looks that are not written down yet
 )
 
@@ -75,7 +76,10 @@ func (s *Syncer) Used(ctx context.Context, r Repo) Repo {
 	ended := s.awaitEnd(r.ID)
 	defer s.forgetEnd(r.ID, ended)
 	if s.demand.may(r.ID) {
-		if _, err := s.Ask(context.WithoutCancel(ctx), r.ID, ByDemand); err != nil {
+		asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWait)
+		_, err := s.Ask(asking, r.ID, ByDemand)
+		cancel()
+		if err != nil {
 			return r // what there is, is served
 		}
 	} else if !mustWait {

@@ -25,7 +25,8 @@ type RepoStore interface {
 	AddRepo(ctx context.Context, r Repo) error
 	Repo(ctx context.Context, path Path) (Repo, error)
 	// Glance is Repo for who serves it: what another process changed may not be
-	// seen for a second. What this one changed is.
+	// seen for a second, and for minutes while the database does not answer. What
+	// this one changed is.
 	Glance(ctx context.Context, path Path) (Repo, error)
 	RepoByID(ctx context.Context, id ID) (Repo, error)
 	// Repos lists by path.

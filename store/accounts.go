@@ -46,11 +46,13 @@ func (db *DB) AddUser(ctx context.Context, u auth.User) error {
 
 // User implements auth.Store.
 func (db *DB) User(ctx context.Context, id string) (auth.User, error) {
-	row, err := one[userRow](ctx, db, "id = ?", id)
-	if err != nil {
-		return auth.User{}, about("user", id, err)
-	}
-	return row.user(), nil
+	return recalled(ctx, db, &db.memory.users, id, 0, func(ctx context.Context) (auth.User, error) {
+		row, err := one[userRow](ctx, db, "id = ?", id)
+		if err != nil {
+			return auth.User{}, about("user", id, err)
+		}
+		return row.user(), nil
+	})
 }
 
 // UserByName implements auth.Store.
@@ -77,6 +79,7 @@ func (db *DB) Users(ctx context.Context) ([]auth.User, error) {
 
 // EditUser implements auth.Store.
 func (db *DB) EditUser(ctx context.Context, u auth.User) error {
+	defer db.forgetAccounts()
 	return about("user", u.Name, db.in(ctx, func(tx *gorm.DB) error {
 		n, err := gorm.G[userRow](tx).Where("id = ? AND epoch = ?", u.ID, u.Epoch-1).
 			Select("name", "name_key", "role", "password_hash", "disabled", "epoch").Updates(ctx, newUserRow(u))
@@ -92,5 +95,6 @@ func (db *DB) EditUser(ctx context.Context, u auth.User) error {
 
 // RemoveUser implements auth.Store. Keys and tokens go with the row.
 func (db *DB) RemoveUser(ctx context.Context, id string) error {
+	defer db.forgetAccounts()
 	return about("user", id, remove[userRow](ctx, db, "id = ?", id))
 }

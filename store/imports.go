@@ -62,6 +62,7 @@ func remove[T any](ctx context.Context, db *DB, where string, values ...any) err
 			return mirror.ErrNotFound
 		}
 	}
+	defer db.changed()
 	n, err := gorm.G[T](db.write).Where(where, values...).Delete(ctx)
 	if err == nil && n == 0 {
 		return mirror.ErrNotFound

@@ -73,11 +73,13 @@ func (db *DB) AddKey(ctx context.Context, k auth.Key) error {
 
 // KeyByFingerprint implements auth.Store.
 func (db *DB) KeyByFingerprint(ctx context.Context, fingerprint string) (auth.Key, error) {
-	row, err := one[keyRow](ctx, db, "fingerprint = ?", fingerprint)
-	if err != nil {
-		return auth.Key{}, about("key", fingerprint, err)
-	}
-	return row.key(), nil
+	return recalled(ctx, db, &db.memory.keys, fingerprint, 0, func(ctx context.Context) (auth.Key, error) {
+		row, err := one[keyRow](ctx, db, "fingerprint = ?", fingerprint)
+		if err != nil {
+			return auth.Key{}, about("key", fingerprint, err)
+		}
+		return row.key(), nil
+	})
 }
 
 // Keys implements auth.Store.
@@ -95,6 +97,7 @@ func (db *DB) Keys(ctx context.Context, user string) ([]auth.Key, error) {
 
 // RemoveKey implements auth.Store.
 func (db *DB) RemoveKey(ctx context.Context, user, id string) error {
+	defer db.forgetAccounts()
 	return about("key", id, remove[keyRow](ctx, db, "id = ? AND user_id = ?", id, user))
 }
 
@@ -106,11 +109,13 @@ func (db *DB) AddToken(ctx context.Context, t auth.Token) error {
 
 // TokenByHash implements auth.Store.
 func (db *DB) TokenByHash(ctx context.Context, hash []byte) (auth.Token, error) {
-	row, err := gorm.G[tokenRow](db.read).Where("hash = ?", hash).Take(ctx)
-	if err != nil {
-		return auth.Token{}, about("token", "of that secret", err)
-	}
-	return row.token(), nil
+	return recalled(ctx, db, &db.memory.tokens, string(hash), 0, func(ctx context.Context) (auth.Token, error) {
+		row, err := gorm.G[tokenRow](db.read).Where("hash = ?", hash).Take(ctx)
+		if err != nil {
+			return auth.Token{}, about("token", "of that secret", err)
+		}
+		return row.token(), nil
+	})
 }
 
 // Tokens implements auth.Store.
@@ -128,6 +133,7 @@ func (db *DB) Tokens(ctx context.Context, user string) ([]auth.Token, error) {
 
 // RemoveToken implements auth.Store.
 func (db *DB) RemoveToken(ctx context.Context, user, id string) error {
+	defer db.forgetAccounts()
 	return about("token", id, remove[tokenRow](ctx, db, "id = ? AND user_id = ?", id, user))
 }
 

@@ -30,7 +30,7 @@ type DB struct {
 	pools       []*sql.DB
 	rowLocks    bool   // PostgreSQL: writers run at the same time and lock rows
 	file        string // of SQLite
-	glances     glances
+	memory      memory
 }
 
 // Open opens the database, brings its schema up to date and returns it.
@@ -200,6 +200,6 @@ func (db *DB) Close() error {
 
 // in runs do in one transaction, which is rolled back when do fails.
 func (db *DB) in(ctx context.Context, do func(tx *gorm.DB) error) error {
-	defer db.glances.changes.Add(1) // also when it failed: it may be known here only
+	defer db.changed()
 	return known(db.write.WithContext(ctx).Transaction(do))
 }

@@ -223,6 +223,7 @@ func where(stmt *gorm.Statement, sql string, value any) {
 
 // EditRepo implements mirror.RepoStore.
 func (db *DB) EditRepo(ctx context.Context, r mirror.Repo) error {
+	defer db.memory.repos.forget(r.Path.Key())
 	edited, err := newRepoRow(r)
 	if err != nil {
 		return err
@@ -248,11 +249,14 @@ func (db *DB) EditRepo(ctx context.Context, r mirror.Repo) error {
 
 // RemoveRepo implements mirror.RepoStore. Runs and events go with the row.
 func (db *DB) RemoveRepo(ctx context.Context, id mirror.ID) error {
+	key := ""
+	defer func() { db.memory.repos.forget(key) }()
 	return about("repository", string(id), db.in(ctx, func(tx *gorm.DB) error {
 		row, err := db.locked(ctx, tx, id)
 		if err != nil {
 			return err
 		}
+		key = row.PathKey
 		if _, err := gorm.G[aliasRow](tx).Where("repo_key = ?", row.PathKey).Delete(ctx); err != nil {
 			return err
 		}
