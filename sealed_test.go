@@ -1,39 +1,24 @@
 package main_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/gitmirror/gitmirror/internal/gittest"
 )
 
-// inside says that this process is the one without a network.
-const inside = "GITMIRROR_TEST_SEALED"
-
 // TestSealedStories runs testdata/sealed/*.txtar where nothing can be reached
 // but loopback: the test starts itself again in a network namespace of its own,
 // so what the go command builds there came from the mirror and nowhere else.
 func TestSealedStories(t *testing.T) {
 	if os.Getenv(inside) != "" {
-		sealed(t)
+		sealed(t, runSealedStories)
 		return
 	}
 	// What needs the module proxy happens before: real modules, into the cache.
@@ -50,37 +35,10 @@ func TestSealedStories(t *testing.T) {
 		}
 	}
 
-	cmd := exec.Command(os.Args[0], "-test.run=^TestSealedStories$", "-test.v", "-test.timeout=15m")
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if uid := os.Getuid(); uid != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: uid, Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := cmd.CombinedOutput()
-	if errors.Is(err, syscall.EPERM) {
-		t.Log("network namespaces are not allowed here; a proxy setting that lets nothing through has to do")
-		sealed(t)
-		return
-	}
-	if err != nil {
-		t.Fatalf("in the network namespace: %v\n%s", err, out)
-	}
-	t.Logf("%s", out)
+	sealed(t, runSealedStories)
 }
 
-func sealed(t *testing.T) {
-	if os.Getenv(inside) != "" {
-		if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-			t.Fatalf("ip link set lo up: %v\n%s", err, out)
-		}
-		if conn, err := net.Dial("udp", "192.0.2.1:443"); err == nil { // a documentation address: is there a route to anywhere?
-			conn.Close()
-			t.Fatal("the network namespace has a route to the outside")
-		}
-		nameOurselves(t)
-	}
+func runSealedStories(t *testing.T) {
 	for _, file := range sealedStories(t) {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -94,42 +52,14 @@ func sealed(t *testing.T) {
 	}
 }
 
-// corp is the name of this machine in the namespace.
-const corp = "git.corp.test"
-
-// nameOurselves lets the name corp lead to loopback, in this mount namespace only.
-func nameOurselves(t *testing.T) {
-	hosts := filepath.Join(t.TempDir(), "hosts")
-	if err := os.WriteFile(hosts, []byte("127.0.0.1 localhost "+corp+"\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		t.Fatalf("make the mounts private: %v", err)
-	}
-	if err := syscall.Mount(hosts, "/etc/hosts", "", syscall.MS_BIND, ""); err != nil {
-		t.Fatalf("mount our own /etc/hosts: %v", err)
-	}
-}
-
 // certificateCommand makes a certificate for a host and lets the story trust it:
 // certificate HOST. The next "server start" is https://HOST on port 443.
 func certificateCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: certificate HOST")
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	ts.Check(err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: args[0]}, DNSNames: args, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	ts.Check(err)
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	ts.Check(err)
 	cert, keyFile := ts.MkAbs("cert.pem"), ts.MkAbs("key.pem")
-	ts.Check(os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644))
-	ts.Check(os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600))
+	ts.Check(writeCertificate(args[0], cert, keyFile))
 	ts.Setenv("TLS_HOST", args[0])
 	ts.Setenv("SSL_CERT_FILE", cert)
 }
