@@ -265,7 +265,7 @@ func (d *doctor) gitKnows(s rewrite.Setting, current map[string]string) bool {
 			return true
 		}
 	}
-	name, err := rewrite.GitConfigFile()
+	name, err := d.userFiles().GitConfig()
 	if err != nil {
 		return false
 	}

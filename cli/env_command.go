@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,60 +15,110 @@ import (
 	"github.com/gitmirror/gitmirror/rewrite"
 )
 
+// envFlags are the flags of "env" that "rewrite" has not.
+type envFlags struct {
+	planFlags
+	format       string
+	write, unset bool
+	spellings    bool
+}
+
 func (p *program) envCommand() *cobra.Command {
-	f := planFlags{scope: "all"}
-	var format string
-	var write, unset bool
+	f := envFlags{planFlags: planFlags{scope: "all"}}
 	cmd := &cobra.Command{
 		Use: "env [DIR]", Short: "Print the Go and git settings that go with the mirror", Args: args(0, 1),
 		Long: "Print the Go and git settings with which the go command uses the mirror, for a shell or\n" +
-			"a CI system. Settings you have are added to, not lost. --write puts them into the files\n" +
-			"that \"go env -w\" and \"git config --global\" write, --unset takes them out again.",
+			"a CI system. Settings you have are added to, not lost, and what works against the mirror\n" +
+			"is named. --write puts them into the files that \"go env -w\" and \"git config --global\"\n" +
+			"write, --unset takes them out again. The formats github-job, gitlab-job, pre-commit,\n" +
+			"renovate and dependabot are whole files for a project.",
 		Example: "  eval \"$(gitmirror env)\"\n" +
+			"  gitmirror env --format fish | source\n" +
 			"  gitmirror env --format github >> \"$GITHUB_ENV\"\n" +
+			"  gitmirror env --format github-job > .github/workflows/mirror.yml\n" +
 			"  gitmirror env --write",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(); err != nil {
 				return err
 			}
 			if p.json {
-				format = "json"
+				f.format = "json"
 			}
-			if !slices.Contains(rewrite.Formats(), format) {
-				return wrongUsage(fmt.Sprintf("--format: %q is not one of %s", format, strings.Join(rewrite.Formats(), ", ")), "")
+			if all := slices.Concat(rewrite.Formats(), rewrite.Templates()); !slices.Contains(all, f.format) {
+				return wrongUsage(fmt.Sprintf("--format: %q is not one of %s", f.format, strings.Join(all, ", ")), "")
 			}
-			if unset {
+			if f.unset {
 				return p.unsetEnv()
 			}
-			e, err := p.settingsFor(cmd.Context(), &f, args)
-			if err != nil {
-				return err
-			}
-			set, advice := e.Settings()
-			for _, a := range advice {
-				if a.Kind != "" {
-					return a
-				}
-			}
-			p.advise(advice)
-			if write {
-				return p.writeEnv(set, e.Current)
-			}
-			text, err := rewrite.Format(set, format, e.Current)
-			if err == nil {
-				_, err = fmt.Fprint(p.stdout, text)
-			}
-			return err
+			return p.env(cmd.Context(), &f, args)
 		},
 	}
 	p.withJSON(cmd)
 	f.add(cmd)
-	cmd.Flags().StringVar(&format, "format", "sh", strings.Join(rewrite.Formats(), ", "))
-	cmd.Flags().BoolVar(&write, "write", false, "write the settings into your go and git settings files")
-	cmd.Flags().BoolVar(&unset, "unset", false, "take out of them what --write wrote")
+	flags := cmd.Flags()
+	flags.StringVar(&f.format, "format", "sh", strings.Join(slices.Concat(rewrite.Formats(), rewrite.Templates()), ", "))
+	flags.BoolVar(&f.spellings, "spellings", false, "with --mode insteadof, redirect http://, git://, ssh:// and git@HOST: URLs, too")
+	flags.BoolVar(&f.write, "write", false, "write the settings into your go and git settings files")
+	flags.BoolVar(&f.unset, "unset", false, "take out of them what --write wrote")
 	cmd.MarkFlagsMutuallyExclusive("write", "unset")
+	cmd.MarkFlagsMutuallyExclusive("write", "format")
 	p.withServer(cmd)
 	return cmd
+}
+
+// env prints the settings, or writes them.
+func (p *program) env(ctx context.Context, f *envFlags, args []string) error {
+	e, err := p.settingsFor(ctx, &f.planFlags, args)
+	if err != nil {
+		return err
+	}
+	// What an earlier --write set is no setting of the user's to be kept.
+	e.Current, e.Shell, e.Git = p.ownSettings(), p.shellSettings(), p.ownGitSettings(ctx)
+	e.Spellings = f.spellings
+	if e.Mode == rewrite.GOPROXY && e.Sealed {
+		e.NoSumDB = !p.offersSums(ctx, e.Site, e.Current)
+	}
+	set, advice := e.Settings()
+	for _, a := range advice {
+		if a.Kind != "" {
+			return a
+		}
+	}
+	p.advise(append(advice, e.Conflicts(set, f.write)...))
+	if f.write {
+		return p.writeEnv(set)
+	}
+	text := ""
+	if slices.Contains(rewrite.Templates(), f.format) {
+		text, err = rewrite.Template(f.format, e)
+	} else {
+		text, err = rewrite.Format(set, f.format, e.Current)
+	}
+	if err == nil {
+		_, err = fmt.Fprint(p.stdout, text)
+	}
+	return err
+}
+
+// offersSums asks the mirror's proxy whether it passes on the checksum database,
+// with the question the go command asks.
+func (p *program) offersSums(ctx context.Context, site mirror.Site, current map[string]string) bool {
+	name, _, _ := strings.Cut(or(current["GOSUMDB"], p.goDefaults()["GOSUMDB"]), "+")
+	if name == "" || name == "off" {
+		return false
+	}
+	c, err := p.client()
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	resp, err := c.send(ctx, http.MethodGet, "/proxy/sumdb/"+name+"/supported", nil, "*/*")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return true
 }
 
 // settingsFor is what the settings of a project depend on. Outside of a project
@@ -96,65 +148,68 @@ func (p *program) settingsFor(ctx context.Context, f *planFlags, args []string) 
 	return f.environment(p, site, plan), nil
 }
 
+// envDoc is the JSON of "env --write" and "env --unset".
+type envDoc struct {
+	Settings []rewrite.Setting `json:"settings,omitempty"` // written
+	Go       string            `json:"go"`                 // the files
+	Git      string            `json:"git"`
+	// Left are variables that were changed since, and stay as they are.
+	Left []string `json:"left,omitempty"`
+}
+
+// settingsFiles are the two files of the user.
+func (p *program) settingsFiles() (doc envDoc, err error) {
+	if doc.Go, err = p.userFiles().GoEnv(); err == nil {
+		doc.Git, err = p.userFiles().GitConfig()
+	}
+	return doc, err
+}
+
 // writeEnv puts settings into the user's files.
-func (p *program) writeEnv(set []rewrite.Setting, current map[string]string) error {
-	goFile, err := p.goEnvFile()
+func (p *program) writeEnv(set []rewrite.Setting) error {
+	doc, err := p.settingsFiles()
 	if err != nil {
 		return err
 	}
-	gitFile, err := rewrite.GitConfigFile()
-	if err != nil {
+	if err := rewrite.EditFile(doc.Go, func(b []byte) []byte { return rewrite.SetGoEnv(b, set) }); err != nil {
 		return err
 	}
-	if err := rewrite.EditFile(goFile, func(b []byte) []byte { return rewrite.SetGoEnv(b, set) }); err != nil {
+	if err := rewrite.EditFile(doc.Git, func(b []byte) []byte { return rewrite.SetGitConfig(b, set) }); err != nil {
 		return err
 	}
-	if err := rewrite.EditFile(gitFile, func(b []byte) []byte { return rewrite.SetGitConfig(b, set) }); err != nil {
-		return err
-	}
-	for _, s := range set {
-		if now := p.lookup(s.Name); !s.Git && now != "" && now != s.Value {
-			p.say("warning: %s is set in the environment, which wins over the file", s.Name)
-		}
-	}
-	if p.json {
-		return p.emit(map[string]any{"settings": set, "go": goFile, "git": gitFile})
+	if doc.Settings = set; p.json {
+		return p.emit(doc)
 	}
 	for _, s := range set {
 		p.say("set %s", printable(s.String()))
 	}
-	p.say("written into %s and %s; taken out by: gitmirror env --unset", goFile, gitFile)
+	p.say("written into %s and %s; taken out by: gitmirror env --unset", doc.Go, doc.Git)
 	return nil
 }
 
 // unsetEnv takes out what writeEnv wrote.
 func (p *program) unsetEnv() error {
-	goFile, err := p.goEnvFile()
+	doc, err := p.settingsFiles()
 	if err != nil {
 		return err
 	}
-	gitFile, err := rewrite.GitConfigFile()
-	if err != nil {
-		return err
-	}
-	changed := []string{}
-	err = rewrite.EditFile(goFile, func(b []byte) []byte {
+	err = rewrite.EditFile(doc.Go, func(b []byte) []byte {
 		restored, names := rewrite.UnsetGoEnv(b)
-		changed = append(changed, names...)
+		doc.Left = names
 		return restored
 	})
 	if err == nil {
-		err = rewrite.EditFile(gitFile, rewrite.UnsetGitConfig)
+		err = rewrite.EditFile(doc.Git, rewrite.UnsetGitConfig)
 	}
 	if err != nil {
 		return err
 	}
 	if p.json {
-		return p.emit(map[string]any{"go": goFile, "git": gitFile, "left": changed})
+		return p.emit(doc)
 	}
-	for _, name := range changed {
+	for _, name := range doc.Left {
 		p.say("%s was changed since and is left as it is", name)
 	}
-	p.say("our settings are out of %s and %s", goFile, gitFile)
+	p.say("our settings are out of %s and %s", doc.Go, doc.Git)
 	return nil
 }

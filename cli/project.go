@@ -159,27 +159,3 @@ func readRegular(name string) ([]byte, error) {
 	}
 	return os.ReadFile(name)
 }
-
-// goSettings are the variables that bear on where the go command looks: its
-// settings file, and over it the environment.
-func (p *program) goSettings() map[string]string {
-	now := map[string]string{}
-	if name, err := p.goEnvFile(); err == nil {
-		if text, err := os.ReadFile(name); err == nil {
-			for line := range strings.Lines(string(text)) {
-				if key, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "="); ok && !strings.HasPrefix(key, "#") {
-					now[key] = value
-				}
-			}
-		}
-	}
-	for _, pair := range p.environ {
-		if key, value, ok := strings.Cut(pair, "="); ok && value != "" && (strings.HasPrefix(key, "GO") || strings.HasPrefix(key, "GIT_CONFIG_")) {
-			now[key] = value
-		}
-	}
-	return now
-}
-
-// goEnvFile is the file "go env -w" writes.
-func (p *program) goEnvFile() (string, error) { return rewrite.GoEnvFile() }

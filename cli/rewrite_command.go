@@ -260,7 +260,7 @@ func (p *program) revert(ctx context.Context, f *planFlags, pr *project) error {
 	r := rewrite.Reverter{}
 	if _, err := pr.Stat(".gitmirror/rewrite.json"); err != nil {
 		if plan, site, err := f.plan(ctx, p, pr); err == nil {
-			r.Known, r.Host = plan, site.Host()
+			r.Known, r.Host = plan, site.Root()
 		} else if ctx.Err() != nil {
 			return errInterrupted
 		}

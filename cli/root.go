@@ -16,9 +16,13 @@ func (p *program) root() *cobra.Command {
 		Short: "Mirror Git repositories, and build Go code against the mirror",
 		Long: "gitmirror keeps mirrors of Git repositories, serves them over HTTP and SSH,\n" +
 			"and rewrites Go projects so that they build with nothing but the mirror.",
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { p.running = true; return nil },
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			err := cmd.ValidateFlagGroups() // cobra asks after this hook: wrong usage, too
+			p.running = err == nil
+			return err
+		},
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetIn(p.stdin)

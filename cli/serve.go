@@ -189,7 +189,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	}
 	if httpAt != nil {
 		server := &http.Server{
-			Handler:           byPath(gitHTTP, metrics.Count(routeClass, all)),
+			Handler:           below(site.Path(), byPath(gitHTTP, metrics.Count(routeClass, all))),
 			TLSConfig:         secure,
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       2 * time.Minute,

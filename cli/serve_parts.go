@@ -225,6 +225,9 @@ func (p *program) greet(site mirror.Site, data *dataDir, password string) {
 		}
 	}
 	add("console", site.URL)
+	if site.Path() != "" {
+		add("", "(its pages want a host of their own: links lead to the root of "+site.Host()+")")
+	}
 	if site.URL != "" {
 		add("git", "git clone "+site.URL+"/github.com/OWNER/NAME")
 	}

@@ -103,7 +103,7 @@ func (h *HTTP) importPage(w *answer, r *http.Request, path string) error {
 func (h *HTTP) pageOf(found mirror.Import) importPage {
 	repo := string(found.Repo.Path)
 	page := importPage{
-		Prefix:  h.Site.Host() + "/" + found.Prefix,
+		Prefix:  h.Site.Root() + "/" + found.Prefix,
 		Git:     h.Site.URL + "/" + repo + ".git",
 		Dir:     found.Dir,
 		Repo:    found.Repo.Path,

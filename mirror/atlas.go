@@ -241,10 +241,11 @@ func (a *atlas) upstreamOf(ctx context.Context, loc Location) (Location, error) 
 // withoutSite cuts our own host off a module's path: projects that were
 // rewritten to the mirror name their dependencies so.
 func (a *atlas) withoutSite(path string) string {
-	host, rest, ok := strings.Cut(path, "/")
-	if !ok || !strings.EqualFold(host, a.Site.Host()) {
+	root := a.Site.Root()
+	if len(path) <= len(root) || path[len(root)] != '/' || !strings.EqualFold(path[:len(root)], root) {
 		return path
 	}
+	rest := path[len(root)+1:]
 	if next, _, ok := strings.Cut(rest, "/"); ok && strings.Contains(next, ".") {
 		return rest
 	}

@@ -78,11 +78,25 @@ func (s Site) Host() string {
 	return strings.ToLower(u.Hostname())
 }
 
+// Path is the path of URL, "/git" behind a proxy that gives us a part of a
+// host, and otherwise empty.
+func (s Site) Path() string {
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimRight(u.Path, "/")
+}
+
+// Root is what replacement paths begin with: Host, and Path where there is one.
+func (s Site) Root() string { return s.Host() + s.Path() }
+
 // Form is the replacement form that works with the site's address: discovery
-// wants https on port 443 at the root of the host (LAWS 16).
+// wants https on port 443 (LAWS 16). A path in the address does no harm: it
+// is part of the module paths, and the go command asks below it.
 func (s Site) Form() Form {
 	u, err := url.Parse(s.URL)
-	if err == nil && u.Scheme == "https" && (u.Port() == "" || u.Port() == "443") && strings.Trim(u.Path, "/") == "" {
+	if err == nil && u.Scheme == "https" && (u.Port() == "" || u.Port() == "443") {
 		return Discovery
 	}
 	return DotGit

@@ -58,8 +58,8 @@ func (r *Repos) locate(ctx context.Context, modPath string) (*home, error) {
 	h.prefix, h.major, _ = module.SplitPathVersion(modPath)
 
 	asked, own := r.withoutHost(modPath), ""
-	if strings.HasPrefix(modPath, r.Site.Host()+"/") {
-		own = r.Site.Host() + "/"
+	if strings.HasPrefix(modPath, r.Site.Root()+"/") {
+		own = r.Site.Root() + "/"
 	}
 	dotGit := strings.HasPrefix(modPath+"/", own+asked+".git/")
 	imp, err := r.Catalog.Import(ctx, asked)
@@ -116,8 +116,8 @@ func show(s string) string {
 // withoutHost is a module path as its repository's import path: without the
 // mirror's own host in front and from ".git" on.
 func (r *Repos) withoutHost(modPath string) string {
-	if host := r.Site.Host(); host != "" {
-		modPath = strings.TrimPrefix(modPath, host+"/")
+	if root := r.Site.Root(); root != "" {
+		modPath = strings.TrimPrefix(modPath, root+"/")
 	}
 	before, _, _ := strings.Cut(modPath+"/", ".git/")
 	return strings.TrimSuffix(before, "/")

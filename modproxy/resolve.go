@@ -79,7 +79,7 @@ func (r *Repos) resolve(ctx context.Context, q mirror.ModuleQuery) mirror.Module
 
 // replacement is what to write behind => (LAWS §1).
 func (r *Repos) replacement(h *home, f found, form mirror.Form) (mirror.ModuleVersion, error) {
-	base := r.Site.Host() + "/" + string(h.repo.Path)
+	base := r.Site.Root() + "/" + string(h.repo.Path)
 	// A repository that is itself named v2 would be taken for a major version.
 	if _, major, ok := module.SplitPathVersion(base); form == mirror.DotGit || !ok || major != "" {
 		base += ".git"

@@ -33,9 +33,9 @@ func (p *Planner) Plan(ctx context.Context, fsys fs.FS, dirs ...string) (*Plan, 
 		past = nil
 	}
 	b := &builder{
-		p: p, host: p.Site.Host(), proj: proj, past: past, ask: newAsker(p),
+		p: p, host: p.Site.Root(), proj: proj, past: past, ask: newAsker(p),
 		found: map[module.Version]*Module{}, chosen: map[module.Version]*mirror.ModuleAnswer{},
-		plan: &Plan{Mode: p.mode(), Form: p.form(), Host: p.Site.Host(), Edits: []Edit{}, Modules: []Module{}, Warnings: warnings, past: past},
+		plan: &Plan{Mode: p.mode(), Form: p.form(), Host: p.Site.Root(), Edits: []Edit{}, Modules: []Module{}, Warnings: warnings, past: past},
 	}
 	for _, step := range []func(context.Context) error{b.prefetch, b.loadUnits, b.loadWork, b.choose} {
 		if err := step(ctx); err != nil {

@@ -11,25 +11,6 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// Setting is one thing to set where the go command runs: a variable of the go
-// command, or a git setting (which may ride in GIT_CONFIG_* variables).
-type Setting struct {
-	// Name is "GOPRIVATE", or for git a key such as "url.https://a/.insteadOf".
-	Name  string `json:"name"`
-	Value string `json:"value"`
-	Git   bool   `json:"git,omitempty"`
-	Why   string `json:"why,omitempty"`
-}
-
-// String is the setting as a command or an assignment.
-func (s Setting) String() string {
-	if !s.Git {
-		return s.Name + "=" + s.Value
-	}
-	base := strings.TrimSuffix(strings.TrimPrefix(s.Name, "url."), ".insteadOf")
-	return `git config --global url."` + base + `".insteadOf ` + s.Value
-}
-
 // Environment is what settings depend on.
 type Environment struct {
 	Site     mirror.Site
@@ -40,10 +21,20 @@ type Environment struct {
 	Sealed bool
 	// SSH fetches over ssh; replacements must be in the DotGit form.
 	SSH bool
+	// Spellings redirects, in mode insteadof, http://, git://, ssh:// and
+	// git@HOST: URLs of the repositories, too: what other tools than the go
+	// command may use.
+	Spellings bool
+	// NoSumDB: the mirror's proxy was asked, and offers no checksum database.
+	NoSumDB bool
 	// Current are variables already set, by the OS or in the go env file
-	// (GOPRIVATE, GONOPROXY, GONOSUMDB, GOPROXY, GIT_CONFIG_COUNT, …). They are
-	// added to, never lost.
+	// (GOPRIVATE, GONOPROXY, GONOSUMDB, GOPROXY, GIT_CONFIG_COUNT, …, and
+	// SSL_CERT_FILE and GIT_SSL_CAINFO). They are added to, never lost.
 	Current map[string]string
+	// Shell are those of them that the OS has: they win over the go env file.
+	Shell map[string]string
+	// Git are the git settings in force; see Conflicts.
+	Git []GitSetting
 }
 
 // Settings are the go and git settings that make a client use the mirror.
@@ -66,13 +57,10 @@ func (e Environment) replace() (settings []Setting, problems []*mirror.Problem) 
 	if p := CheckSite(e.Site); p != nil {
 		return nil, []*mirror.Problem{p}
 	}
-	host := e.Site.Host()
-	settings = e.private("GOPRIVATE", "the mirror is asked directly, and no checksum database is asked for it", host)
+	root := e.Site.Root()
+	settings = e.private("GOPRIVATE", "the mirror is asked directly, and no checksum database is asked for it", root)
 	settings, problems = e.seal(settings, problems)
-	form := e.Form
-	if form == "" {
-		form = SiteForm(e.Site)
-	}
+	form := e.form()
 	switch {
 	case form == mirror.Discovery && e.SSH:
 		problems = append(problems, &mirror.Problem{
@@ -81,17 +69,33 @@ func (e Environment) replace() (settings []Setting, problems []*mirror.Problem) 
 		})
 	case form == mirror.Discovery && SiteForm(e.Site) != mirror.Discovery:
 		problems = append(problems, &mirror.Problem{
-			Code: CodeAddress, Kind: mirror.ErrInvalid, What: "the go command looks for " + host + " over https on port 443, and the mirror is at " + e.Site.URL,
-			Do: "rewrite with --form dotgit, or serve the mirror at https://" + host + "/",
+			Code: CodeAddress, Kind: mirror.ErrInvalid, What: "the go command looks for " + e.Site.Host() + " over https on port 443, and the mirror is at " + e.Site.URL,
+			Do: "rewrite with --form dotgit, or serve the mirror at https://" + e.Site.Host() + "/",
 		})
 	case form == mirror.DotGit && e.SSH && e.Site.SSH == "":
+		problems = append(problems, e.noSSH())
+	case form == mirror.DotGit && !e.SSH && e.Site.URL == "":
 		problems = append(problems, &mirror.Problem{
-			Code: CodeSettings, Kind: mirror.ErrInvalid, What: "the mirror has no ssh address", Do: "leave --ssh out, or turn ssh.addr on at the server",
+			Code: CodeSettings, Kind: mirror.ErrInvalid, What: "the mirror has no http address", Do: "add --ssh",
 		})
 	case form == mirror.DotGit:
-		settings = append(settings, e.redirect("https://"+host+"/")...)
+		settings = append(settings, e.redirect("https://"+root+"/")...)
+		settings = append(settings, e.trust()...)
 	}
 	return settings, problems
+}
+
+func (e Environment) noSSH() *mirror.Problem {
+	return &mirror.Problem{
+		Code: CodeSettings, Kind: mirror.ErrInvalid, What: "the mirror has no ssh address", Do: "leave --ssh out, or turn ssh.addr on at the server",
+	}
+}
+
+func (e Environment) form() mirror.Form {
+	if e.Form != "" {
+		return e.Form
+	}
+	return SiteForm(e.Site)
 }
 
 // base is where git finds the mirror, with a trailing slash.
@@ -112,6 +116,17 @@ func (e Environment) redirect(from string) []Setting {
 		return nil
 	}
 	return []Setting{{Name: "url." + base + ".insteadOf", Value: from, Git: true, Why: "module paths hold no port and no scheme"}}
+}
+
+// trust lets git believe the authority that the go command is told to believe:
+// git does not read SSL_CERT_FILE (LAWS 20).
+func (e Environment) trust() []Setting {
+	file := e.Current["SSL_CERT_FILE"]
+	base := e.base()
+	if file == "" || !strings.HasPrefix(base, "https://") || e.Current["GIT_SSL_CAINFO"] != "" {
+		return nil
+	}
+	return []Setting{{Name: "http." + base + ".sslCAInfo", Value: file, Git: true, Why: "git does not read SSL_CERT_FILE"}}
 }
 
 func hostOnly(u *url.URL) string {
@@ -148,7 +163,7 @@ func (e Environment) seal(settings []Setting, problems []*mirror.Problem) ([]Set
 }
 
 // private appends patterns to GOPRIVATE or GONOPROXY. GONOPROXY and GONOSUMDB,
-// where the user has set them, override GOPRIVATE, so they grow as well.
+// where the user has set them, override GOPRIVATE, so they grow as well (LAWS 24).
 func (e Environment) private(name, why string, patterns ...string) []Setting {
 	settings := []Setting{{Name: name, Value: extend(e.Current[name], patterns), Why: why}}
 	if name != "GOPRIVATE" {
@@ -177,65 +192,4 @@ func extend(list string, patterns []string) string {
 		}
 	}
 	return strings.Join(all, ",")
-}
-
-func (e Environment) insteadOf() (settings []Setting, problems []*mirror.Problem) {
-	patterns := e.Coverage.Patterns
-	if len(e.Coverage.Unreachable) > 0 {
-		problems = append(problems, &mirror.Problem{
-			Code: CodeSettings, Kind: mirror.ErrInvalid,
-			What: "mode insteadof does not lead to the mirror for " + list(e.Coverage.Unreachable, 10),
-			Why:  "the go command asks the hosts of these paths where their repositories are", Do: "use --mode replace or --mode goproxy",
-		})
-	}
-	if len(patterns) == 0 {
-		return nil, problems
-	}
-	sealed := e.Sealed && e.Coverage.Complete() && len(e.Coverage.Unreachable) == 0
-	if sealed {
-		settings = e.private("GOPRIVATE", "these are fetched by git", patterns...)
-	} else {
-		settings = e.private("GONOPROXY", "these are fetched by git; the checksum database stays on", patterns...)
-	}
-	if e.Sealed && len(e.Coverage.Unreachable) == 0 {
-		settings, problems = e.seal(settings, problems)
-	}
-	for _, repo := range patterns {
-		settings = append(settings, Setting{Name: "url." + e.base() + repo + ".insteadOf", Value: "https://" + repo, Git: true})
-	}
-	return settings, problems
-}
-
-func (e Environment) goproxy() (settings []Setting, problems []*mirror.Problem) {
-	value := strings.TrimSuffix(e.Site.URL, "/") + "/proxy"
-	if !e.Sealed {
-		rest := "direct"
-		if now := e.Current["GOPROXY"]; now != "" {
-			rest = now
-		}
-		for other := range strings.FieldsFuncSeq(rest, func(r rune) bool { return r == ',' || r == '|' }) {
-			if other != "off" && other != value {
-				value += "," + other
-			}
-		}
-	}
-	settings = []Setting{{Name: "GOPROXY", Value: value, Why: "the mirror's module proxy is asked first"}}
-	for _, name := range []string{"GOPRIVATE", "GONOPROXY"} {
-		if e.Current[name] == "" || e.Current[name] == "none" || name == "GOPRIVATE" && e.Current["GONOPROXY"] != "" {
-			continue
-		}
-		var past []string
-		for _, p := range slices.Concat(e.Coverage.Patterns, e.Coverage.Unreachable) {
-			if module.MatchPrefixPatterns(e.Current[name], p) {
-				past = append(past, p)
-			}
-		}
-		if len(past) > 0 {
-			problems = append(problems, &mirror.Problem{
-				Code: CodeSettings, Kind: mirror.ErrInvalid, What: name + "=" + e.Current[name] + " goes past the mirror's proxy for " + list(past, 5),
-				Do: "take these patterns out of " + name + ", or use --mode replace",
-			})
-		}
-	}
-	return settings, problems
 }

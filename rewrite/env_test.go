@@ -55,7 +55,33 @@ func TestSettings(t *testing.T) {
 			[]string{"!golang.org/x/mod"}},
 		"proxy": {rewrite.Environment{Site: local, Mode: rewrite.GOPROXY, Coverage: some}, []string{"GOPROXY=http://127.0.0.1:8080/proxy,direct"}, nil},
 		"proxy before another": {rewrite.Environment{Site: local, Mode: rewrite.GOPROXY, Coverage: some, Current: vars{"GOPROXY": "https://proxy.example|direct"}},
-			[]string{"GOPROXY=http://127.0.0.1:8080/proxy,https://proxy.example,direct"}, nil},
+			[]string{"GOPROXY=http://127.0.0.1:8080/proxy,https://proxy.example|direct"}, nil},
+		"below a path": {rewrite.Environment{Site: mirror.Site{URL: "https://corp.test/git"}, Form: mirror.DotGit, Coverage: some}, []string{"GOPRIVATE=corp.test/git"}, nil},
+		"below a path, on a port": {rewrite.Environment{Site: mirror.Site{URL: "https://corp.test:8443/git"}, Coverage: some},
+			[]string{"GOPRIVATE=corp.test/git", `git config --global url."https://corp.test:8443/git/".insteadOf https://corp.test/git/`}, nil},
+		"an authority of its own": {
+			rewrite.Environment{Site: mirror.Site{URL: "https://git.corp.test:8443"}, Coverage: some, Current: vars{"SSL_CERT_FILE": "/etc/my ca.pem"}},
+			[]string{"GOPRIVATE=git.corp.test", `git config --global url."https://git.corp.test:8443/".insteadOf https://git.corp.test/`,
+				`git config --global http."https://git.corp.test:8443/".sslCAInfo '/etc/my ca.pem'`}, nil},
+		"git knows the authority": {
+			rewrite.Environment{Site: mirror.Site{URL: "https://127.0.0.1"}, Coverage: some, Current: vars{"SSL_CERT_FILE": "/a", "GIT_SSL_CAINFO": "/a"}},
+			[]string{"GOPRIVATE=127.0.0.1"}, nil},
+		"ssh only":          {rewrite.Environment{Site: mirror.Site{SSH: "ssh://git@git.corp.test:2222", URL: "https://git.corp.test"}, Form: mirror.DotGit, SSH: true, Coverage: some}, []string{"GOPRIVATE=git.corp.test", `git config --global url."ssh://git@git.corp.test:2222/".insteadOf https://git.corp.test/`}, nil},
+		"ssh that is off":   {rewrite.Environment{Site: mirror.Site{URL: "http://git.corp.test"}, SSH: true, Coverage: some}, []string{"GOPRIVATE=git.corp.test"}, []string{"!no ssh address"}},
+		"proxy without one": {rewrite.Environment{Site: mirror.Site{SSH: "ssh://git@git.corp.test"}, Mode: rewrite.GOPROXY, Coverage: some}, nil, []string{"!no http address"}},
+		"sealed proxy without sums": {rewrite.Environment{Site: local, Mode: rewrite.GOPROXY, Sealed: true, NoSumDB: true, Coverage: some},
+			[]string{"GOPROXY=http://127.0.0.1:8080/proxy"}, []string{"no checksum database"}},
+		"every spelling": {rewrite.Environment{Site: local, Mode: rewrite.InsteadOf, Spellings: true, Coverage: rewrite.Coverage{Modules: 1, Mirrored: 1, Patterns: []string{"github.com/o/a"}}},
+			[]string{"GONOPROXY=github.com/o/a", `git config --global url."http://127.0.0.1:8080/github.com/o/a".insteadOf https://github.com/o/a`,
+				`git config --global --add url."http://127.0.0.1:8080/github.com/o/a".insteadOf http://github.com/o/a`,
+				`git config --global --add url."http://127.0.0.1:8080/github.com/o/a".insteadOf git://github.com/o/a`,
+				`git config --global --add url."http://127.0.0.1:8080/github.com/o/a".insteadOf ssh://git@github.com/o/a`,
+				`git config --global --add url."http://127.0.0.1:8080/github.com/o/a".insteadOf git@github.com:o/a`}, nil},
+		"a neighbour that is not mirrored": {
+			rewrite.Environment{Site: local, Mode: rewrite.InsteadOf, Coverage: rewrite.Coverage{Modules: 2, Mirrored: 1, Patterns: []string{"github.com/o/a"},
+				Unmirrored: []string{"github.com/o/ab", "github.com/o/ab/v2"}, Missing: gaps.Missing}},
+			[]string{"GONOPROXY=github.com/o/a", `git config --global url."http://127.0.0.1:8080/github.com/o/a".insteadOf https://github.com/o/a`,
+				`git config --global url."https://github.com/o/ab".insteadOf https://github.com/o/ab`}, nil},
 		"proxy gone past": {rewrite.Environment{Site: local, Mode: rewrite.GOPROXY, Sealed: true, Coverage: some, Current: vars{"GOPRIVATE": "github.com"}},
 			[]string{"GOPROXY=http://127.0.0.1:8080/proxy"}, []string{"!github.com/o/a"}},
 	} {
@@ -93,88 +119,12 @@ func TestSiteThatCannotBeWritten(t *testing.T) {
 	}
 	for site, want := range map[string]mirror.Form{
 		"https://git.corp.test": mirror.Discovery, "https://git.corp.test:443/": mirror.Discovery, "https://127.0.0.1": mirror.DotGit,
-		"https://git.corp.test:8443": mirror.DotGit, "http://git.corp.test": mirror.DotGit, "https://git.corp.test/mirror": mirror.DotGit,
+		"https://git.corp.test:8443": mirror.DotGit, "http://git.corp.test": mirror.DotGit, "https://git.corp.test/mirror": mirror.Discovery,
+		"https://git.corp.test:8443/mirror": mirror.DotGit,
 	} {
 		if got := rewrite.SiteForm(mirror.Site{URL: site}); got != want {
 			t.Errorf("SiteForm(%q) = %q, want %q", site, got, want)
 		}
-	}
-}
-
-func TestFormat(t *testing.T) {
-	settings := []rewrite.Setting{
-		{Name: "GOPRIVATE", Value: "it's,$HOME"},
-		{Name: "url.http://127.0.0.1:8080/.insteadOf", Value: "https://127.0.0.1/", Git: true},
-	}
-	current := map[string]string{"GIT_CONFIG_COUNT": "2"}
-	for format, want := range map[string]string{
-		"sh": "export GOPRIVATE='it'\\''s,$HOME'\nexport GIT_CONFIG_COUNT='3'\n" +
-			"export GIT_CONFIG_KEY_2='url.http://127.0.0.1:8080/.insteadOf'\nexport GIT_CONFIG_VALUE_2='https://127.0.0.1/'\n",
-		"fish": "set -gx GOPRIVATE 'it\\'s,$HOME'\nset -gx GIT_CONFIG_COUNT '3'\n" +
-			"set -gx GIT_CONFIG_KEY_2 'url.http://127.0.0.1:8080/.insteadOf'\nset -gx GIT_CONFIG_VALUE_2 'https://127.0.0.1/'\n",
-		"powershell": "$env:GOPRIVATE = 'it''s,$HOME'\n$env:GIT_CONFIG_COUNT = '3'\n" +
-			"$env:GIT_CONFIG_KEY_2 = 'url.http://127.0.0.1:8080/.insteadOf'\n$env:GIT_CONFIG_VALUE_2 = 'https://127.0.0.1/'\n",
-		"dotenv": "GOPRIVATE=\"it's,\\$HOME\"\nGIT_CONFIG_COUNT=3\nGIT_CONFIG_KEY_2=url.http://127.0.0.1:8080/.insteadOf\nGIT_CONFIG_VALUE_2=https://127.0.0.1/\n",
-		"github": "GOPRIVATE=it's,$HOME\nGIT_CONFIG_COUNT=3\nGIT_CONFIG_KEY_2=url.http://127.0.0.1:8080/.insteadOf\nGIT_CONFIG_VALUE_2=https://127.0.0.1/\n",
-		"gitlab": "variables:\n  GOPRIVATE: \"it's,$$HOME\"\n  GIT_CONFIG_COUNT: \"3\"\n" +
-			"  GIT_CONFIG_KEY_2: \"url.http://127.0.0.1:8080/.insteadOf\"\n  GIT_CONFIG_VALUE_2: \"https://127.0.0.1/\"\n",
-		"docker": "ENV GOPRIVATE=\"it's,\\$HOME\"\nENV GIT_CONFIG_COUNT=\"3\"\n" +
-			"ENV GIT_CONFIG_KEY_2=\"url.http://127.0.0.1:8080/.insteadOf\"\nENV GIT_CONFIG_VALUE_2=\"https://127.0.0.1/\"\n",
-		"json": "[\n  {\n    \"name\": \"GOPRIVATE\",\n    \"value\": \"it's,$HOME\"\n  },\n  {\n    \"name\": \"url.http://127.0.0.1:8080/.insteadOf\",\n" +
-			"    \"value\": \"https://127.0.0.1/\",\n    \"git\": true\n  }\n]\n",
-	} {
-		got, err := rewrite.Format(settings, format, current)
-		if err != nil || got != want {
-			t.Errorf("Format(%s) = %q, %v, want %q", format, got, err, want)
-		}
-		if !slices.Contains(rewrite.Formats(), format) {
-			t.Errorf("Formats() lacks %s", format)
-		}
-	}
-	if _, err := rewrite.Format(settings, "csh", nil); !errors.Is(err, mirror.ErrInvalid) {
-		t.Errorf("Format(csh) = %v, want ErrInvalid", err)
-	}
-}
-
-func TestGoEnvFile(t *testing.T) {
-	before := "# mine\nGOFLAGS=-mod=mod\nGOPRIVATE=corp.example\n"
-	settings := []rewrite.Setting{{Name: "GOPRIVATE", Value: "corp.example,git.corp.test"}, {Name: "GOPROXY", Value: "off"}, {Name: "url.x.insteadOf", Value: "y", Git: true}}
-	set := rewrite.SetGoEnv([]byte(before), settings)
-	want := "# mine\nGOFLAGS=-mod=mod\n# gitmirror set GOPRIVATE=corp.example,git.corp.test; it was GOPRIVATE=corp.example\nGOPRIVATE=corp.example,git.corp.test\n" +
-		"# gitmirror set GOPROXY=off; it was not set\nGOPROXY=off\n"
-	if string(set) != want {
-		t.Errorf("SetGoEnv() = %q, want %q", set, want)
-	}
-	if again := rewrite.SetGoEnv(set, settings); string(again) != want {
-		t.Errorf("SetGoEnv() again = %q, want no change", again)
-	}
-	if got, changed := rewrite.UnsetGoEnv(set); string(got) != before || len(changed) > 0 {
-		t.Errorf("UnsetGoEnv() = %q, %v, want %q", got, changed, before)
-	}
-	edited := strings.Replace(string(set), "\nGOPROXY=off", "\nGOPROXY=direct", 1)
-	if got, changed := rewrite.UnsetGoEnv([]byte(edited)); string(got) != before+"GOPROXY=direct\n" || !slices.Equal(changed, []string{"GOPROXY"}) {
-		t.Errorf("UnsetGoEnv() after an edit = %q, %v, want GOPROXY=direct kept", got, changed)
-	}
-}
-
-func TestGitConfigFile(t *testing.T) {
-	before := "[user]\n\tname = x"
-	settings := []rewrite.Setting{{Name: "GOPROXY", Value: "off"}, {Name: "url.http://127.0.0.1:8080/.insteadOf", Value: "https://127.0.0.1/", Git: true}}
-	set := rewrite.SetGitConfig([]byte(before), settings)
-	want := before + "\n# gitmirror: written by \"gitmirror env --write\", removed by \"gitmirror env --unset\".\n" +
-		"[url \"http://127.0.0.1:8080/\"]\n\tinsteadOf = \"https://127.0.0.1/\"\n# gitmirror: end\n"
-	if string(set) != want {
-		t.Errorf("SetGitConfig() = %q, want %q", set, want)
-	}
-	if again := rewrite.SetGitConfig(set, settings); string(again) != want {
-		t.Errorf("SetGitConfig() again = %q, want no change", again)
-	}
-	if got := rewrite.UnsetGitConfig(append(set, "[core]\n"...)); string(got) != before+"\n[core]\n" {
-		t.Errorf("UnsetGitConfig() = %q, want only our block gone", got)
-	}
-	lost := strings.Replace(want, "# gitmirror: end\n", "[core]\n[url \"mine\"]\n\tinsteadOf = x\n", 1)
-	if got := rewrite.UnsetGitConfig([]byte(lost)); !strings.HasSuffix(string(got), "[core]\n[url \"mine\"]\n\tinsteadOf = x\n") {
-		t.Errorf("UnsetGitConfig() without our end = %q, want the user's section kept", got)
 	}
 }
 

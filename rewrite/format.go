@@ -11,21 +11,30 @@ import (
 
 // Formats are the names Format knows.
 func Formats() []string {
-	return []string{"sh", "fish", "powershell", "dotenv", "github", "gitlab", "docker", "json"}
+	return []string{"sh", "fish", "powershell", "dotenv", "github", "gitlab", "docker", "json", "commands"}
 }
 
 // Variables are the settings as environment variables; git settings become
-// GIT_CONFIG_KEY_n and VALUE_n behind those that current counts.
+// GIT_CONFIG_KEY_n and VALUE_n behind those that current counts. What of them
+// current has already is left out, so that doing it twice changes nothing.
 func Variables(settings []Setting, current map[string]string) []Setting {
 	count, err := strconv.Atoi(current["GIT_CONFIG_COUNT"])
 	if err != nil || count < 0 {
 		count = 0
+	}
+	has := map[[2]string]bool{}
+	for i := range min(count, 10_000) { // git itself stops at what is missing
+		n := strconv.Itoa(i)
+		has[[2]string{current["GIT_CONFIG_KEY_"+n], current["GIT_CONFIG_VALUE_"+n]}] = true
 	}
 	n := count
 	var plain, git []Setting
 	for _, s := range settings {
 		if !s.Git {
 			plain = append(plain, s)
+			continue
+		}
+		if has[[2]string{s.Name, s.Value}] {
 			continue
 		}
 		i := strconv.Itoa(n)
@@ -41,8 +50,16 @@ func Variables(settings []Setting, current map[string]string) []Setting {
 }
 
 // Format writes settings for a shell, a CI system or a program. current is the
-// environment they are added to.
+// environment they are added to; a container and a GitLab job begin with none.
 func Format(settings []Setting, format string, current map[string]string) (string, error) {
+	if format == "gitlab" || format == "docker" {
+		current = nil
+	}
+	for _, s := range settings {
+		if err := writable(s, format); err != nil {
+			return "", err
+		}
+	}
 	var b strings.Builder
 	line := func(pattern string, quote func(string) string) {
 		for _, v := range Variables(settings, current) {
@@ -51,30 +68,26 @@ func Format(settings []Setting, format string, current map[string]string) (strin
 	}
 	switch format {
 	case "sh", "":
-		line("export %s=%s", func(v string) string { return "'" + strings.ReplaceAll(v, "'", `'\''`) + "'" })
+		line("export %s=%s", quoteShell)
 	case "fish":
-		line("set -gx %s %s", func(v string) string {
-			return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(v) + "'"
-		})
+		line("set -gx %s %s", quoteFish)
 	case "powershell":
-		line("$env:%s = %s", func(v string) string { return "'" + strings.ReplaceAll(v, "'", "''") + "'" })
+		line("$env:%s = %s", quotePowerShell)
 	case "dotenv":
-		line("%s=%s", func(v string) string {
-			if strings.ContainsAny(v, " #\"'$\\`") {
-				return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(v) + `"`
-			}
-			return v
-		})
+		line("%s=%s", quoteDotenv)
 	case "github":
-		line("%s=%s", func(v string) string { return v })
+		for _, v := range Variables(settings, current) {
+			b.WriteString(githubLine(v.Name, v.Value))
+		}
 	case "gitlab":
 		b.WriteString("variables:\n")
-		// In GitLab variables "$" begins a reference; "$$" is one dollar.
-		line("  %s: %s", func(v string) string { return strconv.Quote(strings.ReplaceAll(v, "$", "$$")) })
+		line("  %s: %s", quoteGitLab)
 	case "docker":
-		line("ENV %s=%s", func(v string) string {
-			return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`).Replace(v) + `"`
-		})
+		line("ENV %s=%s", quoteDocker)
+	case "commands":
+		for _, s := range settings {
+			b.WriteString(s.Command() + "\n")
+		}
 	case "json":
 		if settings == nil {
 			settings = []Setting{}
@@ -90,4 +103,66 @@ func Format(settings []Setting, format string, current map[string]string) (strin
 		}
 	}
 	return b.String(), nil
+}
+
+// writable refuses a value that a format has no way to write.
+func writable(s Setting, format string) error {
+	if strings.ContainsRune(s.Value, 0) || strings.ContainsAny(s.Value, "\r\n") && (format == "docker" || format == "dotenv" || format == "commands") {
+		return &mirror.Problem{
+			Code: CodeSettings, Kind: mirror.ErrInvalid, What: "the value of " + s.Name + " holds a line break, which --format " + format + " cannot write",
+			Do: "mend the present value of " + s.Name,
+		}
+	}
+	return nil
+}
+
+// quoteShell is one word of a POSIX shell: nothing has a meaning in '…'.
+func quoteShell(v string) string { return "'" + strings.ReplaceAll(v, "'", `'\''`) + "'" }
+
+// quoteFish: in '…' of fish only \\ and \' are special.
+func quoteFish(v string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(v) + "'"
+}
+
+// quotePowerShell: in '…' a quote is doubled, and to PowerShell the typographic
+// ones are quotes, too.
+func quotePowerShell(v string) string {
+	return "'" + strings.NewReplacer("'", "''", "‘", "‘‘", "’", "’’", "‚", "‚‚", "‛", "‛‛").Replace(v) + "'"
+}
+
+// quoteDotenv writes what readers of .env files and shells take alike.
+func quoteDotenv(v string) string {
+	switch {
+	case !strings.ContainsAny(v, " \t#\"'$\\`;&|<>()*?[]!~{}"):
+		return v
+	case !strings.Contains(v, "'"):
+		return "'" + v + "'"
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(v) + `"`
+}
+
+// githubLine is an entry of the file $GITHUB_ENV. A value of several lines
+// stands between two delimiters that are not in it.
+func githubLine(name, v string) string {
+	if !strings.ContainsAny(v, "\r\n") {
+		return name + "=" + v + "\n"
+	}
+	end := "GITMIRROR_END"
+	for strings.Contains(v, end) {
+		end += "_"
+	}
+	return name + "<<" + end + "\n" + v + "\n" + end + "\n"
+}
+
+// quoteGitLab is a YAML string. In GitLab's variables "$" begins a reference;
+// "$$" is one dollar.
+func quoteGitLab(v string) string { return quoteYAML(strings.ReplaceAll(v, "$", "$$")) }
+
+// quoteYAML is a double-quoted YAML string: the escapes of Go are a subset of
+// its own, but for the byte \x.. of invalid UTF-8, which is replaced.
+func quoteYAML(v string) string { return strconv.Quote(strings.ToValidUTF8(v, "\uFFFD")) }
+
+// quoteDocker: in "…" of a Dockerfile \ escapes ", $ and itself.
+func quoteDocker(v string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`).Replace(v) + `"`
 }

@@ -38,7 +38,7 @@ type question struct {
 }
 
 func newAsker(p *Planner) *asker {
-	return &asker{p: p, host: p.Site.Host(), answers: map[question]*mirror.ModuleAnswer{}}
+	return &asker{p: p, host: p.Site.Root(), answers: map[question]*mirror.ModuleAnswer{}}
 }
 
 // answer returns what is known; an answer with zip hashes also answers the

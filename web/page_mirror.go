@@ -154,7 +154,7 @@ func (c *console) viewMirror(p page, r mirror.Repo) mirrorPage {
 // right side of a replacement, without a version and, from v2 on, without /vN.
 // It has no port; "gitmirror env" prints the settings that lead to one.
 func goPath(site mirror.Site, path mirror.Path) string {
-	target := site.Host() + "/" + string(path)
+	target := site.Root() + "/" + string(path)
 	if site.Form() == mirror.DotGit {
 		target += ".git"
 	}
