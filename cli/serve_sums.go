@@ -2,9 +2,7 @@ package cli
 
 import (
 	"log/slog"
-	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/gitmirror/gitmirror/git"
 	"github.com/gitmirror/gitmirror/mirror"
@@ -29,32 +27,5 @@ func (p *program) newSumDB(c Config, disk *git.Disk, data *dataDir, log *slog.Lo
 // ownGo is a setting of the go command on this machine: of the environment, else
 // of the file "go env -w" writes, else of the go command that is in PATH.
 func (p *program) ownGo(key string) string {
-	if value := p.lookup(key); value != "" {
-		return value
-	}
-	var files []string
-	if name, err := p.goEnvFile(); err == nil {
-		files = append(files, name)
-	}
-	if root := p.lookup("GOROOT"); root != "" {
-		files = append(files, filepath.Join(root, "go.env"))
-	}
-	for _, dir := range filepath.SplitList(p.lookup("PATH")) {
-		if program, err := filepath.EvalSymlinks(filepath.Join(dir, "go")); err == nil && filepath.IsAbs(program) {
-			files = append(files, filepath.Join(filepath.Dir(filepath.Dir(program)), "go.env"))
-			break
-		}
-	}
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(text)) {
-			if value, ok := strings.CutPrefix(strings.TrimSpace(line), key+"="); ok && value != "" {
-				return value
-			}
-		}
-	}
-	return ""
+	return or(p.goSettings()[key], p.goDefaults()[key])
 }
