@@ -197,9 +197,9 @@ func (c *console) page(g *gin.Context, title, here string) (page, error) {
 	p.Nav[len(p.Nav)-1].Count = held
 	add("Upstreams", "/upstreams")
 	add("Traffic", "/traffic")
-	add("Set up my machine", "/start")
+	add("Set up", "/start")
 	if p.MayManage {
-		add("Mapping rules", "/rules")
+		add("Rules", "/rules")
 	}
 	if c.may(g, auth.Administer, true) == nil {
 		add("Users", "/users")

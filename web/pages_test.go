@@ -42,7 +42,7 @@ func TestAddByPasting(t *testing.T) {
 	v.get("/mirrors").wants(t, http.StatusOK, "No mirrors yet", "https://github.com/spf13/cobra")
 	paste := "https://github.com/spf13/cobra\n# a comment\n\ngit@github.com:spf13/cobra.git\ngolang.org/x/mod\nhttps://user:hunter2@:bad/\ngithub.com/acme/*\n"
 	checked := v.post("/mirrors/new", "do", "check", "urls", paste)
-	checked.wants(t, http.StatusOK, "2 new · 1 twice in the list · 2 wrong", "Nothing was added yet", "Add 2 mirrors", "for imports of golang.org/x/mod", "E4003", "Mapping rules")
+	checked.wants(t, http.StatusOK, "2 new · 1 twice in the list · 2 wrong", "Nothing was added yet", "Add 2 mirrors", "for imports of golang.org/x/mod", "E4003", "/rules")
 	if n := strings.Count(checked.body, "hunter2"); n != 1 { // the field itself
 		t.Errorf("the password of a pasted URL is %d times in the page, want once", n)
 	}
@@ -329,7 +329,7 @@ func TestInternalError(t *testing.T) {
 	v := site.signedIn(t, "admin", adminPassword)
 	site.reader.broken.Store(true)
 	got := v.get("/mirrors/" + string(main.ID))
-	got.wants(t, http.StatusInternalServerError, "Something broke on the server", "request <code>"+got.header.Get("X-Request-Id"), "Mapping rules")
+	got.wants(t, http.StatusInternalServerError, "Something broke on the server", "request <code>"+got.header.Get("X-Request-Id"), "/rules")
 	if strings.Contains(got.body, "sector") {
 		t.Error("the page tells what only the log should")
 	}
