@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,6 +79,7 @@ func (m withPostgres) Run() int {
 //	project DIR PATH[@VERSION]…       a Go project that requires modules of the upstream
 //	certificate HOST                  the next server is https://HOST, with a certificate of its own
 //	sign KEY FILE                     GitHub's signature of a file, with the key in another: $SIGNATURE
+//	sumdb start | stop | lie PATH     a checksum database that knows the modules of the upstream: $SUMDB, $SUMDB_AT
 //	settings [FLAG…]                  what "gitmirror env" says, into the environment
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
@@ -101,6 +103,7 @@ func runStory(t *testing.T, file string) {
 			"upstream": w.upstreamCommand, "server": w.serverCommand, "exits": exits, "replace": replace,
 			"project": w.projectCommand, "settings": settingsCommand, "certificate": certificateCommand,
 			"postgres": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("POSTGRES", postgres.Database(w.tb)) },
+			"sumdb":    w.sumdbCommand,
 			"disk":     w.diskCommand, "eventually": eventually, "sign": sign,
 		},
 		RequireExplicitExec: true,
@@ -114,6 +117,8 @@ type world struct {
 	upstream *gittest.Upstream
 	second   *gittest.Upstream // another host; nil until "upstream second start"
 	fixtures []gittest.Fixture
+	sums     *httptest.Server // the checksum database
+	lie      string           // the module it has another hash of
 
 	http, ssh string // addresses; chosen once, so that a restart finds its clients again
 	server    *exec.Cmd
@@ -218,7 +223,7 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 	}
 	args := append([]string{
 		"serve", "--data", ts.MkAbs(filepath.Join(ts.Getenv("WORK"), "data")), "--http-addr", w.http, "--ssh-addr", w.ssh,
-		"--security-allow-private-upstreams", "true", "--log-format", "text",
+		"--security-allow-private-upstreams", "true", "--log-format", "text", "--modules-proxies", "off",
 	}, flags...)
 	cmd := w.program(ts, args...)
 	cmd.Env = append(cmd.Env, "GITMIRROR_ADMIN_PASSWORD="+ts.Getenv("PASSWORD"))

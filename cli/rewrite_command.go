@@ -81,6 +81,11 @@ func (f *planFlags) plan(ctx context.Context, p *program, pr *project) (*rewrite
 		return nil, site, err
 	}
 	pl := f.planner(p, c, site, pr)
+	sums, err := p.checksums(c)
+	if err != nil {
+		return nil, site, err
+	}
+	pl.Database = sums
 	plan, err := pl.Plan(ctx, pr.FS(), pr.dirs...)
 	if pl.Progress != nil {
 		fmt.Fprint(p.stderr, "\r\033[K")

@@ -31,6 +31,13 @@ type SumFiles struct {
 	mu sync.Mutex // of the signed tree
 }
 
+// Files are those of the database below dir. Another key is another log, even
+// under the same name.
+func (db SumDB) Files(dir string) *SumFiles {
+	sum := sha256.Sum256([]byte(db.Key))
+	return &SumFiles{Dir: filepath.Join(dir, hex.EncodeToString(sum[:8]))}
+}
+
 // TileHeight is that of all known databases: a full tile has 256 hashes.
 const TileHeight = 8
 

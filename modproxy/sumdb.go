@@ -61,7 +61,7 @@ const (
 
 func (s *SumDB) init() {
 	s.once.Do(func() {
-		s.files = &mirror.SumFiles{Dir: s.Dir}
+		s.files = s.DB.Files(s.Dir)
 		s.road.db, s.road.proxies, s.road.client = s.DB, s.Proxies, s.Client
 	})
 }

@@ -336,7 +336,7 @@ func TestSumDBRefusals(t *testing.T) {
 			t.Errorf("the name of a private module went to the database")
 		}
 	}
-	left, err := filepath.Glob(w.handler.SumDB.Dir + "/records/*/*")
+	left, err := filepath.Glob(w.handler.SumDB.Dir + "/*/records/*/*")
 	if err != nil || len(left) > 0 {
 		t.Errorf("records kept of what does not exist: %v, %v", left, err)
 	}

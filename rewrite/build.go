@@ -37,13 +37,10 @@ func (p *Planner) Plan(ctx context.Context, fsys fs.FS, dirs ...string) (*Plan, 
 		found: map[module.Version]*Module{}, chosen: map[module.Version]*mirror.ModuleAnswer{},
 		plan: &Plan{Mode: p.mode(), Form: p.form(), Host: p.Site.Root(), Edits: []Edit{}, Modules: []Module{}, Warnings: warnings, past: past},
 	}
-	for _, step := range []func(context.Context) error{b.prefetch, b.loadUnits, b.loadWork, b.choose} {
+	for _, step := range []func(context.Context) error{b.prefetch, b.loadUnits, b.loadWork, b.choose, b.prove} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
-	}
-	if err := b.prove(); err != nil {
-		return nil, err
 	}
 	b.cover()
 	if p.mode() == Replace {

@@ -25,10 +25,8 @@ func (b *builder) choose(ctx context.Context) error {
 	}
 	everything := maps.Clone(set)
 	maps.Copy(everything, targets)
-	if b.p.TrustMirror {
-		if err := b.askTrusted(ctx); err != nil {
-			return err
-		}
+	if err := b.askFresh(ctx); err != nil {
+		return err
 	}
 	answers, err := b.answers(ctx, sorted(everything))
 	if err != nil {
@@ -113,27 +111,36 @@ func (b *builder) chooseOther(ctx context.Context, again []module.Version, taken
 	return nil
 }
 
-// askTrusted asks for the zip hashes of modules that get go.sum lines on trust.
-func (b *builder) askTrusted(ctx context.Context) error {
+// askFresh asks for the zip hashes of modules that get new go.sum lines.
+func (b *builder) askFresh(ctx context.Context) error {
 	var questions []question
 	for _, u := range b.units {
-		for _, m := range b.trusted(u) {
-			questions = append(questions, question{m, b.p.form(), true})
+		for _, m := range b.silent(u) {
+			questions = append(questions, question{m, b.p.form(), u.selected[m.Path] == m.Version})
 		}
 	}
 	return b.ask.ask(ctx, questions)
 }
 
-// trusted are the modules of a unit that go.sum says nothing about, when some
-// of them are required: go.sum was never complete.
-func (b *builder) trusted(u *unit) []module.Version {
-	if len(u.absent) == 0 || !b.p.TrustMirror || b.p.mode() != Replace {
+// silent are the modules of a unit that go.sum says nothing about, when it lacks
+// one that is required: then it was never complete.
+func (b *builder) silent(u *unit) []module.Version {
+	if len(u.absent) == 0 || b.p.mode() != Replace {
 		return nil
 	}
 	return slices.DeleteFunc(sorted(u.versions), func(m module.Version) bool {
 		none := mirror.Sums{}
 		return u.base.sums(m) != none || u.ourSums(m) != none || !u.loaded[m] && u.selected[m.Path] != m.Version
 	})
+}
+
+// fresh are the silent modules that get go.sum lines: those the mirror has, if
+// it has a required one of them.
+func (b *builder) fresh(u *unit) []module.Version {
+	if !slices.ContainsFunc(u.absent, func(m module.Version) bool { return b.chosen[m] != nil }) {
+		return nil
+	}
+	return slices.DeleteFunc(b.silent(u), func(m module.Version) bool { return b.chosen[m] == nil })
 }
 
 // note enters a module into the report.

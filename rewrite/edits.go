@@ -139,7 +139,7 @@ func (b *builder) editSum(u *unit) {
 			return nil, false // as it is, in its own spelling
 		}
 		return lines, len(as) > 0
-	}, b.trustedLines(u))
+	}, b.freshLines(u))
 	b.edit(u.base.name, b.rawSum(u).data, out.data, b.rawSum(u).exists)
 }
 
@@ -160,17 +160,14 @@ func (b *builder) rawSum(u *unit) *gosum {
 	return u.m.sum
 }
 
-// trustedLines are the lines for modules go.sum said nothing about: go.mod for
+// freshLines are the lines for modules go.sum said nothing about: go.mod for
 // what is loaded, the zip too for what is selected.
-func (b *builder) trustedLines(u *unit) (lines []sumLine) {
+func (b *builder) freshLines(u *unit) (lines []sumLine) {
 	if u == b.work {
 		return nil
 	}
-	for _, m := range b.trusted(u) {
+	for _, m := range b.fresh(u) {
 		a := b.chosen[m]
-		if a == nil {
-			continue
-		}
 		if u.selected[m.Path] == m.Version && a.Replaced.Zip != "" {
 			now, _ := exchanged(a, "")
 			lines = append(lines, now)

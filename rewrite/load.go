@@ -34,7 +34,7 @@ func (b *builder) loadUnits(ctx context.Context) error {
 		b.take(u, g)
 		for _, r := range main.require {
 			none := mirror.Sums{}
-			if u.base.sums(r) == none && (b.work == nil || b.work.base.sums(r) == none) && u.ourSums(r) == none && !g.exclude[r] {
+			if u.versions[r] && !b.isMain(r.Path) && u.base.sums(r) == none && (b.work == nil || b.work.base.sums(r) == none) && u.ourSums(r) == none && !g.exclude[r] {
 				u.absent = append(u.absent, r)
 			}
 		}

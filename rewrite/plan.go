@@ -19,6 +19,8 @@ type Plan struct {
 	// without the main modules, by path and version.
 	Modules  []Module `json:"modules"`
 	Coverage Coverage `json:"coverage"`
+	// Database is the checksum database that was asked; empty = go.sum was enough.
+	Database string `json:"database,omitempty"`
 	// Warnings are said and do not stop the rewrite.
 	Warnings []string `json:"warnings,omitempty"`
 
@@ -42,7 +44,10 @@ type Proof string
 const (
 	// BySum: the mirror's content has the checksum go.sum promised.
 	BySum Proof = "go.sum"
-	// ByTrust: go.sum said nothing and TrustMirror was set.
+	// ByDatabase: go.sum said nothing, and the content has the checksum that the
+	// public log recorded.
+	ByDatabase Proof = "checksum database"
+	// ByTrust: neither knew it and TrustMirror was set.
 	ByTrust Proof = "trusted"
 	// Unused: no hash is written, so the go command will not use any content.
 	Unused Proof = "unused"

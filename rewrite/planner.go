@@ -46,8 +46,10 @@ type Planner struct {
 	Mode     Mode        // empty = Replace
 	Form     mirror.Form // empty = what fits Site
 	Scope    Scope       // empty = All
-	// TrustMirror accepts the mirror's content for modules go.sum says nothing
-	// about. Never for modules go.sum contradicts.
+	// Database is asked about modules go.sum says nothing about; nil = nobody is.
+	Database Database
+	// TrustMirror accepts the mirror's content for modules that neither go.sum nor
+	// Database knows. Never for modules one of them contradicts.
 	TrustMirror bool
 	// Batch is the number of modules per question; 0 = 50.
 	Batch int

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,90 +12,172 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// prove compares the mirror's content with what go.sum promised, for every
-// line there is. All differences are told at once; one is enough to stop.
-func (b *builder) prove() error {
+// prove compares the mirror's content with what go.sum promised, for every line
+// there is, and where there is none with the checksum database. All differences
+// are told at once; one is enough to stop.
+func (b *builder) prove(ctx context.Context) error {
 	if b.p.mode() != Replace {
 		return nil
 	}
-	var lies, unproven []string
-	seen := map[string]bool{}
-	differ := func(name string, m fmt.Stringer, theirs, ours string) {
-		text := fmt.Sprintf("%s: the mirror's content does not have the checksum recorded in %s\n\tmirror: %s\n\tgo.sum: %s", m, name, theirs, ours)
-		if !seen[text] {
-			seen[text] = true
-			lies = append(lies, text)
+	lies, open := b.compare()
+	if len(lies) > 0 {
+		return b.accuse(ctx, lies)
+	}
+	return b.consult(ctx, open)
+}
+
+// lie is a difference between the mirror's content and a witness.
+type lie struct {
+	module  module.Version // as the project has it
+	subject string         // "path@version" or "path@version/go.mod", as go.sum names it
+	witness string         // "go.sum", or the database's name
+	mod     bool           // it is about the go.mod alone
+	ours    bool           // subject is a replacement
+	mirror  string
+	want    string
+}
+
+func (l lie) String() string {
+	recorded := "recorded in " + l.witness
+	if !strings.HasSuffix(l.witness, ".sum") {
+		recorded = "that the checksum database " + l.witness + " has"
+	}
+	return fmt.Sprintf("%s: the mirror's content does not have the checksum %s\n\tmirror: %s\n\t%s: %s",
+		l.subject, recorded, l.mirror, shortWitness(l.witness), l.want)
+}
+
+// shortWitness is how a line of hashes begins: both sums files are read as one.
+func shortWitness(name string) string {
+	if strings.HasSuffix(name, ".sum") {
+		return "go.sum"
+	}
+	return name
+}
+
+// compare finds what go.sum contradicts, and what it says nothing about.
+func (b *builder) compare() (lies []lie, open map[module.Version]bool) {
+	open = map[module.Version]bool{}
+	seen := map[lie]bool{}
+	differ := func(l lie) {
+		if !seen[l] {
+			seen[l] = true
+			lies = append(lies, l)
 		}
 	}
 	for _, u := range b.all() {
+		file := baseName(u.base.name)
+		against := func(m, as module.Version, sums, have mirror.Sums) {
+			if sums.Zip != "" && sums.Zip != have.Zip {
+				differ(lie{module: m, subject: as.String(), witness: file, ours: as != m, mirror: have.Zip, want: sums.Zip})
+			}
+			if sums.Mod != "" && sums.Mod != have.Mod {
+				differ(lie{module: m, subject: goModOf{as}.String(), witness: file, mod: true, ours: as != m, mirror: have.Mod, want: sums.Mod})
+			}
+		}
 		for _, m := range sorted(b.promised(u)) {
-			a := b.chosen[m]
-			if a == nil {
+			a, sums := b.chosen[m], u.base.sums(m)
+			if a == nil || sums == (mirror.Sums{}) {
 				continue
 			}
-			sums := u.base.sums(m)
-			if sums.Zip != "" && sums.Zip != a.Original.Zip {
-				differ(baseName(u.base.name), m, a.Original.Zip, sums.Zip)
-			}
-			if sums.Mod != "" && sums.Mod != a.Original.Mod {
-				differ(baseName(u.base.name), goModOf{m}, a.Original.Mod, sums.Mod)
-			}
-			if sums != (mirror.Sums{}) {
-				b.found[m].Proof = BySum
-			}
+			against(m, m, sums, a.Original)
+			b.found[m].Proof = BySum
 		}
 		for now, old := range b.replacements(u) {
 			a, sums := b.chosen[old], u.base.sums(now)
 			if a == nil || sums == (mirror.Sums{}) {
 				continue
 			}
-			same := mirror.ModuleVersion(now) == a.Replacement
-			switch {
-			case same && sums.Zip != "" && sums.Zip != a.Replaced.Zip:
-				differ(baseName(u.base.name), now, a.Replaced.Zip, sums.Zip)
-			case same && sums.Mod != "" && sums.Mod != a.Replaced.Mod:
-				differ(baseName(u.base.name), goModOf{now}, a.Replaced.Mod, sums.Mod)
-			case same || sums.Zip == "" && sums.Mod == a.Original.Mod:
+			switch same := mirror.ModuleVersion(now) == a.Replacement; {
+			case same:
+				against(old, now, sums, a.Replaced)
 				b.found[old].Proof = BySum
-			case b.p.TrustMirror:
-				b.found[old].Proof = ByTrust
-			default:
-				unproven = append(unproven, old.String())
+			case sums.Zip == "" && sums.Mod == a.Original.Mod:
+				b.found[old].Proof = BySum
+			default: // of a mirror that had another address
+				open[old] = true
 			}
 		}
 	}
 	for _, u := range b.units {
-		for _, m := range u.absent {
-			if b.chosen[m] == nil || !u.versions[m] {
-				continue
-			}
-			if !b.p.TrustMirror {
-				unproven = append(unproven, m.String())
-			}
-		}
-		for _, m := range b.trusted(u) {
-			if b.chosen[m] != nil {
-				b.found[m].Proof = ByTrust
+		for _, m := range b.fresh(u) {
+			if b.found[m].Proof != BySum {
+				open[m] = true
 			}
 		}
 	}
-	slices.Sort(lies)
-	slices.Sort(unproven)
-	switch unproven = slices.Compact(unproven); {
+	slices.SortFunc(lies, func(x, y lie) int { return strings.Compare(x.String(), y.String()) })
+	return lies, open
+}
+
+// consult asks the checksum database about modules that go.sum does not prove.
+func (b *builder) consult(ctx context.Context, open map[module.Version]bool) error {
+	if len(open) == 0 {
+		return nil
+	}
+	recorded, err := b.recorded(ctx, sorted(open))
+	if err != nil {
+		return err
+	}
+	var lies []lie
+	var unproven []string
+	reasons := map[string]bool{}
+	for _, m := range sorted(open) {
+		a, r := b.chosen[m], recorded[m]
+		if r.Problem == nil && r.Sums.Mod != "" && (r.Sums.Zip != "" || a.Original.Zip == "") {
+			if a.Original.Zip != "" && r.Sums.Zip != a.Original.Zip {
+				lies = append(lies, lie{module: m, subject: m.String(), witness: b.p.Database.Name(), mirror: a.Original.Zip, want: r.Sums.Zip})
+			}
+			if r.Sums.Mod != a.Original.Mod {
+				lies = append(lies, lie{module: m, subject: goModOf{m}.String(), witness: b.p.Database.Name(), mod: true, mirror: a.Original.Mod, want: r.Sums.Mod})
+			}
+			b.found[m].Proof = ByDatabase
+			continue
+		}
+		if b.p.TrustMirror {
+			b.found[m].Proof = ByTrust
+			continue
+		}
+		unproven = append(unproven, m.String())
+		if r.Problem != nil {
+			reasons[r.Problem.Error()] = true
+		}
+	}
+	switch {
 	case len(lies) > 0:
-		return &mirror.Problem{
-			Code: CodeSum, Kind: mirror.ErrIntegrity, What: strings.Join(lies, "\n"),
-			Do: "nothing was changed; find out whether the tag was moved upstream or go.sum was edited, and do not trust either before you know",
-		}
-	case len(unproven) > 0:
-		return &mirror.Problem{
-			Code: CodeUnproven, Kind: mirror.ErrHeld,
-			What: "go.sum has no checksum for " + list(unproven, 10),
-			Why:  "so there is nothing to prove the mirror's content by",
-			Do:   "run `go mod tidy` with the original source first, or accept what the mirror has with --trust-mirror; nothing was changed",
-		}
+		return b.accuse(ctx, lies)
+	case len(unproven) == 0:
+		return nil
 	}
-	return nil
+	why := "so there is nothing to prove the mirror's content by"
+	if len(reasons) > 0 {
+		why = "and " + list(slices.Sorted(maps.Keys(reasons)), 2)
+	}
+	return &mirror.Problem{
+		Code: CodeUnproven, Kind: mirror.ErrHeld,
+		What: "go.sum has no checksum for " + list(unproven, 10), Why: why,
+		Do: "run `go mod tidy` with the original source first, or accept what the mirror has with --trust-mirror; nothing was changed",
+	}
+}
+
+// recorded is what the checksum database has, if there is one.
+func (b *builder) recorded(ctx context.Context, ms []module.Version) (map[module.Version]Recorded, error) {
+	found := make(map[module.Version]Recorded, len(ms))
+	if b.p.Database == nil || len(ms) == 0 {
+		return found, nil
+	}
+	asked := make([]mirror.ModuleVersion, len(ms))
+	for i, m := range ms {
+		asked[i] = mirror.ModuleVersion(m)
+	}
+	answers, err := b.p.Database.Sums(ctx, asked)
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range ms {
+		found[m] = answers[i]
+	}
+	b.plan.Database = b.p.Database.Name()
+	return found, nil
 }
 
 // promised are the modules whose original go.sum lines in u will be exchanged.
