@@ -142,8 +142,10 @@ func TestDatabaseDoesNotProve(t *testing.T) {
 		prepare func(l *publicLog, d *rewrite.SumDB)
 		why     string
 	}{
-		"unknown":     {func(l *publicLog, _ *rewrite.SumDB) { l.sums = func(string, string) string { return "" } }, "does not know it"},
-		"unreachable": {func(l *publicLog, _ *rewrite.SumDB) { l.down = &mirror.Problem{Kind: mirror.ErrUpstream, What: "no road"} }, "no road"},
+		"unknown": {func(l *publicLog, _ *rewrite.SumDB) { l.sums = func(string, string) string { return "" } }, "does not know it"},
+		"unreachable": {func(l *publicLog, _ *rewrite.SumDB) {
+			l.down = &mirror.Problem{Kind: mirror.ErrUpstream, What: "no road"}
+		}, "no road"},
 		"not passed on": {func(l *publicLog, _ *rewrite.SumDB) {
 			l.down = &mirror.Problem{Kind: mirror.ErrNotFound, What: "not here"}
 		}, "does not pass on the checksum database"},
