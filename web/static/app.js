@@ -27,6 +27,9 @@ function refresh() {
 	}
 }
 
+// On a narrow screen a chart begins with what is newest, at its right end.
+for (const chart of document.querySelectorAll("[data-latest]")) chart.scrollLeft = chart.scrollWidth;
+
 // Buttons that need this file are hidden in the page and shown here.
 function enable(root) {
 	for (const button of root.querySelectorAll("button[data-copy]")) button.hidden = false;
