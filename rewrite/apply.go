@@ -38,12 +38,15 @@ func Apply(root *os.Root, plan *Plan) (err error) {
 func (p *Plan) record(past *record) (*record, error) {
 	rec := &record{Format: recordFormat, Host: p.Host, InPlace: p.inPlace, Sums: p.sums}
 	w := p.unwinder(past)
+	first := past == nil && len(w.ours) == 0 && len(p.inPlace) == 0 // nothing of ours is in the files
 	for _, e := range p.Edits {
 		f := recordFile{Name: e.Name, Missing: e.Created, AfterSum: sumOf(e.After)}
 		old, known := past.file(e.Name)
 		switch {
 		case known && old.AfterSum == sumOf(e.Before):
 			f.Before, f.Missing = old.Before, old.Missing
+		case !e.Created && first:
+			f.Before = e.Before
 		case !e.Created:
 			before, err := w.file(e.Name, e.Before)
 			if err != nil {
@@ -87,7 +90,7 @@ func (p *Plan) unwinder(past *record) *unwinder {
 
 // learn notes the marked statements of a go.mod.
 func (w *unwinder) learn(name string, data []byte) (found bool) {
-	if !strings.HasSuffix(name, "go.mod") {
+	if !strings.HasSuffix(name, "go.mod") || !bytes.Contains(data, []byte(markerHead)) {
 		return false
 	}
 	m, err := parseGoMod(name, data)

@@ -217,7 +217,13 @@ func (b *block) plain(p piece) bool {
 
 // update drops, mends and inserts lines.
 func (b *block) update(wanted []replacement, inPlace map[*replaceLine]module.Version) (pieces []piece, changed bool) {
-	todo := map[module.Version]module.Version{}
+	todo := make(map[module.Version]module.Version, len(wanted))
+	var last replacement // the highest there is
+	for _, p := range b.pieces {
+		if r := (replacement{old: p.line.old}); p.line.ours && r.compare(last) > 0 {
+			last = r
+		}
+	}
 	for _, w := range wanted {
 		todo[w.old] = w.new
 	}
@@ -246,11 +252,13 @@ func (b *block) update(wanted []replacement, inPlace map[*replaceLine]module.Ver
 		}
 		changed = true
 		line := &replaceLine{old: w.old, new: w.new, ours: true}
-		i := slices.IndexFunc(pieces, func(p piece) bool {
+		i := len(pieces)
+		if w.compare(last) > 0 {
+			last = w
+		} else if at := slices.IndexFunc(pieces, func(p piece) bool {
 			return p.line.ours && replacement{old: p.line.old}.compare(w) > 0
-		})
-		if i < 0 {
-			i = len(pieces)
+		}); at >= 0 {
+			i = at
 		}
 		pieces = slices.Insert(pieces, i, piece{text: "\t" + w.String(), line: line})
 	}

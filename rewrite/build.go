@@ -33,7 +33,8 @@ func (p *Planner) Plan(ctx context.Context, fsys fs.FS, dirs ...string) (*Plan, 
 		past = nil
 	}
 	b := &builder{
-		p: p, host: p.Site.Root(), proj: proj, past: past, ask: newAsker(p),
+		p: p, form: p.form(), host: p.Site.Root(), proj: proj, past: past, ask: newAsker(p),
+		mains: map[string]bool{}, direct: map[string]bool{}, zips: map[module.Version]bool{}, needs: map[module.Version]*summary{},
 		found: map[module.Version]*Module{}, chosen: map[module.Version]*mirror.ModuleAnswer{},
 		plan: &Plan{Mode: p.mode(), Form: p.form(), Host: p.Site.Root(), Edits: []Edit{}, Modules: []Module{}, Warnings: warnings, past: past},
 	}
@@ -61,6 +62,16 @@ type builder struct {
 	units []*unit
 	work  *unit // of the go.work itself; its member is nil
 	plan  *Plan
+
+	mains  map[string]bool         // module paths of the project
+	direct map[string]bool         // paths some unit requires without "// indirect"
+	zips   map[module.Version]bool // whose zip some go.sum has a hash of
+	shared *shared                 // what the members of the workspace replace; nil = not looked yet
+	needs  map[module.Version]*summary
+
+	pairs map[sumOfAnswer][2]sumLine // go.sum lines made of answers
+
+	form mirror.Form // of replacements
 
 	found  map[module.Version]*Module // everything in scope, for the report
 	chosen map[module.Version]*mirror.ModuleAnswer
@@ -107,11 +118,10 @@ func (b *builder) prefetch(ctx context.Context) error {
 		u := newUnit(m.mod, b.past.undoSum(m.sum))
 		u.m = m
 		b.units = append(b.units, u)
-		for _, r := range m.mod.file.Require {
-			names = append(names, r.Mod)
-			if !r.Indirect {
-				u.direct[r.Mod.Path] = true
-			}
+		names = append(names, m.mod.needs.require...)
+		b.mains[m.mod.main] = true
+		for _, p := range m.mod.direct {
+			u.direct[p], b.direct[p] = true, true
 		}
 	}
 	if w := b.proj.work; w != nil {
@@ -131,6 +141,7 @@ func (b *builder) prefetch(ctx context.Context) error {
 			names = append(names, m)
 		}
 	}
+	b.noteZips()
 	_, err := b.answers(ctx, slices.DeleteFunc(names, func(m module.Version) bool { return b.skip(m) }))
 	return err
 }
@@ -149,7 +160,7 @@ func (b *builder) skip(m module.Version) bool {
 
 // isMain tells whether the path is one of a main module of the project.
 func (b *builder) isMain(p string) bool {
-	return slices.ContainsFunc(b.units, func(u *unit) bool { return u.mod.file.Module.Mod.Path == p })
+	return b.mains[p]
 }
 
 func (b *builder) ownPath(p string) bool { return strings.HasPrefix(p, b.host+"/") }
@@ -172,22 +183,33 @@ func withoutDotGit(p string) string {
 	return strings.TrimSuffix(strings.Replace(p, ".git/", "/", 1), ".git")
 }
 
-// question is how to ask about m: with zip hashes where some go.sum has one.
-func (b *builder) question(m module.Version) question {
-	q := question{Version: m, form: b.p.form()}
+// noteZips finds out whose zip some go.sum has a hash of, as itself or as what
+// it is replaced by.
+func (b *builder) noteZips() {
 	for _, u := range b.all() {
-		q.zip = q.zip || u.base.sums(m).Zip != ""
-		if now, ok := u.now[m]; ok {
-			for _, other := range b.all() { // go.work.sum, too
-				q.zip = q.zip || other.base.sums(now).Zip != ""
+		for m, sums := range u.base.byModule() {
+			if sums.Zip != "" {
+				b.zips[m] = true
+			}
+		}
+	}
+	for _, u := range b.all() {
+		for old, now := range u.now {
+			if b.zips[now] { // of go.work.sum, too
+				b.zips[old] = true
 			}
 		}
 		for line, to := range u.targets {
-			q.zip = q.zip || to == m && u.base.sums(line.new).Zip != ""
+			if u.base.sums(line.new).Zip != "" {
+				b.zips[to] = true
+			}
 		}
 	}
-	q.zip = q.zip && b.p.mode() == Replace
-	return q
+}
+
+// question is how to ask about m: with zip hashes where some go.sum has one.
+func (b *builder) question(m module.Version) question {
+	return question{Version: m, form: b.form, zip: b.zips[m] && b.p.mode() == Replace}
 }
 
 func (b *builder) answers(ctx context.Context, ms []module.Version) (map[module.Version]*mirror.ModuleAnswer, error) {

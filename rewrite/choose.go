@@ -76,7 +76,7 @@ func (b *builder) explain(answers map[module.Version]*mirror.ModuleAnswer, set, 
 
 // best prefers the answer with zip hashes.
 func (b *builder) best(m module.Version, a *mirror.ModuleAnswer) *mirror.ModuleAnswer {
-	if full, ok := b.ask.answer(question{m, b.p.form(), true}); ok && full.Problem == nil {
+	if full, ok := b.ask.answer(question{m, b.form, true}); ok && full.Problem == nil {
 		return full
 	}
 	return a
@@ -116,7 +116,7 @@ func (b *builder) askFresh(ctx context.Context) error {
 	var questions []question
 	for _, u := range b.units {
 		for _, m := range b.silent(u) {
-			questions = append(questions, question{m, b.p.form(), u.selected[m.Path] == m.Version})
+			questions = append(questions, question{m, b.form, u.selected[m.Path] == m.Version})
 		}
 	}
 	return b.ask.ask(ctx, questions)
@@ -145,10 +145,7 @@ func (b *builder) fresh(u *unit) []module.Version {
 
 // note enters a module into the report.
 func (b *builder) note(m module.Version, a *mirror.ModuleAnswer) {
-	entry := &Module{Path: m.Path, Version: m.Version, Proof: Unused}
-	for _, u := range b.units {
-		entry.Direct = entry.Direct || b.direct(u, m.Path)
-	}
+	entry := &Module{Path: m.Path, Version: m.Version, Proof: Unused, Direct: b.direct[m.Path]}
 	if a != nil {
 		entry.Repo, entry.Problem = a.Repo, a.Problem
 	}

@@ -3,26 +3,67 @@ package rewrite
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"slices"
+	"strings"
 
+	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// edits writes the chosen replacements into every file.
+// edited is what becomes of the files of one unit.
+type edited struct {
+	mod      *gomod // as it will be
+	files    []Edit
+	inPlace  []recordEdit
+	sums     []recordSum
+	warnings []string
+}
+
+// edits writes the chosen replacements into every file, for several units at a time.
 func (b *builder) edits() error {
+	b.pairUp()
+	all := b.all()
+	results := make([]*edited, len(all))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, u := range all {
+		g.Go(func() error {
+			e := &edited{}
+			results[i] = e
+			if err := b.editMod(u, e); err != nil {
+				return err
+			}
+			b.editSum(u, e)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
 	after := map[*unit]*gomod{}
-	for _, u := range b.all() {
-		mod, err := b.editMod(u)
-		if err != nil {
-			return err
+	seen := map[recordSum]bool{}
+	for i, e := range results {
+		after[all[i]] = e.mod
+		b.plan.Edits = append(b.plan.Edits, e.files...)
+		b.plan.inPlace = append(b.plan.inPlace, e.inPlace...)
+		b.plan.Warnings = append(b.plan.Warnings, e.warnings...)
+		for _, s := range e.sums {
+			if !seen[s] {
+				seen[s] = true
+				b.plan.sums = append(b.plan.sums, s)
+			}
 		}
-		after[u] = mod
 	}
-	for _, u := range b.all() {
-		b.editSum(u)
-	}
+	b.editVendors(after)
+	slices.SortFunc(b.plan.Edits, func(x, y Edit) int { return strings.Compare(x.Name, y.Name) })
+	return nil
+}
+
+func (b *builder) editVendors(after map[*unit]*gomod) {
 	for _, u := range b.units {
 		if u.m.vendor != nil && !(u.m.inWork && b.proj.work.vendor != nil && b.proj.work.vendor.name == u.m.vendor.name) {
 			b.editVendor(u.m.vendor, []*gomod{u.mod}, []*gomod{after[u]})
@@ -35,18 +76,17 @@ func (b *builder) edits() error {
 		}
 		b.editVendor(w.vendor, before, now)
 	}
-	slices.SortFunc(b.plan.Edits, func(x, y Edit) int { return bytes.Compare([]byte(x.Name), []byte(y.Name)) })
-	return nil
 }
 
-func (b *builder) edit(name string, before, after []byte, existed bool) {
+// edit notes a file if its bytes change.
+func (e *edited) edit(name string, before, after []byte, existed bool) {
 	if !bytes.Equal(before, after) {
-		b.plan.Edits = append(b.plan.Edits, Edit{Name: name, Before: before, After: after, Created: !existed})
+		e.files = append(e.files, Edit{Name: name, Before: before, After: after, Created: !existed})
 	}
 }
 
 // wanted are the replaces for the marked statement of u.
-func (b *builder) wanted(u *unit) []replacement {
+func (b *builder) wanted(u *unit, e *edited) []replacement {
 	if u == b.work {
 		return nil
 	}
@@ -59,14 +99,14 @@ func (b *builder) wanted(u *unit) []replacement {
 		if now, ok := u.now[m]; ok && u.base.sums(m) == (mirror.Sums{}) && u.base.sums(now) != (mirror.Sums{}) {
 			// Mirrored once, and go.sum knows only the replacement.
 			wanted = append(wanted, replacement{m, now})
-			b.plan.Warnings = append(b.plan.Warnings, fmt.Sprintf("%s: %s is no longer served by the mirror; its replacement stays", u.name(), m))
+			e.warnings = append(e.warnings, fmt.Sprintf("%s: %s is no longer served by the mirror; its replacement stays", u.name(), m))
 		}
 	}
 	slices.SortFunc(wanted, replacement.compare)
 	return wanted
 }
 
-func (b *builder) editMod(u *unit) (*gomod, error) {
+func (b *builder) editMod(u *unit, e *edited) error {
 	inPlace := map[*replaceLine]module.Version{}
 	for line, to := range u.targets {
 		a := b.chosen[to]
@@ -74,50 +114,77 @@ func (b *builder) editMod(u *unit) (*gomod, error) {
 			continue
 		}
 		now := module.Version(a.Replacement)
-		b.plan.inPlace = append(b.plan.inPlace, recordEdit{File: u.name(), Old: mirror.ModuleVersion(line.old), Was: mirror.ModuleVersion(to), Now: a.Replacement})
+		e.inPlace = append(e.inPlace, recordEdit{File: u.name(), Old: mirror.ModuleVersion(line.old), Was: mirror.ModuleVersion(to), Now: a.Replacement})
 		if now != line.new {
 			inPlace[line] = now
 		}
 	}
-	wanted := b.wanted(u)
+	wanted := b.wanted(u, e)
 	data := u.mod.edit(b.host, wanted, inPlace)
-	data = u.settle(data, b.host, wanted)
-	b.edit(u.name(), u.mod.data, data, true)
-	if u == b.work {
-		mod, _, err := parseGoWork(u.name(), data)
-		return mod, err
+	e.mod = u.mod
+	if !bytes.Equal(data, u.mod.data) {
+		var err error
+		if e.mod, err = b.settle(u, data, wanted); err != nil {
+			return fmt.Errorf("the edited %s does not parse: %w", u.name(), err)
+		}
 	}
-	mod, err := parseGoMod(u.name(), data)
-	if err != nil {
-		return nil, fmt.Errorf("the edited %s does not parse: %w", u.name(), err)
+	e.edit(u.name(), u.mod.data, e.mod.data, true)
+	if u == b.work {
+		return nil
 	}
 	for _, w := range wanted { // the file as written must mean what was planned
-		if r, ok := mod.replaced(w.old); !ok || r.new != w.new {
-			return nil, badProject(u.name()+" is written in a way that cannot be edited", "the replace for "+w.old.String()+" would be lost", "run `go mod edit -fmt`")
+		if r, ok := e.mod.replaced(w.old); !ok || r.new != w.new {
+			return badProject(u.name()+" is written in a way that cannot be edited", "the replace for "+w.old.String()+" would be lost", "run `go mod edit -fmt`")
 		}
 	}
-	return mod, nil
+	return nil
 }
 
-// settle edits again until nothing changes: markers a merge left behind may come
-// to stand above another statement.
-func (u *unit) settle(data []byte, host string, wanted []replacement) []byte {
-	for range 5 {
-		mod, err := parseGoMod(u.name(), data)
-		if err != nil {
-			return data
-		}
-		next := mod.edit(host, wanted, nil)
-		if bytes.Equal(next, data) {
-			break
-		}
-		data = next
+// onlyAdded is the file when all that was done to it is a statement at its end
+// that needs no quotes. It means what was planned, by how it is written, and is
+// not read again: a project may have a thousand of them. Nil where it needs to be.
+func (b *builder) onlyAdded(u *unit, data []byte, wanted []replacement) *gomod {
+	vendored := u == b.work || u.m.vendor != nil || b.proj.work != nil && b.proj.work.vendor != nil
+	if vendored || !bytes.HasPrefix(data, u.mod.data) || bytes.Contains(u.mod.data, []byte(markerHead)) {
+		return nil
 	}
-	return data
+	mod := &gomod{name: u.mod.name, data: data, index: make(map[module.Version]*replaceLine, len(wanted))}
+	for _, w := range wanted {
+		for _, token := range []string{w.old.Path, w.old.Version, w.new.Path, w.new.Version} {
+			if modfile.MustQuote(token) {
+				return nil
+			}
+		}
+		mod.index[w.old] = &replaceLine{old: w.old, new: w.new}
+	}
+	return mod
+}
+
+// settle reads what was edited, and edits again until nothing changes: markers a
+// merge left behind may come to stand above another statement.
+func (b *builder) settle(u *unit, data []byte, wanted []replacement) (*gomod, error) {
+	if mod := b.onlyAdded(u, data, wanted); mod != nil {
+		return mod, nil
+	}
+	for tries := 0; ; tries++ {
+		var mod *gomod
+		var err error
+		if u == b.work {
+			mod, _, err = parseGoWork(u.name(), data)
+		} else {
+			mod, err = parseGoMod(u.name(), data)
+		}
+		if err != nil || tries == 5 {
+			return mod, err
+		}
+		if data = mod.edit(b.host, wanted, nil); bytes.Equal(data, mod.data) {
+			return mod, nil
+		}
+	}
 }
 
 // editSum exchanges the lines of what is replaced.
-func (b *builder) editSum(u *unit) {
+func (b *builder) editSum(u *unit, e *edited) {
 	to := map[module.Version][]*mirror.ModuleAnswer{}
 	for m := range b.promised(u) {
 		if a := b.chosen[m]; a != nil {
@@ -131,26 +198,42 @@ func (b *builder) editSum(u *unit) {
 			as = []*mirror.ModuleAnswer{b.chosen[old]}
 		}
 		for _, a := range as {
-			now, was := exchanged(a, l.file)
+			now, was := b.exchanged(a, l.file)
 			lines = append(lines, now)
-			b.plan.sums = append(b.plan.sums, recordSum{Was: was.text(), Now: now.text()})
+			e.sums = append(e.sums, recordSum{Was: was.text(), Now: now.text()})
 		}
 		if len(lines) == 1 && lines[0].text() == l.text() {
 			return nil, false // as it is, in its own spelling
 		}
 		return lines, len(as) > 0
 	}, b.freshLines(u))
-	b.edit(u.base.name, b.rawSum(u).data, out.data, b.rawSum(u).exists)
+	e.edit(u.base.name, b.rawSum(u).data, out.data, b.rawSum(u).exists)
+}
+
+// sumOfAnswer names one of the two lines of a module.
+type sumOfAnswer struct {
+	answer *mirror.ModuleAnswer
+	file   string
+}
+
+// pairUp makes the go.sum lines of all replacements and of their originals: the
+// same ones go into many files.
+func (b *builder) pairUp() {
+	b.pairs = make(map[sumOfAnswer][2]sumLine, 2*len(b.chosen))
+	for _, a := range b.chosen {
+		if a == nil {
+			continue
+		}
+		now, was := module.Version(a.Replacement), module.Version{Path: a.Path, Version: a.Version}
+		b.pairs[sumOfAnswer{a, ""}] = [2]sumLine{newSumLine(now, "", a.Replaced.Zip), newSumLine(was, "", a.Original.Zip)}
+		b.pairs[sumOfAnswer{a, "/go.mod"}] = [2]sumLine{newSumLine(now, "/go.mod", a.Replaced.Mod), newSumLine(was, "/go.mod", a.Original.Mod)}
+	}
 }
 
 // exchanged is the go.sum line of a replacement, and the one of the original.
-func exchanged(a *mirror.ModuleAnswer, file string) (now, was sumLine) {
-	hashNow, hashWas := a.Replaced.Zip, a.Original.Zip
-	if file != "" {
-		hashNow, hashWas = a.Replaced.Mod, a.Original.Mod
-	}
-	return newSumLine(module.Version(a.Replacement), file, hashNow),
-		newSumLine(module.Version{Path: a.Path, Version: a.Version}, file, hashWas)
+func (b *builder) exchanged(a *mirror.ModuleAnswer, file string) (now, was sumLine) {
+	pair := b.pairs[sumOfAnswer{a, file}]
+	return pair[0], pair[1]
 }
 
 func (b *builder) rawSum(u *unit) *gosum {
@@ -169,11 +252,11 @@ func (b *builder) freshLines(u *unit) (lines []sumLine) {
 	for _, m := range b.fresh(u) {
 		a := b.chosen[m]
 		if u.selected[m.Path] == m.Version && a.Replaced.Zip != "" {
-			now, _ := exchanged(a, "")
+			now, _ := b.exchanged(a, "")
 			lines = append(lines, now)
 		}
 		if u.loaded[m] {
-			now, _ := exchanged(a, "/go.mod")
+			now, _ := b.exchanged(a, "/go.mod")
 			lines = append(lines, now)
 		}
 	}
@@ -187,6 +270,8 @@ func (b *builder) editVendor(file *text, before, after []*gomod) {
 		same = same && bytes.Equal(before[i].data, after[i].data) && len(after[i].blocks) == 0
 	}
 	if !same {
-		b.edit(file.name, file.data, rewriteVendor(file.data, after), true)
+		e := &edited{}
+		e.edit(file.name, file.data, rewriteVendor(file.data, after), true)
+		b.plan.Edits = append(b.plan.Edits, e.files...)
 	}
 }

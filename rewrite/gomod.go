@@ -34,7 +34,10 @@ type gomod struct {
 	name     string
 	data     []byte
 	eol      string
-	file     *modfile.File // nil for a go.work
+	main     string           // its module path; empty for a go.work
+	needs    *summary         // what it requires; nil for a go.work
+	direct   []string         // paths required without "// indirect"
+	exclude  []module.Version // of a go.mod
 	replaces []*replaceLine
 	blocks   []*block
 	index    map[module.Version]*replaceLine
@@ -57,7 +60,16 @@ func parseGoMod(name string, data []byte) (*gomod, error) {
 	if f.Module == nil || f.Module.Mod.Path == "" {
 		return nil, badProject(name+" has no module line", "", "run `go mod init` first")
 	}
-	m := &gomod{name: name, data: data, eol: lineEnd(data), file: f}
+	// Of the syntax tree nothing is kept: a project may have a thousand of them.
+	m := &gomod{name: name, data: data, eol: lineEnd(data), main: f.Module.Mod.Path, needs: summarize(f)}
+	for _, r := range f.Require {
+		if !r.Indirect {
+			m.direct = append(m.direct, r.Mod.Path)
+		}
+	}
+	for _, e := range f.Exclude {
+		m.exclude = append(m.exclude, e.Mod)
+	}
 	return m, m.locate(f.Syntax, f.Replace)
 }
 

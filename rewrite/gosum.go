@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"io/fs"
@@ -22,11 +23,12 @@ type gosum struct {
 	eol    string
 	lines  []sumLine
 	sorted bool
-	index  map[module.Version]mirror.Sums
+	index  map[module.Version]mirror.Sums // nil until somebody asks
 }
 
 type sumLine struct {
 	raw  string         // without EOL
+	key  string         // the line in its canonical form
 	mod  module.Version // Path empty = a blank line
 	file string         // "" for the zip, "/go.mod"
 	hash string
@@ -36,12 +38,16 @@ type sumLine struct {
 // lines as absent.
 const emptyGoMod = "h1:G7mAYYxgmS0lVkHyy2hEOLQCFB0DlQFTMLWggykrydY="
 
-func readGoSum(fsys fs.FS, name string) (*gosum, error) {
+// sumReader reads the go.sum files of one project, most lines of which are in
+// many of them: each is understood and kept once.
+type sumReader struct{ known map[string]sumLine }
+
+func (r *sumReader) read(fsys fs.FS, name string) (*gosum, error) {
 	data, ok, err := readFile(fsys, name, maxGoSum)
 	if err != nil {
 		return nil, err
 	}
-	s, err := parseGoSum(name, data)
+	s, err := r.parse(name, data)
 	if err == nil {
 		s.exists = ok
 	}
@@ -49,28 +55,52 @@ func readGoSum(fsys fs.FS, name string) (*gosum, error) {
 }
 
 func parseGoSum(name string, data []byte) (*gosum, error) {
-	s := &gosum{name: name, data: data, eol: lineEnd(data), sorted: true, index: map[module.Version]mirror.Sums{}}
+	return (&sumReader{}).parse(name, data)
+}
+
+func (r *sumReader) parse(name string, data []byte) (*gosum, error) {
+	if r.known == nil {
+		r.known = map[string]sumLine{}
+	}
+	count := bytes.Count(data, []byte("\n")) + 1
+	s := &gosum{name: name, data: data, eol: lineEnd(data), sorted: true, lines: make([]sumLine, 0, count)}
 	n := 0
-	for raw := range strings.Lines(string(data)) {
+	for raw := range bytes.Lines(data) {
 		n++
-		line := sumLine{raw: strings.TrimRight(raw, "\r\n")}
-		fields := strings.Fields(raw)
-		switch len(fields) {
-		case 0:
-			s.sorted = false
-		case 3:
-			line.mod.Path, line.hash = fields[0], fields[2]
-			line.mod.Version, line.file = splitSumVersion(fields[1])
-			if len(s.lines) > 0 && s.lines[len(s.lines)-1].compare(line) > 0 {
-				s.sorted = false
+		raw = bytes.TrimRight(raw, "\r\n")
+		line, ok := r.known[string(raw)]
+		if !ok {
+			var err error
+			if line, err = parseLine(string(raw)); err != nil {
+				return nil, badProject(fmt.Sprintf("%s:%d is not well-formed", name, n), err.Error(), "run `go mod tidy`")
 			}
-		default:
-			return nil, badProject(fmt.Sprintf("%s:%d is not well-formed", name, n),
-				fmt.Sprintf("it has %d fields, not 3", len(fields)), "run `go mod tidy`")
+			r.known[line.raw] = line
 		}
-		s.add(line)
+		if line.mod.Path == "" || len(s.lines) > 0 && s.lines[len(s.lines)-1].compare(line) > 0 {
+			s.sorted = false
+		}
+		s.lines = append(s.lines, line)
 	}
 	return s, nil
+}
+
+// parseLine reads one line; a blank one has no module.
+func parseLine(raw string) (sumLine, error) {
+	line := sumLine{raw: raw}
+	fields := strings.Fields(raw)
+	switch len(fields) {
+	case 0:
+		return line, nil
+	case 3:
+		line.mod.Path, line.hash = fields[0], fields[2]
+		line.mod.Version, line.file = splitSumVersion(fields[1])
+		line.key = raw
+		if key := strings.Join(fields, " "); key != raw {
+			line.key = key
+		}
+		return line, nil
+	}
+	return line, fmt.Errorf("it has %d fields, not 3", len(fields))
 }
 
 func splitSumVersion(v string) (version, file string) {
@@ -82,40 +112,47 @@ func splitSumVersion(v string) (version, file string) {
 
 // compare is the order of the go command (module.Sort).
 func (l sumLine) compare(o sumLine) int {
-	return cmp.Or(
-		strings.Compare(l.mod.Path, o.mod.Path),
-		semver.Compare(l.mod.Version, o.mod.Version),
-		strings.Compare(l.mod.Version, o.mod.Version),
-		strings.Compare(l.file, o.file),
-		strings.Compare(l.hash, o.hash),
-	)
+	if c := strings.Compare(l.mod.Path, o.mod.Path); c != 0 {
+		return c
+	}
+	if l.mod.Version != o.mod.Version {
+		return cmp.Or(semver.Compare(l.mod.Version, o.mod.Version), strings.Compare(l.mod.Version, o.mod.Version))
+	}
+	return cmp.Or(strings.Compare(l.file, o.file), strings.Compare(l.hash, o.hash))
 }
 
 func newSumLine(m module.Version, file, hash string) sumLine {
-	return sumLine{raw: m.Path + " " + m.Version + file + " " + hash, mod: m, file: file, hash: hash}
+	key := m.Path + " " + m.Version + file + " " + hash
+	return sumLine{raw: key, key: key, mod: m, file: file, hash: hash}
 }
 
 // text is the line in its canonical form.
-func (l sumLine) text() string { return l.mod.Path + " " + l.mod.Version + l.file + " " + l.hash }
+func (l sumLine) text() string { return l.key }
 
-// add appends a line. The go command believes the first one it finds of an
+// byModule is the index. The go command believes the first line it finds of an
 // algorithm it knows.
-func (s *gosum) add(l sumLine) {
-	s.lines = append(s.lines, l)
-	if l.mod.Path == "" || !strings.HasPrefix(l.hash, "h1:") || l.hash == emptyGoMod {
-		return
+func (s *gosum) byModule() map[module.Version]mirror.Sums {
+	if s.index != nil {
+		return s.index
 	}
-	sums := s.index[l.mod]
-	if l.file == "" && sums.Zip == "" {
-		sums.Zip = l.hash
-	} else if l.file != "" && sums.Mod == "" {
-		sums.Mod = l.hash
+	s.index = make(map[module.Version]mirror.Sums, len(s.lines)/2)
+	for _, l := range s.lines {
+		if l.mod.Path == "" || !strings.HasPrefix(l.hash, "h1:") || l.hash == emptyGoMod {
+			continue
+		}
+		sums := s.index[l.mod]
+		if l.file == "" && sums.Zip == "" {
+			sums.Zip = l.hash
+		} else if l.file != "" && sums.Mod == "" {
+			sums.Mod = l.hash
+		}
+		s.index[l.mod] = sums
 	}
-	s.index[l.mod] = sums
+	return s.index
 }
 
 // sums are the hashes the file holds of a module version.
-func (s *gosum) sums(m module.Version) mirror.Sums { return s.index[m] }
+func (s *gosum) sums(m module.Version) mirror.Sums { return s.byModule()[m] }
 
 // modules are the module versions of the file, in its order.
 func (s *gosum) modules() []module.Version {
@@ -134,8 +171,8 @@ func (s *gosum) modules() []module.Version {
 // others (or by none), and more lines added. When nothing is different the
 // bytes are the same.
 func (s *gosum) exchange(swap func(sumLine) ([]sumLine, bool), more []sumLine) *gosum {
-	out := &gosum{name: s.name, exists: s.exists, eol: s.eol, sorted: s.sorted, index: map[module.Version]mirror.Sums{}}
-	have := map[string]bool{}
+	out := &gosum{name: s.name, exists: s.exists, eol: s.eol, sorted: s.sorted}
+	have := make(map[string]bool, len(s.lines))
 	changed := false
 	swaps := make([][]sumLine, len(s.lines))
 	goes := make([]bool, len(s.lines))
@@ -147,23 +184,27 @@ func (s *gosum) exchange(swap func(sumLine) ([]sumLine, bool), more []sumLine) *
 			have[l.text()] = true
 		}
 	}
+	if !slices.Contains(goes, true) && !slices.ContainsFunc(more, func(w sumLine) bool { return !have[w.text()] }) {
+		return s
+	}
+	out.lines = make([]sumLine, 0, len(s.lines)+len(more))
 	for i, l := range s.lines {
 		if !goes[i] {
-			out.add(l)
+			out.lines = append(out.lines, l)
 			continue
 		}
 		changed = true
 		for _, w := range swaps[i] {
 			if !have[w.text()] {
 				have[w.text()] = true
-				out.add(w)
+				out.lines = append(out.lines, w)
 			}
 		}
 	}
 	for _, w := range more {
 		if !have[w.text()] {
 			have[w.text()] = true
-			out.add(w)
+			out.lines = append(out.lines, w)
 			changed = true
 		}
 	}
@@ -174,11 +215,13 @@ func (s *gosum) exchange(swap func(sumLine) ([]sumLine, bool), more []sumLine) *
 	if s.sorted {
 		slices.SortStableFunc(out.lines, sumLine.compare)
 	}
-	var b strings.Builder
+	size := 0
 	for _, l := range out.lines {
-		b.WriteString(l.raw)
-		b.WriteString(s.eol)
+		size += len(l.raw) + len(s.eol)
 	}
-	out.data = []byte(b.String())
+	out.data = make([]byte, 0, size)
+	for _, l := range out.lines {
+		out.data = append(append(out.data, l.raw...), s.eol...)
+	}
 	return out
 }

@@ -16,15 +16,14 @@ import (
 // loadUnits loads the module graph of each main module by itself.
 func (b *builder) loadUnits(ctx context.Context) error {
 	for _, u := range b.units {
-		f := u.mod.file
-		g := &graph{mains: map[string]*summary{f.Module.Mod.Path: summarize(f)}, exclude: map[module.Version]bool{}}
-		for _, e := range f.Exclude {
-			g.exclude[e.Mod] = true
+		main := u.mod.needs
+		g := &graph{mains: map[string]*summary{u.mod.main: main}, exclude: map[module.Version]bool{}}
+		for _, m := range u.mod.exclude {
+			g.exclude[m] = true
 		}
 		g.read = func(ctx context.Context, ms []module.Version) (map[module.Version]*summary, error) {
 			return b.read(ctx, []*unit{u}, ms)
 		}
-		main := summarize(f)
 		if err := g.load(ctx, main.require, main.pruning); err != nil {
 			return err
 		}
@@ -73,10 +72,9 @@ func (b *builder) loadWork(ctx context.Context) error {
 	g := &graph{mains: map[string]*summary{}, exclude: map[module.Version]bool{}}
 	members := b.members()
 	for _, u := range members {
-		f := u.mod.file
-		g.mains[f.Module.Mod.Path] = summarize(f)
-		for _, e := range f.Exclude {
-			g.exclude[e.Mod] = true
+		g.mains[u.mod.main] = u.mod.needs
+		for _, m := range u.mod.exclude {
+			g.exclude[m] = true
 		}
 	}
 	if len(members) == 0 {
@@ -125,7 +123,7 @@ func (b *builder) take(u *unit, g *graph) {
 			fromSum[m] = true
 		}
 	}
-	scope := func(m module.Version) bool { return b.p.Scope != Direct || b.direct(u, m.Path) }
+	scope := func(m module.Version) bool { return b.p.Scope != Direct || b.required(u, m.Path) }
 	for _, set := range []map[module.Version]bool{inGraph, fromSum} {
 		for m := range set {
 			if m.Version != "" && !b.ownPath(m.Path) && !b.userReplaced(u, m) && scope(m) {
@@ -151,31 +149,50 @@ func (b *builder) original(u *unit, m module.Version) (module.Version, bool) {
 	return module.Version{}, false
 }
 
-func (b *builder) direct(u *unit, p string) bool {
-	for _, other := range b.units {
-		if other != u && u != b.work {
-			continue
-		}
-		if other.direct[p] {
-			return true
+// required tells whether u's go.mod requires a path without "// indirect"; for a
+// go.work, whether any does.
+func (b *builder) required(u *unit, p string) bool {
+	if u == b.work {
+		return b.direct[p]
+	}
+	return u.direct[p]
+}
+
+// shared are the module versions, and paths at any version, that the user's
+// replaces in the workspace rule.
+type shared struct {
+	versions map[module.Version]bool
+	paths    map[string]bool
+}
+
+func (s *shared) has(m module.Version) bool { return s.versions[m] || s.paths[m.Path] }
+
+// inWorkspace gathers them once: there may be many members.
+func (b *builder) inWorkspace() *shared {
+	if b.shared != nil {
+		return b.shared
+	}
+	b.shared = &shared{versions: map[module.Version]bool{}, paths: map[string]bool{}}
+	for _, u := range append(b.members(), b.work) {
+		for old := range u.mod.user {
+			if old.Version == "" {
+				b.shared.paths[old.Path] = true
+			} else {
+				b.shared.versions[old] = true
+			}
 		}
 	}
-	return false
+	return b.shared
 }
 
 // userReplaced tells whether a replace of the user rules m. In a workspace the
 // replaces of all members hold for all.
 func (b *builder) userReplaced(u *unit, m module.Version) bool {
-	files := []*unit{u}
 	if b.work != nil && (u == b.work || u.m.inWork) {
-		files = append(b.members(), b.work)
+		return b.inWorkspace().has(m)
 	}
-	for _, f := range files {
-		if _, ok := f.mod.userReplaced(m); ok {
-			return true
-		}
-	}
-	return false
+	_, ok := u.mod.userReplaced(m)
+	return ok
 }
 
 // warnKept tells of replaces to directories, which stay, and forgets those of
@@ -210,6 +227,9 @@ func (b *builder) read(ctx context.Context, units []*unit, ms []module.Version) 
 	asked := map[module.Version]module.Version{}
 	for _, m := range ms {
 		asked[m] = m
+		if len(units) > 1 && !b.inWorkspace().has(m) {
+			continue
+		}
 		for _, u := range units {
 			r, ok := u.mod.userReplaced(m)
 			if !ok {
@@ -229,13 +249,26 @@ func (b *builder) read(ctx context.Context, units []*unit, ms []module.Version) 
 		return nil, err
 	}
 	for m, as := range asked {
-		if a := answers[as]; a != nil && a.Problem == nil {
-			if f, err := modfile.ParseLax("go.mod", []byte(a.GoMod), nil); err == nil {
-				found[m] = summarize(f)
-			}
+		if s := b.needsOf(as, answers[as]); s != nil {
+			found[m] = s
 		}
 	}
 	return found, nil
+}
+
+// needsOf is what a module requires, by the mirror's answer; nil when that is not known.
+func (b *builder) needsOf(m module.Version, a *mirror.ModuleAnswer) *summary {
+	if a == nil || a.Problem != nil {
+		return nil
+	}
+	s, ok := b.needs[m]
+	if !ok {
+		if f, err := modfile.ParseLax("go.mod", []byte(a.GoMod), nil); err == nil {
+			s = summarize(f)
+		}
+		b.needs[m] = s
+	}
+	return s
 }
 
 // readDir reads the go.mod of a replacement directory; nil when it cannot.

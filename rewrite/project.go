@@ -57,7 +57,8 @@ type text struct {
 func readProject(fsys fs.FS, dirs []string) (*project, []string, error) {
 	p := &project{fsys: fsys}
 	var warnings []string
-	work, uses, outside, err := readWork(fsys)
+	sums := &sumReader{}
+	work, uses, outside, err := readWork(fsys, sums)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,7 +84,7 @@ func readProject(fsys fs.FS, dirs []string) (*project, []string, error) {
 		return nil, nil, badProject(fmt.Sprintf("there are more than %d go.mod files", maxModules), "", "name the directories to rewrite")
 	}
 	for _, dir := range wanted {
-		m, err := readMember(fsys, dir)
+		m, err := readMember(fsys, dir, sums)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -93,7 +94,7 @@ func readProject(fsys fs.FS, dirs []string) (*project, []string, error) {
 	return p, warnings, nil
 }
 
-func readMember(fsys fs.FS, dir string) (*member, error) {
+func readMember(fsys fs.FS, dir string, sums *sumReader) (*member, error) {
 	name := path.Join(dir, "go.mod")
 	data, ok, err := readFile(fsys, name, maxGoMod)
 	if err != nil {
@@ -106,7 +107,7 @@ func readMember(fsys fs.FS, dir string) (*member, error) {
 	if m.mod, err = parseGoMod(name, data); err != nil {
 		return nil, err
 	}
-	if m.sum, err = readGoSum(fsys, path.Join(dir, "go.sum")); err != nil {
+	if m.sum, err = sums.read(fsys, path.Join(dir, "go.sum")); err != nil {
 		return nil, err
 	}
 	m.vendor, err = readVendor(fsys, dir)
@@ -123,7 +124,7 @@ func readVendor(fsys fs.FS, dir string) (*text, error) {
 }
 
 // readWork reads go.work at the root. uses are its members inside the project.
-func readWork(fsys fs.FS) (w *workspace, uses, outside []string, err error) {
+func readWork(fsys fs.FS, sums *sumReader) (w *workspace, uses, outside []string, err error) {
 	data, ok, err := readFile(fsys, "go.work", maxGoMod)
 	if err != nil || !ok {
 		return nil, nil, nil, err
@@ -132,7 +133,7 @@ func readWork(fsys fs.FS) (w *workspace, uses, outside []string, err error) {
 	if w.mod, w.file, err = parseGoWork("go.work", data); err != nil {
 		return nil, nil, nil, err
 	}
-	if w.sum, err = readGoSum(fsys, "go.work.sum"); err != nil {
+	if w.sum, err = sums.read(fsys, "go.work.sum"); err != nil {
 		return nil, nil, nil, err
 	}
 	if w.vendor, err = readVendor(fsys, "."); err != nil {

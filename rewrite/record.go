@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 
 	"golang.org/x/mod/module"
 
@@ -33,6 +34,8 @@ type record struct {
 	InPlace []recordEdit `json:"in_place,omitempty"`
 	// Sums are go.sum lines that were exchanged.
 	Sums []recordSum `json:"sums,omitempty"`
+
+	was map[string]sumLine // of Sums; made when it is needed
 }
 
 // recordFile is a file before the first rewrite, and the hash of what was written.
@@ -143,16 +146,24 @@ func (r *record) undoSum(s *gosum) *gosum {
 	if r == nil {
 		return s
 	}
-	return restoreSum(s, r.Sums)
+	if r.was == nil {
+		r.was = linesBack(r.Sums)
+	}
+	return restoreSum(s, r.was)
 }
 
-func restoreSum(s *gosum, sums []recordSum) *gosum {
-	was := map[string]sumLine{}
+// linesBack maps go.sum lines to what they were.
+func linesBack(sums []recordSum) map[string]sumLine {
+	was := make(map[string]sumLine, len(sums))
 	for _, e := range sums {
 		if line, ok := parseSumLine(e.Was); ok && e.Was != e.Now {
 			was[e.Now] = line
 		}
 	}
+	return was
+}
+
+func restoreSum(s *gosum, was map[string]sumLine) *gosum {
 	return s.exchange(func(l sumLine) ([]sumLine, bool) {
 		line, ok := was[l.text()]
 		return []sumLine{line}, ok
@@ -160,9 +171,6 @@ func restoreSum(s *gosum, sums []recordSum) *gosum {
 }
 
 func parseSumLine(text string) (sumLine, bool) {
-	s, err := parseGoSum("", []byte(text))
-	if err != nil || len(s.lines) != 1 || s.lines[0].mod.Path == "" {
-		return sumLine{}, false
-	}
-	return s.lines[0], true
+	line, err := parseLine(text)
+	return line, err == nil && line.mod.Path != "" && !strings.ContainsAny(text, "\r\n")
 }

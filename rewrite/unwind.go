@@ -15,6 +15,7 @@ type unwinder struct {
 	hosts   []string // whose paths are replacements
 	inPlace []recordEdit
 	sums    []recordSum
+	back    map[string]sumLine // of sums; made when it is needed
 	// ours maps replacement → original of the marked statements, where sums
 	// says nothing.
 	ours map[module.Version]module.Version
@@ -89,7 +90,10 @@ func (w *unwinder) was(name string, r *replaceLine) (module.Version, bool) {
 // sum restores the lines of originals. The go.mod hash of a replacement tells
 // the one of its original; a zip hash does not.
 func (w *unwinder) sum(s *gosum) []byte {
-	s = restoreSum(s, w.sums)
+	if w.back == nil {
+		w.back = linesBack(w.sums)
+	}
+	s = restoreSum(s, w.back)
 	return s.exchange(func(l sumLine) ([]sumLine, bool) {
 		old, ok := w.ours[l.mod]
 		switch {
