@@ -105,21 +105,24 @@ func (in *incoming) haves(ctx context.Context, want []mirror.Ref) []string {
 	}
 	var latest []int // tags, the latest first
 	later := func(a, b int) bool { return semver.Compare(have.Refs[a].Short(), have.Refs[b].Short()) > 0 }
-	for i, r := range have.Refs {
-		switch {
-		case r.IsHead():
-			tell(r)
-		case r.IsTag():
-			if len(latest) == maxTagHaves {
-				if !later(i, latest[maxTagHaves-1]) {
-					continue
-				}
-				latest = latest[:maxTagHaves-1]
+	for i, r := range slices.Backward(have.Refs) { // by name, so that most of the latest come first
+		if !r.IsTag() {
+			continue
+		}
+		if len(latest) == maxTagHaves {
+			if !later(i, latest[maxTagHaves-1]) {
+				continue
 			}
-			at, _ := slices.BinarySearchFunc(latest, i, func(there, i int) int {
-				return semver.Compare(have.Refs[i].Short(), have.Refs[there].Short())
-			})
-			latest = slices.Insert(latest, at, i)
+			latest = latest[:maxTagHaves-1]
+		}
+		at, _ := slices.BinarySearchFunc(latest, i, func(there, i int) int {
+			return semver.Compare(have.Refs[i].Short(), have.Refs[there].Short())
+		})
+		latest = slices.Insert(latest, at, i)
+	}
+	for _, r := range have.Refs {
+		if r.IsHead() {
+			tell(r)
 		}
 	}
 	for _, i := range latest {
