@@ -4,19 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"io"
 	"os"
-	"path/filepath"
-	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/mod/module"
-	"golang.org/x/mod/semver"
 
-	"github.com/gitmirror/gitmirror/git"
 	"github.com/gitmirror/gitmirror/mirror"
 	"github.com/gitmirror/gitmirror/rewrite"
-	"github.com/gitmirror/gitmirror/web"
 )
 
 // finding is what one check of "doctor" found.
@@ -34,11 +29,19 @@ type doctorDoc struct {
 	Reason   string    `json:"exit_reason"`
 }
 
-// doctor collects findings.
+// doctor collects findings. It asks what the go command would ask, with its own
+// hands and the user's git: neither the go command nor anything a project could
+// name is run, since the project may be a stranger's.
 type doctor struct {
 	*program
 	findings []finding
-	worst    error // of the first check that failed
+	worst    error // of the first check that failed, but hashes that differ go before
+
+	facts   rewrite.Facts // of the project
+	project *project      // nil = none here
+	current map[string]string
+	git     []rewrite.GitSetting
+	byGit   bool // a replacement is fetched by git
 }
 
 func (d *doctor) ok(check, format string, args ...any) {
@@ -51,37 +54,74 @@ func (d *doctor) warn(check string, problem *mirror.Problem) {
 
 func (d *doctor) fail(check string, err error) {
 	d.findings = append(d.findings, finding{Check: check, Status: "failed", Problem: explain(err)})
-	if d.worst == nil {
+	if d.worst == nil || errors.Is(err, mirror.ErrIntegrity) && !errors.Is(d.worst, mirror.ErrIntegrity) {
 		d.worst = err
 	}
 }
 
+// found tells whether a check has found something wrong since there were so
+// many findings.
+func (d *doctor) found(since int) bool { return len(d.findings) > since }
+
+// step says on a terminal what is going on.
+func (d *doctor) step(format string, args ...any) {
+	if d.progress() {
+		fmt.Fprintf(d.stderr, "\r\033[K"+format, args...)
+	}
+}
+
 func (p *program) doctorCommand() *cobra.Command {
+	var said string
+	var within time.Duration
 	cmd := p.withJSON(&cobra.Command{
 		Use: "doctor [DIR]", Short: "Look for what keeps builds from using the mirror", Args: args(0, 1),
+		Long: "Look for what keeps builds from using the mirror: this machine's go, git and settings,\n" +
+			"the server, and in a project whether each replacement could be fetched. Each finding says\n" +
+			"what is wrong, why, and what to do. Nothing of the project is run, and nothing is changed.\n" +
+			"--explain reads what a failed go or git command printed and says what it means.",
+		Example: "  gitmirror doctor\n" +
+			"  go build ./... 2>&1 | gitmirror doctor --explain -",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d := &doctor{program: p}
-			d.examine(cmd.Context(), args)
+			d := &doctor{program: p, findings: []finding{}}
+			if said != "" {
+				return d.explainFile(said)
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), within)
+			defer cancel()
+			d.examine(ctx, args)
+			if d.project != nil {
+				d.project.Close()
+			}
+			if d.progress() {
+				fmt.Fprint(d.stderr, "\r\033[K")
+			}
 			if cmd.Context().Err() != nil {
 				return errInterrupted
 			}
-			doc := doctorDoc{Findings: d.findings}
-			doc.Exit, doc.Reason = exitCode(d.worst)
-			if p.json {
-				if err := p.emit(doc); err != nil {
-					return err
-				}
-			} else {
-				d.print()
-			}
-			if d.worst != nil {
-				return silent{d.worst}
-			}
-			return nil
+			return d.tellAll()
 		},
 	})
+	cmd.Flags().StringVar(&said, "explain", "", "explain what go or git printed into this file (- = standard input)")
+	cmd.Flags().DurationVar(&within, "timeout", 2*time.Minute, "longest time it may take")
 	p.withServer(cmd)
 	return cmd
+}
+
+// tellAll prints the findings; the error has the exit code of the worst.
+func (d *doctor) tellAll() error {
+	doc := doctorDoc{Findings: d.findings}
+	doc.Exit, doc.Reason = exitCode(d.worst)
+	if d.json {
+		if err := d.emit(doc); err != nil {
+			return err
+		}
+	} else {
+		d.print()
+	}
+	if d.worst != nil {
+		return silent{d.worst}
+	}
+	return nil
 }
 
 func (d *doctor) print() {
@@ -98,178 +138,75 @@ func (d *doctor) print() {
 	}
 }
 
+// examine makes all checks, in the order in which one explains the next.
 func (d *doctor) examine(ctx context.Context, args []string) {
+	d.current = d.goSettings()
+	d.step("settings")
+	d.git = d.gitSettings(ctx)
+	d.openFacts(args)
 	d.examineGit(ctx)
 	d.examineGo()
-	d.examineSettings()
-	c, err := d.client()
-	if err != nil {
-		d.fail("server", err)
-		return
-	}
-	var site web.Site
-	if err := c.call(ctx, http.MethodGet, api+"/site", nil, &site); err != nil {
-		d.fail("server", err)
-		return
-	}
-	d.ok("server", "%s answers (gitmirror %s)", c.URL, site.Version)
-	var me web.Identity
-	if err := c.call(ctx, http.MethodGet, api+"/whoami", nil, &me); err != nil {
-		d.fail("sign-in", err)
-		return
-	}
-	d.ok("sign-in", "you are %s (%s)", me.Name, me.Role)
-	if p := rewrite.CheckSite(mirror.Site{URL: site.URL, SSH: site.SSH}); p != nil {
-		d.fail("address", p)
-	}
-	d.examineProject(ctx, args)
-}
-
-// examineGit asks git its version, the way the server does.
-func (d *doctor) examineGit(ctx context.Context) {
-	dir, err := os.MkdirTemp("", "gitmirror-doctor-")
-	if err != nil {
-		d.fail("git", err)
-		return
-	}
-	defer os.RemoveAll(dir)
-	disk, err := git.Open(ctx, git.Disk{Root: dir})
-	if err != nil {
-		d.fail("git", err)
-		return
-	}
-	d.ok("git", "git %s", disk.GitVersion())
-}
-
-// forged says which Go versions accept forged answers of a checksum database.
-var forged = map[string]string{"go1.25": "v1.25.13", "go1.26": "v1.26.6"}
-
-// examineGo reads the version of the go command from its files: nothing of a
-// stranger's project, such as a toolchain line, is run for it.
-func (d *doctor) examineGo() {
-	root := d.lookup("GOROOT")
-	for _, dir := range filepath.SplitList(d.lookup("PATH")) {
-		if root != "" {
-			break
-		}
-		if target, err := filepath.EvalSymlinks(filepath.Join(dir, "go")); err == nil {
-			root = filepath.Dir(filepath.Dir(target))
+	d.step("server")
+	c, site := d.examineServer(ctx)
+	if d.project != nil {
+		if facts, err := rewrite.Inspect(d.project.FS(), site.Root(), d.project.dirs...); err == nil {
+			d.facts = facts // now that the mirror is known
 		}
 	}
-	if root == "" {
-		d.fail("go", &mirror.Problem{What: "the go command was not found", Why: "no program called go is in PATH", Do: "install Go"})
+	d.examineSettings(site)
+	if d.project == nil {
 		return
 	}
-	text, err := os.ReadFile(filepath.Join(root, "VERSION"))
-	name, _, _ := strings.Cut(string(text), "\n")
-	name = strings.TrimSpace(name)
-	version := "v" + strings.TrimPrefix(name, "go")
-	switch minimum := forged["go"+strings.TrimPrefix(semver.MajorMinor(version), "v")]; {
-	case err != nil || !semver.IsValid(version):
-		d.ok("go", "go in %s", root) // a development version, or a packager's layout
-	case minimum != "" && semver.Compare(version, minimum) < 0, semver.Compare(version, "v1.25.0") < 0:
-		d.warn("go", &mirror.Problem{Code: "E4108", What: name + " accepts forged answers of a checksum database", Why: "GO-2026-6179, GO-2026-6180",
-			Do: "use Go 1.25.13, 1.26.6 or newer"})
-	default:
-		d.ok("go", "%s", name)
+	if len(d.facts.Replaced) > 0 {
+		d.examineEnvironment(d.environment(site))
+	}
+	d.examineModules(ctx, d.facts.Replaced)
+	d.examineProxy(ctx, site)
+	d.examineFilters()
+	d.examineFiles()
+	if c != nil {
+		d.examinePlan(ctx)
 	}
 }
 
-// examineSettings looks for settings that work against any mirror.
-func (d *doctor) examineSettings() {
-	now := d.goSettings()
-	quiet := len(d.findings)
-	for _, name := range []string{"GOPRIVATE", "GONOPROXY"} {
-		for _, host := range []string{"github.com/gin-gonic/gin", "golang.org/x/mod"} {
-			if module.MatchPrefixPatterns(now[name], host) {
-				d.warn("settings", &mirror.Problem{Code: rewrite.CodeSettings, What: name + "=" + now[name] + " covers public modules such as " + host,
-					Why: "the go command then goes past module proxies, also the mirror's, and asks no checksum database", Do: "leave only private prefixes in " + name})
-				break
-			}
-		}
-	}
-	if sum := now["GOSUMDB"]; sum == "off" {
-		d.warn("settings", &mirror.Problem{Code: rewrite.CodeSettings, What: "GOSUMDB=off: no checksum database is asked", Do: "unset it; the mirror needs no such thing"})
-	}
-	if flags := now["GOFLAGS"]; strings.Contains(flags, "-mod=mod") {
-		d.warn("settings", &mirror.Problem{Code: rewrite.CodeSettings, What: "GOFLAGS has -mod=mod: builds change go.mod and go.sum", Do: "take it out of GOFLAGS"})
-	}
-	if len(d.findings) == quiet {
-		d.ok("settings", "nothing in them works against a mirror")
-	}
-}
-
-// examineProject looks whether the project here uses the mirror.
-func (d *doctor) examineProject(ctx context.Context, args []string) {
+// openFacts reads the project, if there is one.
+func (d *doctor) openFacts(args []string) {
 	pr, err := d.openProject(args)
 	if errors.Is(err, mirror.ErrNotFound) && len(args) == 0 {
 		d.ok("project", "none here")
 		return
 	}
+	if err == nil {
+		d.facts, err = rewrite.Inspect(pr.FS(), "", pr.dirs...)
+		if err != nil {
+			pr.Close()
+		}
+	}
 	if err != nil {
 		d.fail("project", err)
 		return
 	}
-	defer pr.Close()
-	f := planFlags{mode: "replace", form: "auto", scope: "all"}
-	plan, site, err := f.plan(ctx, d.program, pr)
-	if err != nil {
-		d.fail("project", err)
-		return
-	}
-	if !plan.Coverage.Complete() {
-		d.warn("project", &mirror.Problem{Code: rewrite.CodeCoverage, What: strings.ReplaceAll(plan.Coverage.String(), "\n", "; ")})
-	} else {
-		d.ok("project", "the mirror has %s", plan.Coverage)
-	}
-	rewritten, err := rewrite.Rewritten(pr.FS(), pr.dirs...)
-	switch {
-	case err != nil:
-		d.fail("rewrite", err)
-		return
-	case !rewritten:
-		d.ok("rewrite", "the project is not rewritten; \"gitmirror rewrite --diff\" shows what that would change")
-		return
-	case !plan.Empty():
-		d.warn("rewrite", &mirror.Problem{What: "go.mod or go.sum do not use the mirror as they should", Do: "run: gitmirror rewrite"})
-	default:
-		d.ok("rewrite", "go.mod and go.sum use the mirror")
-	}
-	d.examineEnvironment(f.environment(d.program, site, plan))
+	d.project = pr
 }
 
-// examineEnvironment looks whether the settings of a rewritten project are set.
-func (d *doctor) examineEnvironment(e rewrite.Environment) {
-	set, advice := e.Settings()
-	var missing []string
-	for _, s := range set {
-		if s.Git && !d.gitKnows(s, e.Current) || !s.Git && e.Current[s.Name] != s.Value {
-			missing = append(missing, s.String())
+// explainFile explains what go or git printed into a file.
+func (d *doctor) explainFile(name string) error {
+	in := d.stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return &mirror.Problem{Code: codeUsage, Kind: mirror.ErrNotFound, What: name + " cannot be read", Why: err.Error(), Do: "name a file, or - for standard input"}
 		}
+		defer f.Close()
+		in = f
 	}
-	if len(missing) > 0 {
-		d.warn("env", &mirror.Problem{Code: rewrite.CodeSettings, What: "these settings are missing: " + strings.Join(missing, ", "),
-			Do: "run: eval \"$(gitmirror env)\", or for good: gitmirror env --write"})
-	} else {
-		d.ok("env", "the settings of the mirror are set")
-	}
-	for _, a := range advice {
-		d.warn("env", a)
-	}
-}
-
-// gitKnows tells whether a git setting is in the environment or in the user's file.
-func (d *doctor) gitKnows(s rewrite.Setting, current map[string]string) bool {
-	for key, value := range current {
-		if n, ok := strings.CutPrefix(key, "GIT_CONFIG_KEY_"); ok && value == s.Name && current["GIT_CONFIG_VALUE_"+n] == s.Value {
-			return true
-		}
-	}
-	name, err := d.userFiles().GitConfig()
+	text, err := io.ReadAll(io.LimitReader(in, 4<<20))
 	if err != nil {
-		return false
+		return err
 	}
-	text, err := os.ReadFile(name)
-	base := strings.TrimSuffix(strings.TrimPrefix(s.Name, "url."), ".insteadOf")
-	return err == nil && strings.Contains(string(text), "[url \""+base+"\"]")
+	d.findings = append(d.findings, explainText(string(text))...)
+	if len(d.findings) == 0 {
+		return &mirror.Problem{Code: codeGoBuild, Kind: mirror.ErrNotFound, What: "nothing in it is known to come from a mirror", Do: "run \"gitmirror doctor\" in the project"}
+	}
+	return d.tellAll()
 }

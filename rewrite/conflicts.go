@@ -49,7 +49,7 @@ func (e Environment) flags() (all []*mirror.Problem) {
 		case name == "-mod" && value == "mod" || name == "mod" && value == "mod":
 			all = append(all, conflict("GOFLAGS has -mod=mod", "builds then change go.mod and go.sum, and may leave the mirror for newer versions", "take it out of GOFLAGS"))
 		case name == "insecure":
-			all = append(all, conflict("GOFLAGS has -insecure", "the go command has no such flag any more and stops", "take it out of GOFLAGS; GOINSECURE names hosts without TLS"))
+			all = append(all, conflict("GOFLAGS has -insecure", "the go command has no such flag any more: it has no effect", "take it out of GOFLAGS; GOINSECURE names hosts without TLS"))
 		case name == "modfile" && e.Mode != InsteadOf && e.Mode != GOPROXY:
 			all = append(all, conflict("GOFLAGS has "+flag, "another file than go.mod then decides what is replaced", "take it out of GOFLAGS"))
 		}
@@ -129,7 +129,7 @@ func (e Environment) redirected(settings []Setting) (all []*mirror.Problem) {
 			ours[s.Value] = base
 		}
 	}
-	if e.Mode == Replace || e.Mode == "" { // the address itself may be redirected, although nothing of ours is
+	if len(settings) > 0 && (e.Mode == Replace || e.Mode == "") { // the address itself may be redirected, although nothing of ours is
 		if from := "https://" + e.Site.Root() + "/"; e.form() == mirror.DotGit && ours[from] == "" {
 			ours[from] = from
 		}
