@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
 
@@ -48,9 +49,10 @@ func Inspect(fsys fs.FS, root string, dirs ...string) (Facts, error) {
 	mains := map[string]bool{}
 	for _, m := range proj.modules {
 		f.roots(m.mod)
-		mains[m.mod.file.Module.Mod.Path] = true
-		if g := m.mod.file.Go; g != nil && semver.Compare("v"+g.Version, "v"+f.Go) > 0 {
-			f.Go = g.Version
+		mains[m.mod.main] = true
+		file, err := modfile.ParseLax(m.mod.name, m.mod.data, nil)
+		if err == nil && file.Go != nil && semver.Compare("v"+file.Go.Version, "v"+f.Go) > 0 {
+			f.Go = file.Go.Version
 		}
 	}
 	roots := slices.Clone(f.Roots)
@@ -73,11 +75,11 @@ func Inspect(fsys fs.FS, root string, dirs ...string) (Facts, error) {
 				}
 			}
 		}
-		for _, r := range m.mod.file.Require {
-			to := replacedBy(files, r.Mod)
+		for _, r := range m.mod.needs.require {
+			to := replacedBy(files, r)
 			switch {
-			case to.Path == "" && !mains[r.Mod.Path]:
-				plain[r.Mod] = true
+			case to.Path == "" && !mains[r.Path]:
+				plain[r] = true
 			case to.Version != "" && here(to.Path) && !slices.ContainsFunc(sums, func(s *gosum) bool { return s != nil && s.index[to].Mod != "" }):
 				noSum[to] = true
 			}
