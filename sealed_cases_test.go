@@ -129,7 +129,7 @@ func (w *caseWorld) run(t *testing.T, name string, c gittest.RewriteCase) {
 		r.verify(t, line)
 	}
 	r.again(t, args)
-	if code, _, stderr := r.gitmirror(t, "rewrite", "--revert"); code != 0 {
+	if code, _, stderr := r.gitmirror(t, append(args, "--revert")...); code != 0 {
 		t.Errorf("rewrite --revert = exit code %d\n%s", code, stderr)
 	}
 	r.reverted(t, before)
@@ -150,6 +150,16 @@ func (r *caseRun) settle(t *testing.T, u *gittest.Universe) {
 	}
 	if r.PublicProxy {
 		r.env = append(r.env, "GOPROXY="+publicProxy(t, u))
+		noDatabase := []string{} // the one thing a directory cannot do
+		for _, p := range u.Public {
+			noDatabase = append(noDatabase, p.Path)
+		}
+		for _, line := range r.Env {
+			if host, ok := strings.CutPrefix(line, "GOPRIVATE="); ok {
+				noDatabase = append(noDatabase, host)
+			}
+		}
+		r.env = append(r.env, "GONOSUMDB="+strings.Join(noDatabase, ","))
 	}
 	config := fmt.Sprintf("[http \"https://%s/\"]\n\tsslCAInfo = %s\n[user]\n\tname = case\n\temail = case@example.com\n", corp, cert)
 	if err := os.WriteFile(filepath.Join(r.home, ".gitconfig"), []byte(config), 0o644); err != nil {
@@ -221,13 +231,20 @@ func (r *caseRun) again(t *testing.T, args []string) {
 // done is the exit code when there is nothing (more) to do: 5 says that the
 // mirror lacks a module which the project itself requires.
 func (r *caseRun) done() int {
+	var files []*modfile.File
+	local := map[string]bool{} // main modules, and what leads to a directory
 	for name, text := range r.In {
-		f, err := modfile.Parse(name, []byte(text), nil)
-		if filepath.Base(name) != "go.mod" || err != nil {
-			continue
+		if f, err := modfile.Parse(name, []byte(text), nil); err == nil && filepath.Base(name) == "go.mod" {
+			files = append(files, f)
+			local[f.Module.Mod.Path] = true
+			for _, replace := range f.Replace {
+				local[replace.Old.Path] = true
+			}
 		}
+	}
+	for _, f := range files {
 		for _, m := range f.Require {
-			if _, repo := r.Prefix(m.Mod.Path); repo == "" && !m.Indirect {
+			if _, repo := r.Prefix(m.Mod.Path); repo == "" && !m.Indirect && !local[m.Mod.Path] {
 				return 5
 			}
 		}

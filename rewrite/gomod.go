@@ -35,6 +35,7 @@ type gomod struct {
 	data     []byte
 	eol      string
 	main     string           // its module path; empty for a go.work
+	golang   string           // of its go line; empty without one, and for a go.work
 	needs    *summary         // what it requires; nil for a go.work
 	direct   []string         // paths required without "// indirect"
 	exclude  []module.Version // of a go.mod
@@ -62,6 +63,9 @@ func parseGoMod(name string, data []byte) (*gomod, error) {
 	}
 	// Of the syntax tree nothing is kept: a project may have a thousand of them.
 	m := &gomod{name: name, data: data, eol: lineEnd(data), main: f.Module.Mod.Path, needs: summarize(f)}
+	if f.Go != nil {
+		m.golang = f.Go.Version
+	}
 	for _, r := range f.Require {
 		if !r.Indirect {
 			m.direct = append(m.direct, r.Mod.Path)

@@ -159,7 +159,7 @@ func (b *builder) required(u *unit, p string) bool {
 }
 
 // shared are the module versions, and paths at any version, that the user's
-// replaces in the workspace rule.
+// replaces in the members of the workspace rule.
 type shared struct {
 	versions map[module.Version]bool
 	paths    map[string]bool
@@ -167,13 +167,13 @@ type shared struct {
 
 func (s *shared) has(m module.Version) bool { return s.versions[m] || s.paths[m.Path] }
 
-// inWorkspace gathers them once: there may be many members.
-func (b *builder) inWorkspace() *shared {
+// inMembers gathers them once: there may be many members.
+func (b *builder) inMembers() *shared {
 	if b.shared != nil {
 		return b.shared
 	}
 	b.shared = &shared{versions: map[module.Version]bool{}, paths: map[string]bool{}}
-	for _, u := range append(b.members(), b.work) {
+	for _, u := range b.members() {
 		for old := range u.mod.user {
 			if old.Version == "" {
 				b.shared.paths[old.Path] = true
@@ -186,13 +186,26 @@ func (b *builder) inWorkspace() *shared {
 }
 
 // userReplaced tells whether a replace of the user rules m. In a workspace the
-// replaces of all members hold for all.
+// replaces of all members hold for all: a second one for the same version is a
+// conflict. Those of go.work win over any of a member, which still needs its own
+// where go.work does not count (GOWORK=off, go mod tidy): it gets them for what
+// its go.sum knows.
 func (b *builder) userReplaced(u *unit, m module.Version) bool {
-	if b.work != nil && (u == b.work || u.m.inWork) {
-		return b.inWorkspace().has(m)
+	if b.work == nil || u != b.work && !u.m.inWork {
+		_, ok := u.mod.userReplaced(m)
+		return ok
 	}
-	_, ok := u.mod.userReplaced(m)
-	return ok
+	if u == b.work || b.inMembers().has(m) {
+		return b.inWorkspace(m)
+	}
+	none := mirror.Sums{}
+	return b.inWorkspace(m) && u.base.sums(m) == none && u.ourSums(m) == none
+}
+
+// inWorkspace tells whether a replace of the user rules m in the workspace.
+func (b *builder) inWorkspace(m module.Version) bool {
+	_, ok := b.work.mod.userReplaced(m)
+	return ok || b.inMembers().has(m)
 }
 
 // warnKept tells of replaces to directories, which stay, and forgets those of
@@ -227,7 +240,7 @@ func (b *builder) read(ctx context.Context, units []*unit, ms []module.Version) 
 	asked := map[module.Version]module.Version{}
 	for _, m := range ms {
 		asked[m] = m
-		if len(units) > 1 && !b.inWorkspace().has(m) {
+		if len(units) > 1 && !b.inWorkspace(m) {
 			continue
 		}
 		for _, u := range units {

@@ -54,7 +54,10 @@ func TestWorkspaceReplaces(t *testing.T) {
 	got := roundTrip(t, &rewrite.Planner{Resolver: lib, Site: testSite}, files)
 	has(t, "go.work", got["go.work"], "replace example.org/a => ./local/a // ours\n", "replace example.org/c v1.1.0 => git.corp.test/github.com/o/fork v1.5.0\n")
 	has(t, "go.work.sum", got["go.work.sum"], "git.corp.test/github.com/o/fork v1.5.0 h1:")
-	lacks(t, "x/go.mod", got["x/go.mod"], "example.org/a v1.0.0 =>") // it would win over the local directory
+	has(t, "x/go.mod", got["x/go.mod"], "example.org/a v1.0.0 =>") // go.work wins over it, and does not count for GOWORK=off
+	files["x/go.sum"] = lib.sumLines("example.org/c@v1.0.0")
+	got = roundTrip(t, &rewrite.Planner{Resolver: lib, Site: testSite}, files)
+	lacks(t, "x/go.mod", got["x/go.mod"], "example.org/a v1.0.0 =>") // never used but in the workspace: nothing proves it
 }
 
 func TestSeveralModules(t *testing.T) {

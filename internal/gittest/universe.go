@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -32,8 +33,8 @@ import (
 type Universe struct {
 	// Upstreams are the URLs of the repositories, by their path on the mirror.
 	Upstreams map[string]string
-	// Proxy is a GOPROXY directory with the modules that are not mirrored and
-	// require one of the renamed.
+	// Proxy is a GOPROXY directory with the modules that are not what they are
+	// elsewhere: the renamed, and those that require them.
 	Proxy string
 	// Public are the modules that are not mirrored.
 	Public []*Public
@@ -329,10 +330,20 @@ func (u *Universe) alter(c RewriteCase) error {
 		if gomod, ok := m.files["go.mod"]; ok {
 			changed(sums.Mod, goModHash(gomod))
 		}
-		for path, version := range replacements(c) {
-			if h := zipHash(path.Path, path.Version, real); h == version {
-				changed(h, zipHash(path.Path, u.Text(path.Version), m.files))
+		for to, sum := range replacements(c) {
+			if zipHash(to.Path, to.Version, real) == sum {
+				changed(sum, zipHash(to.Path, u.Text(to.Version), m.files))
 			}
+		}
+		gomod := m.files["go.mod"]
+		if m.version == m.Version && string(gomod) == string(real["go.mod"]) {
+			continue
+		}
+		if gomod == nil {
+			gomod = m.GoMod
+		}
+		if err := u.publish(Module{m.Path, m.version}, m.Time, gomod, m.files); err != nil {
+			return err
 		}
 	}
 	for _, p := range u.Public {
@@ -341,8 +352,8 @@ func (u *Universe) alter(c RewriteCase) error {
 			continue
 		}
 		changed(goModHash(p.GoMod), goModHash([]byte(text)))
-		files := map[string][]byte{"go.mod": []byte(text)}
-		if !p.Absent() && needsZip(c, p.Module) {
+		var files map[string][]byte
+		if needsZip(c, p.Module) {
 			real, err := p.Files()
 			if err != nil {
 				return err
@@ -351,7 +362,7 @@ func (u *Universe) alter(c RewriteCase) error {
 			files["go.mod"] = []byte(text)
 			changed(zipHash(p.Path, p.Version, real), zipHash(p.Path, p.Version, files))
 		}
-		if err := u.publish(p, files); err != nil {
+		if err := u.publish(p.Module, p.Time, []byte(text), files); err != nil {
 			return err
 		}
 	}
@@ -383,35 +394,34 @@ func needsZip(c RewriteCase, m Module) bool {
 	return false
 }
 
-// publish writes a module into the proxy directory.
-func (u *Universe) publish(p *Public, files map[string][]byte) error {
-	path, err := module.EscapePath(p.Path)
+// publish writes a module into the proxy directory; without files no zip.
+func (u *Universe) publish(m Module, at time.Time, gomod []byte, files map[string][]byte) error {
+	path, err := module.EscapePath(m.Path)
 	if err != nil {
 		return err
 	}
-	version, err := module.EscapeVersion(p.Version)
+	version, err := module.EscapeVersion(m.Version)
 	if err != nil {
 		return err
 	}
-	at := filepath.Join(u.Proxy, filepath.FromSlash(path), "@v", version)
-	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+	name := filepath.Join(u.Proxy, filepath.FromSlash(path), "@v", version)
+	info := fmt.Sprintf(`{"Version":%q,"Time":%q}`, m.Version, at.UTC().Format(time.RFC3339))
+	err = errors.Join(
+		os.MkdirAll(filepath.Dir(name), 0o755),
+		os.WriteFile(name+".info", []byte(info), 0o644),
+		os.WriteFile(name+".mod", gomod, 0o644),
+	)
+	if err != nil || files == nil {
 		return err
 	}
-	info := fmt.Sprintf(`{"Version":%q,"Time":%q}`, p.Version, p.Time.UTC().Format(time.RFC3339))
-	if err := os.WriteFile(at+".info", []byte(info), 0o644); err != nil {
-		return err
-	}
-	if err := os.WriteFile(at+".mod", files["go.mod"], 0o644); err != nil || len(files) == 1 {
-		return err
-	}
-	f, err := os.Create(at + ".zip")
+	f, err := os.Create(name + ".zip")
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	w := zip.NewWriter(f)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		e, err := w.Create(p.String() + "/" + name)
+		e, err := w.Create(m.String() + "/" + name)
 		if err == nil {
 			_, err = e.Write(files[name])
 		}
