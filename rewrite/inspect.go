@@ -80,7 +80,7 @@ func Inspect(fsys fs.FS, root string, dirs ...string) (Facts, error) {
 			switch {
 			case to.Path == "" && !mains[r.Path]:
 				plain[r] = true
-			case to.Version != "" && here(to.Path) && !slices.ContainsFunc(sums, func(s *gosum) bool { return s != nil && s.index[to].Mod != "" }):
+			case to.Version != "" && here(to.Path) && !slices.ContainsFunc(sums, func(s *gosum) bool { return s != nil && s.sums(to).Mod != "" }):
 				noSum[to] = true
 			}
 		}
