@@ -4,26 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-
-	"github.com/spf13/cobra"
-	"golang.org/x/mod/semver"
 
 	"github.com/gitmirror/gitmirror/mirror"
 	"github.com/gitmirror/gitmirror/rewrite"
+	"github.com/spf13/cobra"
 )
-
-// rewriteDoc is the JSON of "rewrite".
-type rewriteDoc struct {
-	*rewrite.Plan
-	Diff     string            `json:"diff,omitempty"` // with --check and --diff
-	Applied  bool              `json:"applied"`
-	Settings []rewrite.Setting `json:"settings"` // what must be set where the go command runs
-	Advice   []*mirror.Problem `json:"advice,omitempty"`
-	Exit     int               `json:"exit_code"`
-	Reason   string            `json:"exit_reason"`
-}
 
 // planFlags say how a project is to use the mirror.
 type planFlags struct {
@@ -101,21 +87,28 @@ func (f *planFlags) environment(p *program, site mirror.Site, plan *rewrite.Plan
 	}
 }
 
+// rewriteFlags are those of "rewrite" itself.
+type rewriteFlags struct {
+	planFlags
+	check, diff, revert, addMissing bool
+}
+
 func (p *program) rewriteCommand() *cobra.Command {
-	var f planFlags
-	var check, diff, revert bool
+	f := rewriteFlags{}
 	cmd := p.withJSON(&cobra.Command{
 		Use: "rewrite [DIR|./...]", Short: "Make a Go project build from the mirror",
 		Long: "Make a Go project build from the mirror: go.mod gets replace directives, go.sum the\n" +
 			"hashes that belong to them. A hash is written only when the mirror's content was proven\n" +
-			"equal to what go.sum promised before. Nothing outside of the project is changed, and\n" +
-			"--revert gives back the original bytes.",
+			"equal to what go.sum promised before, or to what the checksum database recorded.\n" +
+			"Nothing outside of the project is changed, and --revert gives back the original bytes.",
 		Example: "  gitmirror rewrite --diff     # show what would change\n" +
 			"  gitmirror rewrite            # change it\n" +
+			"  gitmirror rewrite ./...      # every module below\n" +
+			"  gitmirror rewrite --add-missing   # mirror what is not mirrored yet, then change it\n" +
 			"  gitmirror rewrite --check    # in CI: exit code 3 when something is to be done\n" +
 			"  eval \"$(gitmirror env)\"      # the settings that go with it",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.check(); err != nil {
+			if err := f.planFlags.check(); err != nil {
 				return err
 			}
 			pr, err := p.openProject(args)
@@ -123,140 +116,63 @@ func (p *program) rewriteCommand() *cobra.Command {
 				return err
 			}
 			defer pr.Close()
-			if revert {
-				return p.revert(cmd.Context(), &f, pr)
+			if f.revert {
+				return p.revert(cmd.Context(), &f.planFlags, pr)
 			}
-			plan, site, err := f.plan(cmd.Context(), p, pr)
-			if err != nil {
-				return err
-			}
-			doc := rewriteDoc{Plan: plan, Reason: "done"}
-			doc.Settings, doc.Advice = f.environment(p, site, plan).Settings()
-			result := leftBehind(plan)
-			switch {
-			case check || diff:
-				doc.Diff = plan.Diff()
-				if check && !plan.Empty() {
-					result = silent{errChanges}
-				}
-			case !plan.Empty():
-				if err := rewrite.Apply(pr.Root, plan); err != nil {
-					return err
-				}
-				doc.Applied = true
-			}
-			doc.Exit, doc.Reason = exitCode(result)
-			if p.json {
-				return errors.Join(p.emit(doc), result)
-			}
-			p.tellPlan(doc, check || diff)
-			if check && !plan.Empty() {
-				p.say("the project does not use the mirror as it should; run: %s", rerun(cmd, args))
-			}
-			return result
+			return p.rewrite(cmd, &f, pr, args)
 		},
 	})
 	f.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.scope, "scope", "all", "all modules of the graph (what a sealed build needs), or direct")
-	flags.BoolVar(&f.trust, "trust-mirror", false, "accept the mirror's content for modules of which go.sum says nothing")
-	flags.BoolVar(&check, "check", false, "change nothing; exit code 3 when something is to be done")
-	flags.BoolVar(&diff, "diff", false, "change nothing; print the changes")
-	flags.BoolVar(&revert, "revert", false, "give back what was there before")
-	cmd.MarkFlagsMutuallyExclusive("check", "diff", "revert")
+	flags.BoolVar(&f.trust, "trust-mirror", false, "accept the mirror's content for modules that neither go.sum nor the checksum database knows")
+	flags.BoolVar(&f.check, "check", false, "change nothing; exit code 3 when something is to be done")
+	flags.BoolVar(&f.diff, "diff", false, "change nothing; print the changes")
+	flags.BoolVar(&f.revert, "revert", false, "give back what was there before")
+	flags.BoolVar(&f.addMissing, "add-missing", false, "mirror what is not mirrored yet, and wait for it")
+	cmd.MarkFlagsMutuallyExclusive("check", "diff", "revert", "add-missing")
 	p.withServer(cmd)
 	return cmd
 }
 
-// leftBehind is the error of a plan that leaves out a module which the project
-// itself requires. One that only the requirements of others name is no failure:
-// without a sealed client it is found where it always was.
-func leftBehind(plan *rewrite.Plan) error {
-	built := map[string]string{} // versions of required modules: of several the newest counts
-	for _, m := range plan.Modules {
-		if m.Direct && semver.Compare(m.Version, built[m.Path]) > 0 {
-			built[m.Path] = m.Version
+// rewrite plans, applies and reports.
+func (p *program) rewrite(cmd *cobra.Command, f *rewriteFlags, pr *project, args []string) error {
+	ctx := cmd.Context()
+	plan, site, err := f.plan(ctx, p, pr)
+	doc := rewriteDoc{}
+	if err == nil && f.addMissing && !plan.Coverage.Complete() {
+		if doc.Added, err = p.addMissing(ctx, plan.Coverage); err != nil {
+			return err
 		}
+		plan, site, err = f.plan(ctx, p, pr)
 	}
-	for _, m := range plan.Coverage.Missing {
-		if built[m.Path] == m.Version {
-			return silent{mirror.ErrNotFound}
-		}
+	if err != nil {
+		return err
 	}
-	return nil
-}
-
-// rerun is the command that does what --check found to do.
-func rerun(cmd *cobra.Command, args []string) string {
-	words := []string{"gitmirror", "rewrite"}
-	for _, name := range []string{"mode", "form", "scope"} {
-		if flag := cmd.Flags().Lookup(name); flag.Changed {
-			words = append(words, "--"+name, flag.Value.String())
-		}
-	}
-	if cmd.Flags().Changed("trust-mirror") {
-		words = append(words, "--trust-mirror")
-	}
-	return strings.Join(append(words, args...), " ")
-}
-
-// tellPlan prints a plan for people: with a diff that and nothing else on stdout.
-func (p *program) tellPlan(doc rewriteDoc, onlyDiff bool) {
-	if onlyDiff {
-		fmt.Fprint(p.stdout, doc.Diff)
-	} else {
-		rows := make([]row, 0, len(doc.Modules))
-		for _, m := range doc.Modules {
-			to, proof := "-", "not mirrored"
-			switch {
-			case m.Replacement.Path != "":
-				to, proof = m.Replacement.String(), string(m.Proof)
-			case m.Problem == nil:
-				proof = "as before"
-			case m.Repo != "" && errors.Is(m.Problem, mirror.ErrNotFound):
-				proof = "version not mirrored"
-			case !errors.Is(m.Problem, mirror.ErrNotFound):
-				proof = m.Problem.Error()
-			}
-			rows = append(rows, row{m.Path + "@" + m.Version, to, proof})
-		}
-		p.table("the project uses no modules", row{"MODULE", "REPLACED BY", "PROVEN BY"}, rows)
-	}
-	for _, w := range doc.Warnings {
-		p.say("warning: %s", printable(w))
-	}
-	if doc.Coverage.Modules > 0 {
-		p.say("%s", printable(doc.Coverage.String()))
-	}
-	none := len(doc.Modules) > 0 && !slices.ContainsFunc(doc.Modules, func(m rewrite.Module) bool { return m.Replacement.Path != "" })
+	doc.Plan, doc.Proofs = plan, plan.Proofs()
+	doc.Settings, doc.Advice = f.environment(p, site, plan).Settings()
+	result := leftBehind(plan)
 	switch {
-	case none && doc.Empty() && doc.Mode == rewrite.Replace:
-		p.say("nothing was changed: the mirror has none of the modules")
-		return
-	case onlyDiff && doc.Empty() && doc.Mode == rewrite.Replace:
-		p.say("nothing to do")
-	case doc.Applied:
-		for _, e := range doc.Edits {
-			p.say("wrote %s", e.Name)
+	case f.check || f.diff:
+		doc.Diff = plan.Diff()
+		if !plan.Empty() {
+			doc.Fix = rerun(cmd, args)
 		}
-	case doc.Empty() && doc.Mode == rewrite.Replace:
-		p.say("nothing to do; the project uses the mirror already")
-	}
-	if len(doc.Settings) > 0 && !onlyDiff {
-		p.say("\nwhere the go command runs, set (or run: eval \"$(gitmirror env)\"):")
-		for _, s := range doc.Settings {
-			p.say("  %s", printable(s.String()))
+		if f.check && !plan.Empty() {
+			result = silent{errChanges}
 		}
-	}
-	p.advise(doc.Advice)
-}
-
-func (p *program) advise(advice []*mirror.Problem) {
-	for _, a := range advice {
-		if !p.quiet && !p.json {
-			p.tell(a)
+	case !plan.Empty():
+		if err := rewrite.Apply(pr.Root, plan); err != nil {
+			return err
 		}
+		doc.Applied = true
 	}
+	doc.Exit, doc.Reason = exitCode(result)
+	if p.json {
+		return errors.Join(p.emit(doc), result)
+	}
+	p.tellPlan(doc, f, strings.Join(args, " "))
+	return result
 }
 
 // revert takes rewrites back. Where there is no record of them (another clone)

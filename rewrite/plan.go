@@ -67,6 +67,17 @@ type Module struct {
 	Problem *mirror.Problem `json:"problem,omitempty"`
 }
 
+// Proofs counts the modules that are replaced by their proof.
+func (p *Plan) Proofs() map[Proof]int {
+	counts := map[Proof]int{}
+	for _, m := range p.Modules {
+		if m.Replacement.Path != "" {
+			counts[m.Proof]++
+		}
+	}
+	return counts
+}
+
 // Empty tells whether the project is already as the plan wants it.
 func (p *Plan) Empty() bool { return len(p.Edits) == 0 }
 

@@ -196,6 +196,10 @@ func modulesBelow(fsys fs.FS, base string) ([]string, error) {
 			if name != base && (b == "vendor" || b == "testdata" || b == "node_modules" || strings.HasPrefix(b, ".") || strings.HasPrefix(b, "_")) {
 				return fs.SkipDir
 			}
+			// A checkout inside of this one is another project.
+			if nested, _ := exists(fsys, path.Join(name, ".git")); nested && name != base {
+				return fs.SkipDir
+			}
 			return nil
 		}
 		if path.Base(name) == "go.mod" {

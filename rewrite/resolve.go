@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	defaultBatch = 50
+	defaultBatch = 500
 	maxAsked     = 50_000 // module versions of one project
 )
 
@@ -70,6 +70,9 @@ func (a *asker) ask(ctx context.Context, questions []question) error {
 	})
 	if a.known += len(todo); a.known > maxAsked {
 		return badProject(fmt.Sprintf("the project needs more than %d module versions", maxAsked), "", "look at its go.mod and go.sum")
+	}
+	if a.p.Progress != nil && len(todo) > 0 {
+		a.p.Progress(a.done, a.known)
 	}
 	for batch := range slices.Chunk(todo, cmp.Or(a.p.Batch, defaultBatch)) {
 		if err := a.send(ctx, batch); err != nil {
