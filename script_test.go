@@ -77,7 +77,9 @@ func (m withPostgres) Run() int {
 //	exits CODE COMMAND…               the exit code, exactly
 //	replace FILE OLD NEW              in a file
 //	project DIR PATH[@VERSION]…       a Go project that requires modules of the upstream
-//	certificate HOST                  the next server is https://HOST, with a certificate of its own
+//	certificate HOST[:PORT]           the next server is https://HOST, with a certificate of its own
+//	front HOST PATH [keep]            a reverse proxy, https://HOST/PATH is the server; it keeps the path, or cuts it off
+//	answers FILE                      port 443 answers everything with a page
 //	sign KEY FILE                     GitHub's signature of a file, with the key in another: $SIGNATURE
 //	sumdb start | stop | lie PATH     a checksum database that knows the modules of the upstream: $SUMDB, $SUMDB_AT
 //	settings [FLAG…]                  what "gitmirror env" says, into the environment
@@ -105,6 +107,7 @@ func runStory(t *testing.T, file string) {
 			"postgres": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("POSTGRES", postgres.Database(w.tb)) },
 			"sumdb":    w.sumdbCommand,
 			"disk":     w.diskCommand, "eventually": eventually, "sign": sign,
+			"front": w.frontCommand, "answers": w.answersCommand,
 		},
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_STORIES") != "",
@@ -215,6 +218,9 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 		url := "http://" + w.http
 		if host := ts.Getenv("TLS_HOST"); host != "" { // see the command "certificate"
 			w.http, url = "127.0.0.1:443", "https://"+host
+			if _, port, err := net.SplitHostPort(host); err == nil {
+				w.http = "127.0.0.1:" + port
+			}
 		}
 		ts.Setenv("ADDR", w.http)
 		ts.Setenv("SERVER", url)

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,13 +54,17 @@ func runSealedStories(t *testing.T) {
 }
 
 // certificateCommand makes a certificate for a host and lets the story trust it:
-// certificate HOST. The next "server start" is https://HOST on port 443.
+// certificate HOST[:PORT]. The next "server start" is https://HOST, on port 443 without another.
 func certificateCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: certificate HOST")
+		ts.Fatalf("usage: certificate HOST[:PORT]")
+	}
+	host := args[0]
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
 	}
 	cert, keyFile := ts.MkAbs("cert.pem"), ts.MkAbs("key.pem")
-	ts.Check(writeCertificate(args[0], cert, keyFile))
+	ts.Check(writeCertificate(host, cert, keyFile))
 	ts.Setenv("TLS_HOST", args[0])
 	ts.Setenv("SSL_CERT_FILE", cert)
 }

@@ -117,6 +117,10 @@ func (d *doctor) examineSettings(site mirror.Site) {
 		d.warn("settings", &mirror.Problem{Code: rewrite.CodeSettings, What: "GOINSECURE=" + list + " does nothing for git", Why: "replacements with .git are fetched by git, which still verifies TLS",
 			Do: "let git trust the certificate: git config --global http.https://HOST/.sslCAInfo FILE"})
 	}
+	if list := d.lookup("GIT_ALLOW_PROTOCOL"); list != "" && d.needsGit() && !slices.Contains(strings.Split(list, ":"), "https") {
+		d.fail("settings", &mirror.Problem{Code: rewrite.CodeSettings, What: "GIT_ALLOW_PROTOCOL=" + list + " does not let the go command fetch paths with .git",
+			Why: "it looks for https in it, before git redirects the address", Do: "set GIT_ALLOW_PROTOCOL=https:" + list})
+	}
 	e := d.environment(site)
 	var set []rewrite.Setting
 	if len(d.facts.Replaced) > 0 {
