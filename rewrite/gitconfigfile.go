@@ -62,7 +62,7 @@ func gitSum(header, line string) string {
 func UnsetGitConfig(data []byte) []byte {
 	var out strings.Builder
 	var facts []string
-	marked, inside := false, false
+	marked, inside, end := false, false, ""
 	header, dropped := "", false // the section's, not written yet; whether a line of ours was in it
 	endSection := func() {
 		if !dropped {
@@ -77,7 +77,7 @@ func UnsetGitConfig(data []byte) []byte {
 		switch {
 		case begins:
 			endSection()
-			marked, inside = true, true
+			marked, inside, end = true, true, ending(line)
 			facts = append(facts, strings.Fields(strings.Trim(rest, " []"))...)
 		case inside && plain == gitEnd:
 			endSection()
@@ -99,7 +99,7 @@ func UnsetGitConfig(data []byte) []byte {
 	case slices.Contains(facts, gitNoFile) && out.Len() == 0:
 		return nil
 	case slices.Contains(facts, gitNoEnd):
-		return []byte(strings.TrimSuffix(strings.TrimSuffix(out.String(), "\n"), "\r"))
+		return []byte(strings.TrimSuffix(out.String(), end))
 	}
 	return []byte(out.String())
 }

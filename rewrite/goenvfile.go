@@ -1,7 +1,6 @@
 package rewrite
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 )
@@ -36,9 +35,9 @@ func SetGoEnv(data []byte, settings []Setting) []byte {
 		}
 		set = true
 		i := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, s.Name+"=") })
-		before, line := goEnvNone, s.Name+"="+s.Value
+		before, line, end := goEnvNone, s.Name+"="+s.Value, end
 		if i >= 0 {
-			before = bare(lines[i])
+			before, end = bare(lines[i]), ending(lines[i])
 		} else {
 			i = len(lines)
 			lines = append(lines, "")
@@ -57,11 +56,13 @@ func SetGoEnv(data []byte, settings []Setting) []byte {
 func UnsetGoEnv(data []byte) (restored []byte, changed []string) {
 	var out []string
 	now := map[string]string{} // line written → line before
-	noFile, noEnd := false, false
+	noFile, added := false, "" // the end of the last line that was not there
 	for _, line := range rawLines(data) {
 		plain := bare(line)
 		if plain == goEnvNoFile || plain == goEnvNoEnd {
-			noFile, noEnd = noFile || plain == goEnvNoFile, noEnd || plain == goEnvNoEnd
+			if noFile = noFile || plain == goEnvNoFile; plain == goEnvNoEnd {
+				added = ending(line)
+			}
 			continue
 		}
 		if rest, ok := strings.CutPrefix(plain, goEnvMark); ok {
@@ -75,7 +76,7 @@ func UnsetGoEnv(data []byte) (restored []byte, changed []string) {
 		switch {
 		case ours && before == goEnvNone:
 		case ours:
-			out = append(out, before+line[len(plain):])
+			out = append(out, before+ending(line))
 		default:
 			out = append(out, line)
 		}
@@ -90,10 +91,7 @@ func UnsetGoEnv(data []byte) (restored []byte, changed []string) {
 	if noFile && len(out) == 0 {
 		return nil, changed
 	}
-	restored = []byte(strings.Join(out, ""))
-	if noEnd {
-		restored = bytes.TrimSuffix(bytes.TrimSuffix(restored, []byte("\n")), []byte("\r"))
-	}
+	restored = []byte(strings.TrimSuffix(strings.Join(out, ""), added))
 	if data == nil {
 		return nil, changed
 	}

@@ -145,4 +145,15 @@ func eolOf(data []byte) string {
 }
 
 // bare is a line without its end.
-func bare(line string) string { return strings.TrimRight(line, "\r\n") }
+func bare(line string) string { return line[:len(line)-len(ending(line))] }
+
+// ending is how a line ends: "\n", "\r\n", or "" for the last of some files.
+func ending(line string) string {
+	switch {
+	case strings.HasSuffix(line, "\r\n"):
+		return "\r\n"
+	case strings.HasSuffix(line, "\n"):
+		return "\n"
+	}
+	return ""
+}

@@ -29,7 +29,7 @@ func TestUnsetGivesBackTheBytes(t *testing.T) {
 	set := userSettings()
 	for _, before := range [][]byte{
 		nil, {}, []byte("\n"), []byte("GOPRIVATE=x"), []byte("# mine\nGOFLAGS=-v\nGOPRIVATE=corp.example\n"), []byte("GOPRIVATE=x\r\nGOPROXY=direct\r\n"),
-		[]byte("GOFLAGS=-v\r\nGOPROXY=direct"), []byte("no setting\n\n\nGOPROXY=a\nGOPROXY=b\n"), []byte("\xef\xbb\xbfGOPROXY=a\n"),
+		[]byte("GOFLAGS=-v\r\nGOPROXY=direct"), []byte("no setting\n\n\nGOPROXY=a\nGOPROXY=b\n"), []byte("\xef\xbb\xbfGOPROXY=a\n"), []byte("GOPRIVATE=x\r"), []byte("GOFLAGS=-v\nGOPROXY=a\r\nGOPRIVATE=b\n"),
 	} {
 		after := rewrite.SetGoEnv(bytes.Clone(before), set)
 		if again := rewrite.SetGoEnv(bytes.Clone(after), set); !bytes.Equal(again, after) {
@@ -44,7 +44,7 @@ func TestUnsetGivesBackTheBytes(t *testing.T) {
 	}
 	for _, before := range [][]byte{
 		nil, {}, []byte("[user]\n\tname = x\n"), []byte("[user]\n\tname = x"), []byte("[user]\r\n\tname = x\r\n"), []byte("[user]\r\n\tname = x"),
-		[]byte("# only a comment"), []byte("[url \"http://127.0.0.1:8080/\"]\n\tinsteadOf = \"https://127.0.0.1/\"\n"),
+		[]byte("# only a comment"), []byte("[a]\r"), []byte("[a]\n[b]\r\n"), []byte("[url \"http://127.0.0.1:8080/\"]\n\tinsteadOf = \"https://127.0.0.1/\"\n"),
 	} {
 		after := rewrite.SetGitConfig(bytes.Clone(before), set)
 		if again := rewrite.SetGitConfig(bytes.Clone(after), set); !bytes.Equal(again, after) {
