@@ -48,6 +48,7 @@ func startCorp(t *testing.T) *corpServer {
 	cmd := exec.Command("gitmirror", "serve", "--data", filepath.Join(s.dir, "data"), "--http-addr", "127.0.0.1:443", "--ssh-addr", "127.0.0.1:2222",
 		"--tls-mode", "files", "--tls-cert", cert, "--tls-key", key, "--public-url", "https://"+corp, "--security-allow-private-upstreams", "true", "--log-format", "text")
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = s.env, s.dir, s.log, s.log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that runs out of time cleans nothing up
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

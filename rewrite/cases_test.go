@@ -98,6 +98,7 @@ func TestCases(t *testing.T) {
 			}
 			revertCase(t, root, c)
 			otherClone(t, planner, c, want, dirs)
+			editedByHand(t, planner, c, dirs)
 		})
 	}
 }
@@ -155,6 +156,49 @@ func otherClone(t *testing.T, planner *rewrite.Planner, c gittest.RewriteCase, r
 		}
 		same(t, "files reverted on another clone", got, c.In)
 	}
+}
+
+// editedByHand edits each rewritten go.mod and go.work elsewhere before the
+// revert, in front of ours, in the middle and behind: what is left are the
+// project's bytes with these edits.
+func editedByHand(t *testing.T, planner *rewrite.Planner, c gittest.RewriteCase, dirs []string) {
+	t.Helper()
+	if c.Mode != string(rewrite.Replace) || c.Rewritten() {
+		return
+	}
+	dir := t.TempDir()
+	write(t, dir, c.In)
+	root := openRoot(t, dir)
+	plan, err := planner.Plan(t.Context(), root.FS(), dirs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rewrite.Apply(root, plan); err != nil {
+		t.Fatal(err)
+	}
+	edit := func(text string) string {
+		eol := "\n"
+		if strings.Contains(text, "\r\n") {
+			eol = "\r\n"
+		}
+		text = "// by hand" + eol + text
+		text = strings.Replace(text, eol+"go 1", eol+"// also by hand"+eol+"go 1", 1)
+		if !strings.HasSuffix(text, eol) {
+			text += eol
+		}
+		return text + eol + "replace example.org/by/hand => ./hand // last" + eol
+	}
+	want, got := maps.Clone(c.In), read(t, dir)
+	for _, e := range plan.Edits {
+		if base := filepath.Base(e.Name); base == "go.mod" || base == "go.work" {
+			want[e.Name], got[e.Name] = edit(want[e.Name]), edit(got[e.Name])
+		}
+	}
+	write(t, dir, got)
+	if _, err := (rewrite.Reverter{}).Revert(root, dirs...); err != nil {
+		t.Fatalf("Revert() after edits by hand = %v", err)
+	}
+	same(t, "reverted after edits by hand", read(t, dir), want)
 }
 
 func diffOf(p *rewrite.Plan) string {

@@ -15,7 +15,7 @@ import (
 
 // made returns a library of made-up modules "example.org/NAME", mirrored at
 // github.com/o/NAME, each "NAME@VERSION: go.mod lines".
-func made(t *testing.T, modules ...string) *library {
+func made(t testing.TB, modules ...string) *library {
 	t.Helper()
 	l := &library{mapping: map[string]string{}, gomods: map[string]string{}, hashes: map[string]string{}}
 	for _, m := range modules {

@@ -27,12 +27,17 @@ type location struct {
 // roots are import roots that are not the name of their repository.
 func roots() map[string]string {
 	return map[string]string{
-		"go.etcd.io/etcd":            "github.com/etcd-io/etcd",
-		"google.golang.org/grpc":     "github.com/grpc/grpc-go",
-		"google.golang.org/protobuf": "github.com/protocolbuffers/protobuf-go",
-		"gorm.io/gorm":               "github.com/go-gorm/gorm",
-		"k8s.io/kubernetes":          "github.com/kubernetes/kubernetes",
-		"miniflux.app":               "github.com/miniflux/v2",
+		"cloud.google.com/go":         "github.com/googleapis/google-cloud-go",
+		"go.etcd.io/etcd":             "github.com/etcd-io/etcd",
+		"google.golang.org/api":       "github.com/googleapis/google-api-go-client",
+		"google.golang.org/appengine": "github.com/golang/appengine",
+		"google.golang.org/genproto":  "github.com/googleapis/go-genproto",
+		"google.golang.org/grpc":      "github.com/grpc/grpc-go",
+		"google.golang.org/protobuf":  "github.com/protocolbuffers/protobuf-go",
+		"gorm.io/gorm":                "github.com/go-gorm/gorm",
+		"honnef.co/go/tools":          "github.com/dominikh/go-tools",
+		"miniflux.app":                "github.com/miniflux/v2",
+		"nullprogram.com/x/optparse":  "github.com/skeeto/optparse-go",
 	}
 }
 
@@ -41,7 +46,9 @@ func hosts() map[string]string {
 	return map[string]string{
 		"golang.org/x/": "github.com/golang/",
 		"go.uber.org/":  "github.com/uber-go/",
+		"k8s.io/":       "github.com/kubernetes/",
 		"rsc.io/":       "github.com/rsc/",
+		"sigs.k8s.io/":  "github.com/kubernetes-sigs/",
 	}
 }
 
@@ -78,6 +85,10 @@ func locate(m Module) (location, error) {
 	}
 	return loc, nil
 }
+
+// Root is the import root of a module path and its repository; both empty when
+// nobody has told gittest.
+func Root(path string) (root, repo string) { return rootOf(path) }
 
 // rootOf returns the import root of a module path and its repository.
 func rootOf(path string) (root, repo string) {

@@ -127,11 +127,3 @@ func (p *Public) Files() (map[string][]byte, error) {
 	}
 	return p.d.files, nil
 }
-
-// Sums are its true sums, as the checksum database has them.
-func (p *Public) Sums() (Sums, error) {
-	if err := FetchPublic(p); err != nil {
-		return Sums{}, err
-	}
-	return Sums{p.d.Sum, p.d.GoModSum}, nil
-}

@@ -48,6 +48,7 @@ type caseModule struct {
 	*Public
 	loc     location
 	version string            // its local name
+	real    map[string][]byte // its files
 	files   map[string][]byte // with its local go.mod
 }
 
@@ -57,8 +58,27 @@ type commitOf struct{ repo, rev string }
 // AddCase makes the repositories of a case below /NAME of the upstream.
 func (up *Upstream) AddCase(tb testing.TB, name string, c RewriteCase) *Universe {
 	tb.Helper()
+	return up.addUniverse(tb, name, c, CaseModules(c), false)
+}
+
+// AddProject does the same for a whole project and what else its module graph
+// names. A module of which go.sum has nothing but the go.mod gets nothing but
+// that: no go command asks for its zip.
+func (up *Upstream) AddProject(tb testing.TB, name string, c RewriteCase, graph []Module) *Universe {
+	tb.Helper()
+	mods := CaseModules(c)
+	for _, m := range graph {
+		if !slices.Contains(mods, m) {
+			mods = append(mods, m)
+		}
+	}
+	return up.addUniverse(tb, name, c, mods, true)
+}
+
+func (up *Upstream) addUniverse(tb testing.TB, name string, c RewriteCase, mods []Module, lean bool) *Universe {
+	tb.Helper()
 	u := &Universe{Upstreams: map[string]string{}, Proxy: tb.TempDir()}
-	if err := u.collect(c); err != nil {
+	if err := u.collect(c, mods, lean); err != nil {
 		tb.Fatal(err)
 	}
 	b := &universeBuilder{up: up, name: name, u: u, repos: map[string]*builder{}, groups: map[commitOf][]*caseModule{}, done: map[commitOf]bool{}}
@@ -120,11 +140,12 @@ func CaseModules(c RewriteCase) (mods []Module) {
 }
 
 // collect finds out what the case names, and which of it there is.
-func (u *Universe) collect(c RewriteCase) error {
-	all, err := ListPublic(CaseModules(c))
+func (u *Universe) collect(c RewriteCase, mods []Module, lean bool) error {
+	all, err := ListPublic(mods)
 	if err != nil {
 		return err
 	}
+	zips := zipLines(c)
 	var mapped []*Public
 	for _, p := range all {
 		if p.Err != nil {
@@ -150,16 +171,27 @@ func (u *Universe) collect(c RewriteCase) error {
 		if majorDir(p.Path) {
 			loc.dir = strings.TrimPrefix(loc.dir+major, "/")
 		}
-		mapped = append(mapped, p)
-		u.mods = append(u.mods, &caseModule{Public: p, loc: loc, version: p.Version})
+		m := &caseModule{Public: p, loc: loc, version: p.Version}
+		u.mods = append(u.mods, m)
+		switch {
+		case !lean || zips[p.Module]:
+			mapped = append(mapped, p)
+		case p.Absent():
+			m.real = map[string][]byte{"README": []byte(p.String() + "\n")}
+		default:
+			m.real = map[string][]byte{"go.mod": p.GoMod}
+		}
 	}
 	if err := FetchPublic(mapped...); err != nil {
 		return err
 	}
 	for _, m := range u.mods {
-		if m.files, err = m.Files(); err != nil {
-			return err
+		if m.real == nil {
+			if m.real, err = m.Files(); err != nil {
+				return err
+			}
 		}
+		m.files = m.real
 	}
 	slices.SortStableFunc(u.mods, func(a, b *caseModule) int {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Path, b.Path))
@@ -311,6 +343,7 @@ func (u *Universe) alter(c RewriteCase) error {
 	if !u.Altered() {
 		return nil
 	}
+	zips := zipLines(c)
 	var hashes []string
 	changed := func(old, new string) {
 		if old != new {
@@ -318,29 +351,20 @@ func (u *Universe) alter(c RewriteCase) error {
 		}
 	}
 	for _, m := range u.mods {
-		sums, err := m.Sums()
-		if err != nil {
-			return err
-		}
-		real, err := m.Files()
-		if err != nil {
-			return err
-		}
-		changed(sums.Zip, zipHash(m.Path, m.version, m.files))
-		if gomod, ok := m.files["go.mod"]; ok {
-			changed(sums.Mod, goModHash(gomod))
-		}
-		for to, sum := range replacements(c) {
-			if zipHash(to.Path, to.Version, real) == sum {
-				changed(sum, zipHash(to.Path, u.Text(to.Version), m.files))
-			}
-		}
-		gomod := m.files["go.mod"]
-		if m.version == m.Version && string(gomod) == string(real["go.mod"]) {
+		gomod, has := m.files["go.mod"]
+		if m.version == m.Version && string(gomod) == string(m.real["go.mod"]) {
 			continue
 		}
-		if gomod == nil {
+		changed(zipHash(m.Path, m.Version, m.real), zipHash(m.Path, m.version, m.files))
+		if has {
+			changed(goModHash(m.real["go.mod"]), goModHash(gomod))
+		} else {
 			gomod = m.GoMod
+		}
+		for to, sum := range replacements(c) {
+			if zipHash(to.Path, to.Version, m.real) == sum {
+				changed(sum, zipHash(to.Path, u.Text(to.Version), m.files))
+			}
 		}
 		if err := u.publish(Module{m.Path, m.version}, m.Time, gomod, m.files); err != nil {
 			return err
@@ -353,7 +377,7 @@ func (u *Universe) alter(c RewriteCase) error {
 		}
 		changed(goModHash(p.GoMod), goModHash([]byte(text)))
 		var files map[string][]byte
-		if needsZip(c, p.Module) {
+		if zips[p.Module] {
 			real, err := p.Files()
 			if err != nil {
 				return err
@@ -370,28 +394,37 @@ func (u *Universe) alter(c RewriteCase) error {
 	return nil
 }
 
-// replacements are the zip lines of go.sum files that name the mirror.
+// zipLines are the modules of whose zips some go.sum has the hash.
+func zipLines(c RewriteCase) map[Module]bool {
+	found := map[Module]bool{}
+	for m := range sumLines(c) {
+		found[m] = true
+	}
+	return found
+}
+
+// replacements are those that name the mirror.
 func replacements(c RewriteCase) map[Module]string {
+	found := sumLines(c)
+	maps.DeleteFunc(found, func(m Module, _ string) bool { return !strings.HasPrefix(m.Path, CaseHost+"/") })
+	return found
+}
+
+func sumLines(c RewriteCase) map[Module]string {
 	found := map[Module]string{}
 	for _, files := range []map[string]string{c.In, c.Want} {
-		for _, text := range files {
+		for name, text := range files {
+			if !strings.HasSuffix(name, ".sum") {
+				continue
+			}
 			for line := range strings.Lines(text) {
-				if w := strings.Fields(line); len(w) == 3 && strings.HasPrefix(w[0], CaseHost+"/") && strings.HasPrefix(w[2], "h1:") && !strings.HasSuffix(w[1], "/go.mod") {
+				if w := strings.Fields(line); len(w) == 3 && !strings.HasSuffix(w[1], "/go.mod") {
 					found[Module{w[0], w[1]}] = w[2]
 				}
 			}
 		}
 	}
 	return found
-}
-
-func needsZip(c RewriteCase, m Module) bool {
-	for _, text := range c.In {
-		if strings.Contains(text, m.Path+" "+m.Version+" h1:") {
-			return true
-		}
-	}
-	return false
 }
 
 // publish writes a module into the proxy directory; without files no zip.
