@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -36,26 +37,53 @@ func (w *world) frontCommand(ts *testscript.TestScript, neg bool, args []string)
 	ts.Setenv("SERVER", "https://"+host+path)
 }
 
-// answersCommand answers everything on port 443 with a page: answers FILE.
+// answersCommand answers everything on port 443 with a page, over TLS or plain http:
+// answers FILE [plain].
 func (w *world) answersCommand(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: answers FILE")
+	plain := len(args) == 2 && args[1] == "plain"
+	if neg || len(args) != 1 && !plain {
+		ts.Fatalf("usage: answers FILE [plain]")
 	}
 	page := ts.ReadFile(args[0])
-	w.secure(ts, http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
+	h := http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
 		out.Header().Set("Content-Type", "text/html")
 		io.WriteString(out, page)
-	}))
+	})
+	if plain {
+		w.plain(ts, h)
+	} else {
+		w.secure(ts, h)
+	}
 }
 
 // secure serves on port 443 with the story's certificate until the story ends.
 func (w *world) secure(ts *testscript.TestScript, h http.Handler) {
 	cert, err := tls.LoadX509KeyPair(ts.MkAbs("cert.pem"), ts.MkAbs("key.pem"))
 	ts.Check(err)
+	w.on443(ts, &http.Server{Handler: h, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}})
+}
+
+func (w *world) plain(ts *testscript.TestScript, h http.Handler) {
+	w.on443(ts, &http.Server{Handler: h})
+}
+
+// on443 lets server take the place of the one before.
+func (w *world) on443(ts *testscript.TestScript, server *http.Server) {
+	if w.leave443 != nil {
+		w.leave443()
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:443")
 	ts.Check(err)
-	server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0), TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
+	server.ErrorLog = log.New(io.Discard, "", 0)
 	done := make(chan struct{})
-	go func() { defer close(done); server.ServeTLS(l, "", "") }()
-	ts.Defer(func() { server.Close(); <-done })
+	go func() {
+		defer close(done)
+		if server.TLSConfig != nil {
+			server.ServeTLS(l, "", "")
+		} else {
+			server.Serve(l)
+		}
+	}()
+	w.leave443 = sync.OnceFunc(func() { server.Close(); <-done })
+	ts.Defer(w.leave443)
 }

@@ -79,7 +79,7 @@ func (m withPostgres) Run() int {
 //	project DIR PATH[@VERSION]…       a Go project that requires modules of the upstream
 //	certificate HOST[:PORT]           the next server is https://HOST, with a certificate of its own
 //	front HOST PATH [keep]            a reverse proxy, https://HOST/PATH is the server; it keeps the path, or cuts it off
-//	answers FILE                      port 443 answers everything with a page
+//	answers FILE [plain]              port 443 answers everything with a page
 //	sign KEY FILE                     GitHub's signature of a file, with the key in another: $SIGNATURE
 //	sumdb start | stop | lie PATH     a checksum database that knows the modules of the upstream: $SUMDB, $SUMDB_AT
 //	settings [FLAG…]                  what "gitmirror env" says, into the environment
@@ -128,8 +128,10 @@ type world struct {
 	log       *lockedBuffer
 	ended     chan error
 
-	mend  []func() // ends what "upstream break" began
-	small string   // mount point of the small disk; empty = none
+	mend     []func() // ends what "upstream break" began
+	leave443 func()   // ends what "front" or "answers" began; nil = nothing
+
+	small string // mount point of the small disk; empty = none
 }
 
 // setup gives the story a home of its own; nothing of the developer's settings is seen.

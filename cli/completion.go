@@ -35,6 +35,13 @@ func (p *program) completionCommand() *cobra.Command {
 	}
 }
 
+// completeWords offers the words a flag understands.
+func completeWords(cmd *cobra.Command, flag string, words ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // there is no such flag: a bug
+	}
+}
+
 // completeMirrors offers the paths of mirrors, or nothing when the server does
 // not answer in time: a Tab must never hang or print an error.
 func (p *program) completeMirrors(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {

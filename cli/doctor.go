@@ -162,6 +162,7 @@ func (d *doctor) examine(ctx context.Context, args []string) {
 	}
 	d.examineModules(ctx, d.facts.Replaced)
 	d.examineProxy(ctx, site)
+	d.examineRedirected(ctx, site)
 	d.examineFilters()
 	d.examineFiles()
 	if c != nil {
@@ -200,7 +201,7 @@ func (d *doctor) explainFile(name string) error {
 		defer f.Close()
 		in = f
 	}
-	text, err := io.ReadAll(io.LimitReader(in, 4<<20))
+	text, err := io.ReadAll(io.LimitReader(in, 1<<20))
 	if err != nil {
 		return err
 	}

@@ -117,6 +117,10 @@ func (d *doctor) examineSettings(site mirror.Site) {
 		d.warn("settings", &mirror.Problem{Code: rewrite.CodeSettings, What: "GOINSECURE=" + list + " does nothing for git", Why: "replacements with .git are fetched by git, which still verifies TLS",
 			Do: "let git trust the certificate: git config --global http.https://HOST/.sslCAInfo FILE"})
 	}
+	if auth := now["GOAUTH"]; auth != "" && !strings.Contains(auth, "netrc") {
+		d.warn("settings", &mirror.Problem{Code: rewrite.CodeSettings, What: "GOAUTH=" + strings.Fields(auth + " x")[0] + " takes the place of ~/.netrc",
+			Why: "the go command asks for its credentials there; what follows here is asked with those of ~/.netrc", Do: "leave GOAUTH unset unless it knows the mirror"})
+	}
 	if list := d.lookup("GIT_ALLOW_PROTOCOL"); list != "" && d.needsGit() && !slices.Contains(strings.Split(list, ":"), "https") {
 		d.fail("settings", &mirror.Problem{Code: rewrite.CodeSettings, What: "GIT_ALLOW_PROTOCOL=" + list + " does not let the go command fetch paths with .git",
 			Why: "it looks for https in it, before git redirects the address", Do: "set GIT_ALLOW_PROTOCOL=https:" + list})

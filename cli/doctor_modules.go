@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/gitmirror/gitmirror/git"
 	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/rewrite"
 )
 
 // fetcher tries to get at modules as the go command would, and no further than
@@ -185,7 +187,7 @@ func (d *doctor) tryAll(ctx context.Context, check string, modules []mirror.Modu
 	case late > 0:
 		d.warn(check, &mirror.Problem{Code: mirror.CodeStalled, What: fmt.Sprintf("%d of %d were not tried: the time was over", late, len(modules)), Do: "try again with --timeout 10m"})
 	case len(causes) == 0:
-		d.ok(check, "%s can be fetched as go fetches them", count(good, "replacement", "replacements"))
+		d.ok(check, "%s can be fetched as the go command does it", count(good, "module", "modules"))
 	}
 }
 
@@ -199,4 +201,54 @@ func mask(err error, m mirror.ModuleVersion) string {
 	root, _, _ := cutDotGit(m.Path)
 	text := strings.NewReplacer(m.String(), "M", m.Path, "M", root, "M", m.Version, "V").Replace(string(p.Code) + p.What + p.Why)
 	return regexp.MustCompile(`https?://\S+`).ReplaceAllString(text, "URL")
+}
+
+// examineRedirected tries, where git's insteadOf leads repositories to the
+// mirror, what go.mod requires of them.
+func (d *doctor) examineRedirected(ctx context.Context, site mirror.Site) {
+	from := map[string]string{} // import path of a repository → its URL
+	for _, g := range d.git {
+		base, ok := strings.CutPrefix(g.Key, "url.")
+		base, ok2 := strings.CutSuffix(base, ".insteadof")
+		repo, ok3 := strings.CutPrefix(g.Value, "https://")
+		mirrored := site.URL != "" && strings.HasPrefix(base, site.URL+"/") || site.SSH != "" && strings.HasPrefix(base, site.SSH+"/")
+		if ok && ok2 && ok3 && mirrored && strings.HasSuffix(base, "/"+repo) {
+			from[repo] = g.Value
+		}
+	}
+	root := func(m mirror.ModuleVersion) string {
+		for repo := m.Path; repo != "."; repo = path.Dir(repo) {
+			if from[repo] != "" {
+				return repo
+			}
+		}
+		return ""
+	}
+	var asked []mirror.ModuleVersion
+	for _, m := range d.facts.Plain {
+		if root(m) == "" || d.facts.Vendored {
+			continue
+		}
+		if !d.private(m.Path) && d.current["GOPROXY"] != "direct" {
+			d.warn("insteadof", &mirror.Problem{Code: rewrite.CodeSettings, What: "git is redirected to the mirror for " + root(m) + ", and the go command does not ask git",
+				Why: "it asks a module proxy first for what GONOPROXY does not cover", Do: "run: eval \"$(gitmirror env --mode insteadof)\", or for good with --write"})
+			continue
+		}
+		asked = append(asked, m)
+	}
+	if len(asked) == 0 {
+		return
+	}
+	c, done, err := d.userGit()
+	if err != nil {
+		d.fail("insteadof", err)
+		return
+	}
+	defer done()
+	d.byGit = true
+	f := &fetcher{git: c, listed: map[string]*lsRemote{}}
+	d.tryAll(ctx, "insteadof", asked, func(ctx context.Context, m mirror.ModuleVersion) error {
+		repo := root(m)
+		return f.tag(ctx, from[repo], strings.Trim(strings.TrimPrefix(m.Path, repo), "/"), m)
+	})
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -138,7 +139,7 @@ func (d *doctor) examineProxy(ctx context.Context, site mirror.Site) {
 	}
 	d.tryAll(ctx, "goproxy", asked, func(ctx context.Context, m mirror.ModuleVersion) error {
 		err := g.goMod(ctx, own, m)
-		if rest != "" && explain(err).Kind == mirror.ErrNotFound && err != nil {
+		if rest != "" && errors.Is(err, mirror.ErrNotFound) {
 			return nil // the next of the list is asked
 		}
 		return err

@@ -55,8 +55,9 @@ func (p *program) envCommand() *cobra.Command {
 	}
 	p.withJSON(cmd)
 	f.add(cmd)
-	flags := cmd.Flags()
-	flags.StringVar(&f.format, "format", "sh", strings.Join(slices.Concat(rewrite.Formats(), rewrite.Templates()), ", "))
+	flags, formats := cmd.Flags(), slices.Concat(rewrite.Formats(), rewrite.Templates())
+	flags.StringVar(&f.format, "format", "sh", strings.Join(formats, ", "))
+	completeWords(cmd, "format", formats...)
 	flags.BoolVar(&f.spellings, "spellings", false, "with --mode insteadof, redirect http://, git://, ssh:// and git@HOST: URLs, too")
 	flags.BoolVar(&f.write, "write", false, "write the settings into your go and git settings files")
 	flags.BoolVar(&f.unset, "unset", false, "take out of them what --write wrote")

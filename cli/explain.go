@@ -133,7 +133,7 @@ func sentences() []said {
 			because(codeGoBuild, "", "go.mod is not as the go command wants it", "$0", "run: gitmirror rewrite, or go mod tidy and then gitmirror rewrite")},
 		{"rewrite", `malformed module path "([^"]+)": invalid char ':'`,
 			because(rewrite.CodeAddress, "", "$1 holds a port, which no module path may", "", "run: gitmirror rewrite; it leaves the port to a git setting")},
-		{"rewrite", `(\S+): invalid version: should be (v\S+), not v\d+`,
+		{"rewrite", `(\S+): invalid version: should be (v\d+(?: or v\d+)?), not v\d+`,
 			because(codeGoBuild, "", "the replacement $1 has not the major version of its path", "", "run: gitmirror rewrite; it knows the form")},
 		{"rewrite", `used for two different module paths \((\S+) and (\S+)\)`,
 			because(codeGoBuild, "", "$1 and $2 are replaced by the same module path", "", "run: gitmirror rewrite; it writes one of them with .git")},
@@ -148,6 +148,7 @@ func sentences() []said {
 // Each cause is named once.
 func explainText(text string) []finding {
 	var found []finding
+	text = shortLines(text)
 	known := map[string]bool{}
 	var covered [][2]int // by sentences that matched: what stands below them in the table says less
 	for _, s := range sentences() {
@@ -182,6 +183,19 @@ func explainText(text string) []finding {
 		}})
 	}
 	return found
+}
+
+// shortLines cuts what no sentence is as long as.
+func shortLines(text string) string {
+	const most = 4 << 10
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if len(line) > most {
+			line = line[:most] + "\n"
+		}
+		b.WriteString(line)
+	}
+	return b.String()
 }
 
 func overlaps(covered [][2]int, from, to int) bool {

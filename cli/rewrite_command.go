@@ -24,6 +24,8 @@ func (f *planFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.form, "form", "auto", "of replacement paths: auto, discovery or dotgit")
 	flags.BoolVar(&f.sealed, "sealed", false, "settings that let the go command ask nothing but the mirror")
 	flags.BoolVar(&f.ssh, "ssh", false, "fetch over SSH instead of HTTP")
+	completeWords(cmd, "mode", "replace", "insteadof", "goproxy")
+	completeWords(cmd, "form", "auto", "discovery", "dotgit")
 }
 
 // check refuses words that mean nothing.
