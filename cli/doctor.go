@@ -201,10 +201,12 @@ func (d *doctor) explainFile(name string) error {
 		defer f.Close()
 		in = f
 	}
-	text, err := io.ReadAll(io.LimitReader(in, 1<<20))
+	text, err := io.ReadAll(io.LimitReader(in, 16<<20))
 	if err != nil {
 		return err
 	}
+	const most = 256 << 10 // the end of a log tells why it ended
+	text = text[max(0, len(text)-most):]
 	d.findings = append(d.findings, explainText(string(text))...)
 	if len(d.findings) == 0 {
 		return &mirror.Problem{Code: codeGoBuild, Kind: mirror.ErrNotFound, What: "nothing in it is known to come from a mirror", Do: "run \"gitmirror doctor\" in the project"}

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the programs the tests run for real: git with its http-backend, an
-# SSH client, ssh-audit, PostgreSQL, Chromium and strace. Does nothing where they are
+# SSH client, ssh-audit, PostgreSQL, Chromium, strace and fish. Does nothing where they are
 # present.
 set -eu
 
@@ -14,6 +14,7 @@ have chromium || have chromium-browser || have google-chrome || missing="$missin
 have ssh-audit || missing="$missing ssh-audit" # judges what the SSH server offers
 have curl || missing="$missing curl"
 have strace || missing="$missing strace" # counts what is run, fails calls
+have fish || missing="$missing fish" # reads the settings "gitmirror env" prints
 have unshare && have ip || missing="$missing util-linux iproute2"
 
 [ -n "$missing" ] || exit 0
