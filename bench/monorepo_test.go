@@ -21,7 +21,8 @@ import (
 type dependency struct {
 	path, version string
 	zip, mod      string
-	gomod         string // what it requires; of made modules only
+	gomod         string // of made modules only
+	repo          string // of real modules only
 }
 
 func (d dependency) id() string { return d.path + "@" + d.version }
@@ -80,9 +81,8 @@ func serveMade(b *testing.B, up *gittest.Upstream, deps []dependency) (repos []s
 	return repos
 }
 
-// closure is what made modules pull in: with graph pruning, the requirements of
-// each and no more.
-func writeModule(b *testing.B, dir, path string, direct, indirect []dependency, sums []dependency) {
+// writeModule writes a module that requires deps.
+func writeModule(b *testing.B, dir, path string, direct, indirect []dependency, sums []dependency, more string) {
 	b.Helper()
 	var mod, sum strings.Builder
 	fmt.Fprintf(&mod, "module %s\n\ngo 1.22\n\nrequire (\n", path)
@@ -98,10 +98,11 @@ func writeModule(b *testing.B, dir, path string, direct, indirect []dependency, 
 	for _, d := range sums {
 		fmt.Fprintf(&sum, "%s %s %s\n%s %s/go.mod %s\n", d.path, d.version, d.zip, d.path, d.version, d.mod)
 	}
+	lines := slices.Sorted(strings.Lines(sum.String() + more))
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		b.Fatal(err)
 	}
-	for name, text := range map[string]string{"go.mod": mod.String(), "go.sum": sum.String(), "main.go": "package main\n\nfunc main() {}\n"} {
+	for name, text := range map[string]string{"go.mod": mod.String(), "go.sum": strings.Join(slices.Compact(lines), ""), "main.go": "package main\n\nfunc main() {}\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
 			b.Fatal(err)
 		}
@@ -109,8 +110,8 @@ func writeModule(b *testing.B, dir, path string, direct, indirect []dependency, 
 }
 
 // monorepo writes n modules below dir, each of which requires 30 of deps itself
-// and 70 indirectly.
-func monorepo(b *testing.B, dir string, n int, deps []dependency) {
+// and 70 indirectly; more are lines for every go.sum.
+func monorepo(b *testing.B, dir string, n int, deps []dependency, more string) {
 	b.Helper()
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range n {
@@ -125,6 +126,6 @@ func monorepo(b *testing.B, dir string, n int, deps []dependency) {
 			}
 		}
 		name := fmt.Sprintf("team%02d/service%03d", i%40, i)
-		writeModule(b, filepath.Join(dir, name), "corp.test/mono/"+name, direct, indirect, all)
+		writeModule(b, filepath.Join(dir, name), "corp.test/mono/"+name, direct, indirect, all, more)
 	}
 }
