@@ -50,10 +50,11 @@ func (k known) Resolve(_ context.Context, queries []mirror.ModuleQuery) ([]mirro
 	return out, nil
 }
 
-// BenchmarkPlan plans the rewrite of a monorepo whose answers are all known: the
-// client's part alone.
+// BenchmarkPlan plans the rewrite of a monorepo whose answers are all known, writes
+// it, and plans again, which changes nothing: the client's part alone.
 func BenchmarkPlan(b *testing.B) {
 	deps := madeDependencies("git.test", 1000)
+	planner := &rewrite.Planner{Resolver: knownOf(deps), Site: mirror.Site{URL: "https://git.corp.test"}}
 	dir := b.TempDir()
 	monorepo(b, dir, 1000, deps, "")
 	root, err := os.OpenRoot(dir)
@@ -61,16 +62,44 @@ func BenchmarkPlan(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer root.Close()
-	planner := &rewrite.Planner{Resolver: knownOf(deps), Site: mirror.Site{URL: "https://git.corp.test"}}
-	for b.Loop() {
+	plan := func(b *testing.B, edits int) *rewrite.Plan {
 		plan, err := planner.Plan(b.Context(), root.FS(), "./...")
 		if err != nil {
 			b.Fatal(err)
 		}
-		if plan.Coverage.Mirrored != 1000 || len(plan.Edits) != 2000 {
-			b.Fatalf("Plan() = %s with %d edits, want 1000 modules and 2000 edits", plan.Coverage, len(plan.Edits))
+		if plan.Coverage.Mirrored != 1000 || len(plan.Edits) != edits {
+			b.Fatalf("Plan() = %s with %d edits, want 1000 modules and %d edits", plan.Coverage, len(plan.Edits), edits)
 		}
+		return plan
 	}
+	b.Run("first", func(b *testing.B) {
+		for b.Loop() {
+			plan(b, 2000)
+		}
+	})
+	b.Run("apply", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			p := plan(b, 2000)
+			b.StartTimer()
+			if err := rewrite.Apply(root, p); err != nil {
+				b.Fatal(err)
+			}
+			b.StopTimer()
+			if _, err := (rewrite.Reverter{}).Revert(root, "./..."); err != nil {
+				b.Fatal(err)
+			}
+			b.StartTimer()
+		}
+	})
+	if err := rewrite.Apply(root, plan(b, 2000)); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("check", func(b *testing.B) {
+		for b.Loop() {
+			plan(b, 0)
+		}
+	})
 }
 
 // BenchmarkRewrite is the whole program: a monorepo of 1,000 modules, and one
