@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -137,9 +138,16 @@ func (p *program) rewriteCommand() *cobra.Command {
 	return cmd
 }
 
+// memoryAim is what the garbage collector holds a rewrite to while it can: a
+// thousand go.mod files beside each other are large, and CI machines small.
+const memoryAim = 160 << 20
+
 // rewrite plans, applies and reports.
 func (p *program) rewrite(cmd *cobra.Command, f *rewriteFlags, pr *project, args []string) error {
 	ctx := cmd.Context()
+	if p.lookup("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryAim)
+	}
 	plan, site, err := f.plan(ctx, p, pr)
 	doc := rewriteDoc{}
 	if err == nil && f.addMissing && !plan.Coverage.Complete() {

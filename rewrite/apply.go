@@ -37,29 +37,31 @@ func Apply(root *os.Root, plan *Plan) (err error) {
 // record is what revert will need when the plan is applied on top of past.
 func (p *Plan) record(past *record) (*record, error) {
 	rec := &record{Format: recordFormat, Host: p.Host, InPlace: p.inPlace, Sums: p.sums}
+	contents := map[string][]byte{}
 	w := p.unwinder(past)
 	first := past == nil && len(w.ours) == 0 && len(p.inPlace) == 0 // nothing of ours is in the files
 	for _, e := range p.Edits {
 		f := recordFile{Name: e.Name, Missing: e.Created, AfterSum: sumOf(e.After)}
 		old, known := past.file(e.Name)
+		var before []byte
 		switch {
 		case known && old.AfterSum == sumOf(e.Before):
-			f.Before, f.Missing = old.Before, old.Missing
+			before, f.Missing = past.content(old), old.Missing
 		case !e.Created && first:
-			f.Before = e.Before
+			before = e.Before
 		case !e.Created:
-			before, err := w.file(e.Name, e.Before)
-			if err != nil {
+			var err error
+			if before, err = w.file(e.Name, e.Before); err != nil {
 				return nil, err
 			}
-			f.Before = before
 		}
-		f.BeforeSum = sumOf(f.Before)
+		f.BeforeSum, contents[e.Name] = sumOf(before), before
 		rec.Files = append(rec.Files, f)
 	}
 	if past != nil {
 		for _, f := range past.Files {
-			if !slices.ContainsFunc(rec.Files, func(g recordFile) bool { return g.Name == f.Name }) {
+			if _, again := contents[f.Name]; !again {
+				contents[f.Name] = past.content(f)
 				rec.Files = append(rec.Files, f)
 			}
 		}
@@ -67,8 +69,13 @@ func (p *Plan) record(past *record) (*record, error) {
 		rec.Sums = append(rec.Sums, past.Sums...)
 	}
 	slices.SortFunc(rec.Files, func(a, b recordFile) int { return strings.Compare(a.Name, b.Name) })
-	rec.InPlace = unique(rec.InPlace)
-	rec.Sums = unique(rec.Sums)
+	ordered := make([][]byte, len(rec.Files))
+	for i, f := range rec.Files {
+		ordered[i] = contents[f.Name]
+	}
+	rec.pack(ordered)
+	rec.InPlace = once(rec.InPlace)
+	rec.Sums = once(rec.Sums)
 	return rec, nil
 }
 
@@ -110,7 +117,7 @@ func (w *unwinder) learn(name string, data []byte) (found bool) {
 	return len(m.blocks) > 0
 }
 
-func unique[T comparable](list []T) []T {
+func once[T comparable](list []T) []T {
 	seen := map[T]bool{}
 	return slices.DeleteFunc(list, func(v T) bool {
 		dup := seen[v]
@@ -123,7 +130,6 @@ func unique[T comparable](list []T) []T {
 func writeRecord(root *os.Root, rec *record) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
-	enc.SetIndent("", " ")
 	if err := enc.Encode(rec); err != nil {
 		return err
 	}

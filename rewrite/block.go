@@ -33,6 +33,8 @@ type piece struct {
 	text string
 	line *replaceLine
 	rhs  [2]int // of its right side, in text
+
+	from, to int // where it was in the file
 }
 
 // newBlock returns the marked statement, nil when stmt is none.
@@ -78,7 +80,7 @@ func newBlock(data []byte, stmt modfile.Expr, before []modfile.Comment, byLine m
 	case *modfile.Line:
 		b.end = lineRest(data, x.End.Byte)
 		verb := tokenize(data, x.Start.Byte, x.End.Byte)[0]
-		b.add(data, verb[1], b.end, byLine[x])
+		b.add(verb[1], b.end, byLine[x])
 	case *modfile.LineBlock:
 		from := lineAfter(data, x.LParen.Pos.Byte)
 		if len(x.Line) == 0 {
@@ -87,13 +89,17 @@ func newBlock(data []byte, stmt modfile.Expr, before []modfile.Comment, byLine m
 		b.head = string(data[at:from])
 		for _, l := range x.Line {
 			to := lineRest(data, l.End.Byte)
-			b.add(data, from, to, byLine[l])
+			b.add(from, to, byLine[l])
 			from = lineAfter(data, to)
 		}
 		b.end = lineRest(data, x.RParen.Pos.Byte)
 		b.tail = string(data[from:b.end])
 	}
 	b.raw = string(data[b.start:b.end])
+	for i := range b.pieces { // parts of one text
+		p := &b.pieces[i]
+		p.text = b.raw[p.from-b.start : p.to-b.start]
+	}
 	if len(b.pieces) > 0 && !slices.ContainsFunc(b.pieces, func(p piece) bool { return p.line.ours }) {
 		return nil // only the user's lines are left
 	}
@@ -111,10 +117,10 @@ func isReplace(stmt modfile.Expr) bool {
 	return ok && len(x.Token) == 1 && x.Token[0] == "replace"
 }
 
-func (b *block) add(data []byte, from, to int, r *replaceLine) {
+func (b *block) add(from, to int, r *replaceLine) {
 	r.ours = r.old.Version != "" && r.new.Version != "" &&
 		slices.ContainsFunc(b.hosts, func(host string) bool { return strings.HasPrefix(r.new.Path, host+"/") })
-	b.pieces = append(b.pieces, piece{text: string(data[from:to]), line: r, rhs: [2]int{r.rhs[0] - from, r.rhs[1] - from}})
+	b.pieces = append(b.pieces, piece{from: from, to: to, line: r, rhs: [2]int{r.rhs[0] - from, r.rhs[1] - from}})
 }
 
 func (p *piece) dropMarker() {

@@ -69,7 +69,7 @@ type builder struct {
 	shared *shared                 // what the members of the workspace replace; nil = not looked yet
 	needs  map[module.Version]*summary
 
-	pairs map[sumOfAnswer][2]sumLine // go.sum lines made of answers
+	pairs map[sumOfAnswer][2]*sumLine // go.sum lines made of answers
 
 	form mirror.Form // of replacements
 
@@ -94,9 +94,15 @@ type unit struct {
 }
 
 func newUnit(mod *gomod, base *gosum) *unit {
+	ours := 0
+	for _, r := range mod.replaces {
+		if r.ours {
+			ours++
+		}
+	}
 	u := &unit{
-		mod: mod, base: base, ours: map[module.Version]module.Version{}, versions: map[module.Version]bool{},
-		now: map[module.Version]module.Version{}, direct: map[string]bool{}, loaded: map[module.Version]bool{}, targets: map[*replaceLine]module.Version{}, edited: map[module.Version]module.Version{},
+		mod: mod, base: base, ours: make(map[module.Version]module.Version, ours), versions: map[module.Version]bool{},
+		now: make(map[module.Version]module.Version, ours), direct: map[string]bool{}, targets: map[*replaceLine]module.Version{}, edited: map[module.Version]module.Version{},
 	}
 	for _, r := range mod.replaces {
 		if r.ours {
@@ -113,12 +119,14 @@ func (u *unit) name() string { return u.mod.name }
 // prefetch asks about everything that is named in the files, in one go; what
 // only the graph names follows level by level.
 func (b *builder) prefetch(ctx context.Context) error {
-	var names []module.Version
+	names := map[module.Version]bool{}
 	for _, m := range b.proj.modules {
 		u := newUnit(m.mod, b.past.undoSum(m.sum))
 		u.m = m
 		b.units = append(b.units, u)
-		names = append(names, m.mod.needs.require...)
+		for _, r := range m.mod.needs.require {
+			names[r] = true
+		}
 		b.mains[m.mod.main] = true
 		for _, p := range m.mod.direct {
 			u.direct[p], b.direct[p] = true, true
@@ -131,18 +139,19 @@ func (b *builder) prefetch(ctx context.Context) error {
 		for _, r := range u.mod.replaces {
 			if r.new.Version != "" && !r.ours {
 				u.targets[r] = b.was(u, r)
-				names = append(names, u.targets[r])
+				names[u.targets[r]] = true
 			}
 		}
 		for _, m := range u.base.modules() {
 			if old, ok := u.ours[m]; ok {
 				m = old
 			}
-			names = append(names, m)
+			names[m] = true
 		}
 	}
 	b.noteZips()
-	_, err := b.answers(ctx, slices.DeleteFunc(names, func(m module.Version) bool { return b.skip(m) }))
+	maps.DeleteFunc(names, func(m module.Version, _ bool) bool { return b.skip(m) })
+	_, err := b.answers(ctx, slices.Collect(maps.Keys(names)))
 	return err
 }
 

@@ -192,7 +192,7 @@ func (b *builder) editSum(u *unit, e *edited) {
 		}
 	}
 	earlier := b.replacements(u)
-	out := u.base.exchange(func(l sumLine) (lines []sumLine, ok bool) {
+	out := u.base.exchange(func(l *sumLine) (lines []*sumLine, ok bool) {
 		as := to[l.mod]
 		if old, ours := earlier[l.mod]; ours && b.chosen[old] != nil {
 			as = []*mirror.ModuleAnswer{b.chosen[old]}
@@ -207,7 +207,7 @@ func (b *builder) editSum(u *unit, e *edited) {
 		}
 		return lines, len(as) > 0
 	}, b.freshLines(u))
-	e.edit(u.base.name, b.rawSum(u).data, out.data, b.rawSum(u).exists)
+	e.edit(u.base.name, b.rawSum(u).data, out.bytes(), b.rawSum(u).exists)
 }
 
 // sumOfAnswer names one of the two lines of a module.
@@ -219,19 +219,19 @@ type sumOfAnswer struct {
 // pairUp makes the go.sum lines of all replacements and of their originals: the
 // same ones go into many files.
 func (b *builder) pairUp() {
-	b.pairs = make(map[sumOfAnswer][2]sumLine, 2*len(b.chosen))
+	b.pairs = make(map[sumOfAnswer][2]*sumLine, 2*len(b.chosen))
 	for _, a := range b.chosen {
 		if a == nil {
 			continue
 		}
 		now, was := module.Version(a.Replacement), module.Version{Path: a.Path, Version: a.Version}
-		b.pairs[sumOfAnswer{a, ""}] = [2]sumLine{newSumLine(now, "", a.Replaced.Zip), newSumLine(was, "", a.Original.Zip)}
-		b.pairs[sumOfAnswer{a, "/go.mod"}] = [2]sumLine{newSumLine(now, "/go.mod", a.Replaced.Mod), newSumLine(was, "/go.mod", a.Original.Mod)}
+		b.pairs[sumOfAnswer{a, ""}] = [2]*sumLine{newSumLine(now, "", a.Replaced.Zip), newSumLine(was, "", a.Original.Zip)}
+		b.pairs[sumOfAnswer{a, "/go.mod"}] = [2]*sumLine{newSumLine(now, "/go.mod", a.Replaced.Mod), newSumLine(was, "/go.mod", a.Original.Mod)}
 	}
 }
 
 // exchanged is the go.sum line of a replacement, and the one of the original.
-func (b *builder) exchanged(a *mirror.ModuleAnswer, file string) (now, was sumLine) {
+func (b *builder) exchanged(a *mirror.ModuleAnswer, file string) (now, was *sumLine) {
 	pair := b.pairs[sumOfAnswer{a, file}]
 	return pair[0], pair[1]
 }
@@ -245,7 +245,7 @@ func (b *builder) rawSum(u *unit) *gosum {
 
 // freshLines are the lines for modules go.sum said nothing about: go.mod for
 // what is loaded, the zip too for what is selected.
-func (b *builder) freshLines(u *unit) (lines []sumLine) {
+func (b *builder) freshLines(u *unit) (lines []*sumLine) {
 	if u == b.work {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unique"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
@@ -63,6 +64,9 @@ func parseGoMod(name string, data []byte) (*gomod, error) {
 	}
 	// Of the syntax tree nothing is kept: a project may have a thousand of them.
 	m := &gomod{name: name, data: data, eol: lineEnd(data), main: f.Module.Mod.Path, needs: summarize(f)}
+	for i, r := range m.needs.require {
+		m.needs.require[i] = interned(r)
+	}
 	if f.Go != nil {
 		m.golang = f.Go.Version
 	}
@@ -113,12 +117,12 @@ func (m *gomod) locate(syntax *modfile.FileSyntax, replaces []*modfile.Replace) 
 			return badProject(fmt.Sprintf("%s:%d cannot be edited", m.name, r.Syntax.Start.Line), "its replace directive is written in an unknown way", "write it as `replace OLD => NEW VERSION`")
 		}
 		line := &replaceLine{
-			old: r.Old, new: r.New, line: r.Syntax.Start.Line,
+			old: interned(r.Old), new: interned(r.New), line: r.Syntax.Start.Line,
 			rhs: [2]int{tokens[arrow+1][0], tokens[len(tokens)-1][1]},
 		}
 		byLine[r.Syntax] = line
 		m.replaces = append(m.replaces, line)
-		m.index[r.Old] = line
+		m.index[line.old] = line
 	}
 	var before []modfile.Comment // of a comment block that a blank line cut off
 	for _, stmt := range syntax.Stmt {
@@ -138,6 +142,11 @@ func (m *gomod) locate(syntax *modfile.FileSyntax, replaces []*modfile.Replace) 
 		}
 	}
 	return nil
+}
+
+// interned is a module version whose text is kept once, however many files name it.
+func interned(m module.Version) module.Version {
+	return module.Version{Path: unique.Make(m.Path).Value(), Version: unique.Make(m.Version).Value()}
 }
 
 // tokenize finds the tokens between two offsets as x/mod's lexer does. (The

@@ -19,9 +19,10 @@ import (
 type gosum struct {
 	name   string
 	exists bool
-	data   []byte
+	data   []byte // as it was read; see bytes
+	lazy   bool   // data is not made yet
 	eol    string
-	lines  []sumLine
+	lines  []*sumLine
 	sorted bool
 	index  map[module.Version]mirror.Sums // nil until somebody asks
 }
@@ -40,7 +41,7 @@ const emptyGoMod = "h1:G7mAYYxgmS0lVkHyy2hEOLQCFB0DlQFTMLWggykrydY="
 
 // sumReader reads the go.sum files of one project, most lines of which are in
 // many of them: each is understood and kept once.
-type sumReader struct{ known map[string]sumLine }
+type sumReader struct{ known map[string]*sumLine }
 
 func (r *sumReader) read(fsys fs.FS, name string) (*gosum, error) {
 	data, ok, err := readFile(fsys, name, maxGoSum)
@@ -60,10 +61,10 @@ func parseGoSum(name string, data []byte) (*gosum, error) {
 
 func (r *sumReader) parse(name string, data []byte) (*gosum, error) {
 	if r.known == nil {
-		r.known = map[string]sumLine{}
+		r.known = map[string]*sumLine{}
 	}
 	count := bytes.Count(data, []byte("\n")) + 1
-	s := &gosum{name: name, data: data, eol: lineEnd(data), sorted: true, lines: make([]sumLine, 0, count)}
+	s := &gosum{name: name, data: data, eol: lineEnd(data), sorted: true, lines: make([]*sumLine, 0, count)}
 	n := 0
 	for raw := range bytes.Lines(data) {
 		n++
@@ -85,8 +86,8 @@ func (r *sumReader) parse(name string, data []byte) (*gosum, error) {
 }
 
 // parseLine reads one line; a blank one has no module.
-func parseLine(raw string) (sumLine, error) {
-	line := sumLine{raw: raw}
+func parseLine(raw string) (*sumLine, error) {
+	line := &sumLine{raw: raw}
 	fields := strings.Fields(raw)
 	switch len(fields) {
 	case 0:
@@ -111,7 +112,7 @@ func splitSumVersion(v string) (version, file string) {
 }
 
 // compare is the order of the go command (module.Sort).
-func (l sumLine) compare(o sumLine) int {
+func (l *sumLine) compare(o *sumLine) int {
 	if c := strings.Compare(l.mod.Path, o.mod.Path); c != 0 {
 		return c
 	}
@@ -121,13 +122,13 @@ func (l sumLine) compare(o sumLine) int {
 	return cmp.Or(strings.Compare(l.file, o.file), strings.Compare(l.hash, o.hash))
 }
 
-func newSumLine(m module.Version, file, hash string) sumLine {
+func newSumLine(m module.Version, file, hash string) *sumLine {
 	key := m.Path + " " + m.Version + file + " " + hash
-	return sumLine{raw: key, key: key, mod: m, file: file, hash: hash}
+	return &sumLine{raw: key, key: key, mod: m, file: file, hash: hash}
 }
 
 // text is the line in its canonical form.
-func (l sumLine) text() string { return l.key }
+func (l *sumLine) text() string { return l.key }
 
 // byModule is the index. The go command believes the first line it finds of an
 // algorithm it knows.
@@ -170,11 +171,11 @@ func (s *gosum) modules() []module.Version {
 // exchange returns the file with every line for which swap says so replaced by
 // others (or by none), and more lines added. When nothing is different the
 // bytes are the same.
-func (s *gosum) exchange(swap func(sumLine) ([]sumLine, bool), more []sumLine) *gosum {
+func (s *gosum) exchange(swap func(*sumLine) ([]*sumLine, bool), more []*sumLine) *gosum {
 	out := &gosum{name: s.name, exists: s.exists, eol: s.eol, sorted: s.sorted}
 	have := make(map[string]bool, len(s.lines))
 	changed := false
-	swaps := make([][]sumLine, len(s.lines))
+	swaps := make([][]*sumLine, len(s.lines))
 	goes := make([]bool, len(s.lines))
 	for i, l := range s.lines {
 		if l.mod.Path == "" {
@@ -184,10 +185,10 @@ func (s *gosum) exchange(swap func(sumLine) ([]sumLine, bool), more []sumLine) *
 			have[l.text()] = true
 		}
 	}
-	if !slices.Contains(goes, true) && !slices.ContainsFunc(more, func(w sumLine) bool { return !have[w.text()] }) {
+	if !slices.Contains(goes, true) && !slices.ContainsFunc(more, func(w *sumLine) bool { return !have[w.text()] }) {
 		return s
 	}
-	out.lines = make([]sumLine, 0, len(s.lines)+len(more))
+	out.lines = make([]*sumLine, 0, len(s.lines)+len(more))
 	for i, l := range s.lines {
 		if !goes[i] {
 			out.lines = append(out.lines, l)
@@ -211,17 +212,25 @@ func (s *gosum) exchange(swap func(sumLine) ([]sumLine, bool), more []sumLine) *
 	if !changed {
 		return s
 	}
-	out.exists = true
+	out.exists, out.data, out.lazy = true, nil, true
 	if s.sorted {
-		slices.SortStableFunc(out.lines, sumLine.compare)
-	}
-	size := 0
-	for _, l := range out.lines {
-		size += len(l.raw) + len(s.eol)
-	}
-	out.data = make([]byte, 0, size)
-	for _, l := range out.lines {
-		out.data = append(append(out.data, l.raw...), s.eol...)
+		slices.SortStableFunc(out.lines, (*sumLine).compare)
 	}
 	return out
+}
+
+// bytes is the file; one that was exchanged is written when it is asked for.
+func (s *gosum) bytes() []byte {
+	if !s.lazy {
+		return s.data
+	}
+	size := 0
+	for _, l := range s.lines {
+		size += len(l.raw) + len(s.eol)
+	}
+	data := make([]byte, 0, size)
+	for _, l := range s.lines {
+		data = append(append(data, l.raw...), s.eol...)
+	}
+	return data
 }

@@ -37,6 +37,9 @@ func (b *builder) loadUnits(ctx context.Context) error {
 				u.absent = append(u.absent, r)
 			}
 		}
+		if len(u.absent) == 0 && b.proj.work == nil {
+			u.loaded, u.selected = nil, nil // for those and for members of a workspace
+		}
 	}
 	return nil
 }
@@ -111,6 +114,7 @@ func (b *builder) members() (found []*unit) {
 func (b *builder) take(u *unit, g *graph) {
 	u.loaded, u.selected = g.loaded, g.selected
 	inGraph := g.versions()
+	u.versions = make(map[module.Version]bool, len(inGraph))
 	target := map[module.Version]bool{}
 	for _, to := range u.targets {
 		target[to] = true

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/mod/module"
 
@@ -21,7 +23,7 @@ const (
 	recordName   = recordDir + "/rewrite.json"
 	ignoreName   = recordDir + "/.gitignore"
 	lockName     = recordDir + "/rewrite.lock"
-	recordFormat = 1
+	recordFormat = 2 // 1 had all contents in Before
 	maxRecord    = 256 << 20
 )
 
@@ -29,19 +31,23 @@ const (
 type record struct {
 	Format int          `json:"format"`
 	Host   string       `json:"host"`
-	Files  []recordFile `json:"files"`
+	// Lines are those of the files before, with their ends, once each: many files
+	// of a project have the same ones.
+	Lines []string     `json:"lines,omitempty"`
+	Files []recordFile `json:"files"`
 	// InPlace are right sides of the user's replaces that were exchanged.
 	InPlace []recordEdit `json:"in_place,omitempty"`
 	// Sums are go.sum lines that were exchanged.
 	Sums []recordSum `json:"sums,omitempty"`
 
-	was map[string]sumLine // of Sums; made when it is needed
+	was map[string]*sumLine // of Sums; made when it is needed
 }
 
 // recordFile is a file before the first rewrite, and the hash of what was written.
 type recordFile struct {
 	Name      string `json:"name"`
-	Before    []byte `json:"before"`
+	Before    []byte `json:"before,omitempty"`       // whole, when it is no UTF-8
+	Parts     []int  `json:"before_lines,omitempty"` // else its lines, by their place in Lines
 	BeforeSum string `json:"before_sum"`
 	AfterSum  string `json:"after_sum"`
 	Missing   bool   `json:"missing,omitempty"` // there was no such file
@@ -64,6 +70,64 @@ func sumOf(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// content is the file before the first rewrite.
+func (r *record) content(f recordFile) []byte {
+	if len(f.Parts) == 0 {
+		return f.Before
+	}
+	size := 0
+	for _, i := range f.Parts {
+		size += len(r.Lines[i])
+	}
+	data := make([]byte, 0, size)
+	for _, i := range f.Parts {
+		data = append(data, r.Lines[i]...)
+	}
+	return data
+}
+
+// pack moves contents into Lines.
+func (r *record) pack(contents [][]byte) {
+	places := map[string]int{}
+	for i, data := range contents {
+		f := &r.Files[i]
+		if f.Before, f.Parts = nil, nil; !utf8.Valid(data) {
+			f.Before = data
+			continue
+		}
+		for line := range bytes.Lines(data) {
+			at, ok := places[string(line)]
+			if !ok {
+				at = len(r.Lines)
+				places[string(line)] = at
+				r.Lines = append(r.Lines, string(line))
+			}
+			f.Parts = append(f.Parts, at)
+		}
+	}
+}
+
+// whole tells whether all lines are there and no content is larger than a file
+// that is read.
+func (r *record) whole() bool {
+	total := 0
+	for _, f := range r.Files {
+		size := len(f.Before)
+		for _, i := range f.Parts {
+			if i < 0 || i >= len(r.Lines) {
+				return false
+			}
+			if size += len(r.Lines[i]); size > maxGoSum {
+				return false
+			}
+		}
+		if total += size; total > maxRecord {
+			return false
+		}
+	}
+	return true
+}
+
 // readRecord returns nil when there is none.
 func readRecord(fsys fs.FS) (*record, error) {
 	data, ok, err := readFile(fsys, recordName, maxRecord)
@@ -80,8 +144,11 @@ func readRecord(fsys fs.FS) (*record, error) {
 	if err := json.Unmarshal(data, r); err != nil {
 		return nil, bad("it is not the JSON gitmirror wrote")
 	}
-	if r.Format != recordFormat {
+	if r.Format != recordFormat && r.Format != 1 {
 		return nil, bad(fmt.Sprintf("it has format %d, this gitmirror knows %d", r.Format, recordFormat))
+	}
+	if !r.whole() {
+		return nil, bad("it holds less, or more, than it says")
 	}
 	seen := map[string]bool{}
 	for _, f := range r.Files {
@@ -90,7 +157,7 @@ func readRecord(fsys fs.FS) (*record, error) {
 			return nil, bad(fmt.Sprintf("it names %q, which no rewrite writes", printable(f.Name)))
 		case seen[f.Name]:
 			return nil, bad("it names " + f.Name + " twice")
-		case sumOf(f.Before) != f.BeforeSum || f.Missing && len(f.Before) > 0:
+		case sumOf(r.content(f)) != f.BeforeSum || f.Missing && len(f.Before)+len(f.Parts) > 0:
 			return nil, bad("the content it holds of " + f.Name + " does not have the hash it was written with")
 		}
 		seen[f.Name] = true
@@ -153,8 +220,8 @@ func (r *record) undoSum(s *gosum) *gosum {
 }
 
 // linesBack maps go.sum lines to what they were.
-func linesBack(sums []recordSum) map[string]sumLine {
-	was := make(map[string]sumLine, len(sums))
+func linesBack(sums []recordSum) map[string]*sumLine {
+	was := make(map[string]*sumLine, len(sums))
 	for _, e := range sums {
 		if line, ok := parseSumLine(e.Was); ok && e.Was != e.Now {
 			was[e.Now] = line
@@ -163,14 +230,14 @@ func linesBack(sums []recordSum) map[string]sumLine {
 	return was
 }
 
-func restoreSum(s *gosum, was map[string]sumLine) *gosum {
-	return s.exchange(func(l sumLine) ([]sumLine, bool) {
+func restoreSum(s *gosum, was map[string]*sumLine) *gosum {
+	return s.exchange(func(l *sumLine) ([]*sumLine, bool) {
 		line, ok := was[l.text()]
-		return []sumLine{line}, ok
+		return []*sumLine{line}, ok
 	}, nil)
 }
 
-func parseSumLine(text string) (sumLine, bool) {
+func parseSumLine(text string) (*sumLine, bool) {
 	line, err := parseLine(text)
 	return line, err == nil && line.mod.Path != "" && !strings.ContainsAny(text, "\r\n")
 }

@@ -156,7 +156,7 @@ func (r Reverter) one(fsys fs.FS, past *record, w *unwinder, name string, done *
 	case known && sumOf(data) == f.BeforeSum && !f.Missing:
 		return nil
 	case known && sumOf(data) == f.AfterSum:
-		done.Edits = append(done.Edits, Edit{Name: name, Before: data, After: f.Before, Removed: f.Missing})
+		done.Edits = append(done.Edits, Edit{Name: name, Before: data, After: past.content(f), Removed: f.Missing})
 		return nil
 	}
 	after, err := w.file(name, data)

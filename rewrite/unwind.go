@@ -15,7 +15,7 @@ type unwinder struct {
 	hosts   []string // whose paths are replacements
 	inPlace []recordEdit
 	sums    []recordSum
-	back    map[string]sumLine // of sums; made when it is needed
+	back    map[string]*sumLine // of sums; made when it is needed
 	// ours maps replacement → original of the marked statements, where sums
 	// says nothing.
 	ours map[module.Version]module.Version
@@ -94,7 +94,7 @@ func (w *unwinder) sum(s *gosum) []byte {
 		w.back = linesBack(w.sums)
 	}
 	s = restoreSum(s, w.back)
-	return s.exchange(func(l sumLine) ([]sumLine, bool) {
+	return s.exchange(func(l *sumLine) ([]*sumLine, bool) {
 		old, ok := w.ours[l.mod]
 		switch {
 		case !ok:
@@ -105,10 +105,10 @@ func (w *unwinder) sum(s *gosum) []byte {
 			}
 			return nil, true
 		case l.hash == hashGoMod("module "+modfile.AutoQuote(l.mod.Path)+"\n"): // it has none
-			return []sumLine{newSumLine(old, l.file, hashGoMod("module "+modfile.AutoQuote(old.Path)+"\n"))}, true
+			return []*sumLine{newSumLine(old, l.file, hashGoMod("module "+modfile.AutoQuote(old.Path)+"\n"))}, true
 		}
-		return []sumLine{newSumLine(old, l.file, l.hash)}, true
-	}, nil).data
+		return []*sumLine{newSumLine(old, l.file, l.hash)}, true
+	}, nil).bytes()
 }
 
 // vendor takes replacements out of vendor/modules.txt.
