@@ -29,8 +29,8 @@ const (
 
 // record is what revert needs.
 type record struct {
-	Format int          `json:"format"`
-	Host   string       `json:"host"`
+	Format int    `json:"format"`
+	Host   string `json:"host"`
 	// Lines are those of the files before, with their ends, once each: many files
 	// of a project have the same ones.
 	Lines []string     `json:"lines,omitempty"`
