@@ -21,14 +21,15 @@ import (
 // resolver asks the server about modules.
 type resolver struct{ *client }
 
-// Resolve gives one answer per query, in the same order.
+// Resolve gives one answer per query, in the same order, and those that will be
+// asked for next.
 func (r resolver) Resolve(ctx context.Context, queries []mirror.ModuleQuery) ([]mirror.ModuleAnswer, error) {
 	var out web.ResolvedModules
 	// The first question about a version reads its files: no time limit but the user's patience.
-	if err := r.exchange(ctx, http.MethodPost, api+"/modules/resolve", web.ResolveModules{Modules: queries}, &out); err != nil {
+	if err := r.exchange(ctx, http.MethodPost, api+"/modules/resolve", web.ResolveModules{Modules: queries, Graph: true}, &out); err != nil {
 		return nil, err
 	}
-	if len(out.Answers) != len(queries) {
+	if len(out.Answers) < len(queries) {
 		return nil, r.odd(api+"/modules/resolve", fmt.Errorf("%d answers to %d questions", len(out.Answers), len(queries)))
 	}
 	return out.Answers, nil

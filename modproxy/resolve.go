@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"go/version"
 	"path"
 	"runtime"
 	"strings"
 
+	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 	"golang.org/x/sync/errgroup"
 
@@ -30,6 +32,55 @@ func (r *Repos) Resolve(ctx context.Context, queries []mirror.ModuleQuery) ([]mi
 	}
 	_ = g.Wait()
 	return answers, ctx.Err()
+}
+
+// maxFollowed bounds the answers that ResolveGraph adds to those asked for.
+const maxFollowed = 5000
+
+// ResolveGraph is Resolve, and goes on to what the go command will want to know
+// next: behind one answer per query follow those, without zip hashes, about the
+// requirements of modules from before graph pruning (go < 1.17), theirs, and so on.
+func (r *Repos) ResolveGraph(ctx context.Context, queries []mirror.ModuleQuery) ([]mirror.ModuleAnswer, error) {
+	answers, err := r.Resolve(ctx, queries)
+	if err != nil || len(queries) == 0 {
+		return answers, err
+	}
+	seen := make(map[module.Version]bool, len(queries))
+	for _, q := range queries {
+		seen[module.Version{Path: q.Path, Version: q.Version}] = true
+	}
+	for news := answers; len(news) > 0; {
+		var next []mirror.ModuleQuery
+		for _, a := range news {
+			for _, m := range unprunedRequires(a) {
+				if !seen[m] && len(answers)+len(next) < len(queries)+maxFollowed {
+					seen[m] = true
+					next = append(next, mirror.ModuleQuery{Path: m.Path, Version: m.Version, Form: queries[0].Form, ModOnly: true})
+				}
+			}
+		}
+		if news, err = r.Resolve(ctx, next); err != nil {
+			return nil, err
+		}
+		answers = append(answers, news...)
+	}
+	return answers, nil
+}
+
+// unprunedRequires is what the go.mod of a module without graph pruning requires.
+func unprunedRequires(a mirror.ModuleAnswer) []module.Version {
+	if a.Problem != nil {
+		return nil
+	}
+	f, err := modfile.ParseLax("go.mod", []byte(a.GoMod), nil)
+	if err != nil || f.Go != nil && version.Compare("go"+f.Go.Version, "go1.17") >= 0 {
+		return nil
+	}
+	requires := make([]module.Version, len(f.Require))
+	for i, r := range f.Require {
+		requires[i] = r.Mod
+	}
+	return requires
 }
 
 func (r *Repos) resolve(ctx context.Context, q mirror.ModuleQuery) mirror.ModuleAnswer {

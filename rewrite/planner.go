@@ -35,6 +35,7 @@ const (
 
 // Resolver answers what the mirror knows of module versions: one answer per
 // query, in the same order; trouble with one module is in its answer's Problem.
+// Answers about further modules, without zip hashes, may follow.
 type Resolver interface {
 	Resolve(ctx context.Context, queries []mirror.ModuleQuery) ([]mirror.ModuleAnswer, error)
 }

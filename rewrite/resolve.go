@@ -95,7 +95,7 @@ func (a *asker) send(ctx context.Context, batch []question) error {
 	if err != nil {
 		return err
 	}
-	if len(answers) != len(batch) {
+	if len(answers) < len(batch) {
 		return unbelievable("", fmt.Sprintf("%d questions got %d answers", len(batch), len(answers)))
 	}
 	for i, q := range batch {
@@ -104,6 +104,18 @@ func (a *asker) send(ctx context.Context, batch []question) error {
 			return unbelievable(q.String(), why)
 		}
 		a.answers[q] = &answer
+	}
+	for _, answer := range answers[len(batch):] { // to questions that may come
+		q := question{Version: module.Version{Path: answer.Path, Version: answer.Version}, form: batch[0].form}
+		if _, ok := a.answer(q); ok {
+			continue
+		}
+		if why := a.wrong(q, &answer); why != "" {
+			return unbelievable(q.String(), why)
+		}
+		if len(a.answers) < maxAsked {
+			a.answers[q] = &answer
+		}
 	}
 	return nil
 }

@@ -221,6 +221,10 @@ func (b brokenModules) Resolve(context.Context, []mirror.ModuleQuery) ([]mirror.
 	return nil, io.ErrUnexpectedEOF
 }
 
+func (b brokenModules) ResolveGraph(ctx context.Context, queries []mirror.ModuleQuery) ([]mirror.ModuleAnswer, error) {
+	return b.Resolve(ctx, queries)
+}
+
 // TestInternalErrors show a request id; the log has it with the cause.
 func TestInternalErrors(t *testing.T) {
 	for _, how := range []string{"panic", "error"} {

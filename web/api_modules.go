@@ -16,6 +16,7 @@ func (a *api) moduleOperations() {
 		OperationID: "resolve-modules", Method: http.MethodPost, Path: "/modules/resolve", Tags: tags,
 		Summary: "What a Go project needs to build from the mirror: replacements and their go.sum hashes",
 		Description: "One answer per module, in the same order; one that has no replacement says why in its problem. " +
+			"With graph, answers about further modules follow that the go command will read, too. " +
 			"The first question about a version reads its files and may take seconds.",
 		MaxBodyBytes: 4 << 20,
 	}, a.resolveModules)
@@ -29,7 +30,11 @@ func (a *api) resolveModules(ctx context.Context, in *answer[ResolveModules]) (*
 	if a.Modules == nil {
 		return nil, &mirror.Problem{Kind: mirror.ErrNotFound, What: "this server serves no Go modules"}
 	}
-	answers, err := a.Modules.Resolve(ctx, in.Body.Modules)
+	resolve := a.Modules.Resolve
+	if in.Body.Graph {
+		resolve = a.Modules.ResolveGraph
+	}
+	answers, err := resolve(ctx, in.Body.Modules)
 	if err != nil {
 		return nil, err
 	}

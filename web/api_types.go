@@ -309,6 +309,7 @@ type CreatedToken struct {
 // ResolveModules asks for replacements.
 type ResolveModules struct {
 	Modules []mirror.ModuleQuery `json:"modules" minItems:"1" maxItems:"5000"`
+	Graph   bool                 `json:"graph,omitempty" doc:"Answer also what modules from before graph pruning (go < 1.17) require"`
 }
 
 // ResolvedModules answers in the same order.

@@ -141,6 +141,10 @@ func (noModules) Resolve(context.Context, []mirror.ModuleQuery) ([]mirror.Module
 	return nil, nil
 }
 
+func (noModules) ResolveGraph(context.Context, []mirror.ModuleQuery) ([]mirror.ModuleAnswer, error) {
+	return nil, nil
+}
+
 // visitor is a browser without JavaScript: cookies, forms, redirects.
 type visitor struct {
 	t      *testing.T

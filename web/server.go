@@ -60,6 +60,7 @@ type Server struct {
 type Modules interface {
 	// Resolve gives one answer per query, in the same order.
 	Resolve(ctx context.Context, queries []mirror.ModuleQuery) ([]mirror.ModuleAnswer, error)
+	ResolveGraph(ctx context.Context, queries []mirror.ModuleQuery) ([]mirror.ModuleAnswer, error)
 }
 
 // Setting is one effective setting and where it is from.
