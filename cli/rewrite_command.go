@@ -140,7 +140,7 @@ func (p *program) rewriteCommand() *cobra.Command {
 
 // memoryAim is what the garbage collector holds a rewrite to while it can: a
 // thousand go.mod files beside each other are large, and CI machines small.
-const memoryAim = 160 << 20
+const memoryAim = 400 << 20
 
 // rewrite plans, applies and reports.
 func (p *program) rewrite(cmd *cobra.Command, f *rewriteFlags, pr *project, args []string) error {
