@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -85,7 +86,11 @@ func (p *program) env(ctx context.Context, f *envFlags, args []string) error {
 			return a
 		}
 	}
-	p.advise(append(advice, e.Conflicts(set, f.write)...))
+	advice = append(advice, e.Conflicts(set, f.write)...)
+	if a := p.signedOut(ctx, e); a != nil {
+		advice = append(advice, a)
+	}
+	p.advise(advice)
 	if f.write {
 		return p.writeEnv(set)
 	}
@@ -99,6 +104,25 @@ func (p *program) env(ctx context.Context, f *envFlags, args []string) error {
 		_, err = fmt.Fprint(p.stdout, text)
 	}
 	return err
+}
+
+// signedOut is the advice for who has no credentials in ~/.netrc for a mirror
+// that lets nobody read without; nil otherwise. Over ssh a key counts instead.
+func (p *program) signedOut(ctx context.Context, e rewrite.Environment) *mirror.Problem {
+	u, err := url.Parse(e.Site.URL)
+	if err != nil || u.Host == "" || e.SSH {
+		return nil
+	}
+	g := p.goClient()
+	defer g.http.CloseIdleConnections()
+	if slices.ContainsFunc(g.netrc, func(n netrcEntry) bool { return n.machine == u.Host || n.machine == u.Hostname() }) {
+		return nil
+	}
+	if status, _, err := g.get(ctx, e.Site.URL+api+"/status"); err != nil || status != http.StatusUnauthorized {
+		return nil
+	}
+	return &mirror.Problem{Code: rewrite.CodeSettings, What: "the mirror wants a sign-in, and " + or(p.goNetrc(), ".netrc") + " has none for " + u.Hostname(),
+		Why: "go and git do not know the login of this program", Do: "run: gitmirror login " + e.Site.URL + " --netrc"}
 }
 
 // offersSums asks the mirror's proxy whether it passes on the checksum database,
