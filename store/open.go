@@ -81,7 +81,7 @@ func openFile(ctx context.Context, name string, log *slog.Logger) (*DB, error) {
 	}
 	// Every commit reaches the disk before it is reported (D9). IMMEDIATE takes
 	// the write lock at BEGIN: a transaction that has read never fails to write.
-	common := "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+	common := "_pragma=busy_timeout(30000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	writer, err := openPool(ctx, name, common+"&_txlock=immediate", 1)
 	if err != nil {
 		return nil, unreadable(name, err)
