@@ -34,7 +34,7 @@ func (p *Planner) Plan(ctx context.Context, fsys fs.FS, dirs ...string) (*Plan, 
 	}
 	b := &builder{
 		p: p, form: p.form(), host: p.Site.Root(), proj: proj, past: past, ask: newAsker(p),
-		mains: map[string]bool{}, direct: map[string]bool{}, zips: map[module.Version]bool{}, needs: map[module.Version]*summary{},
+		mains: map[string]bool{}, direct: map[string]bool{}, zips: map[module.Version]bool{}, stands: map[module.Version][]module.Version{}, needs: map[module.Version]*summary{},
 		found: map[module.Version]*Module{}, chosen: map[module.Version]*mirror.ModuleAnswer{},
 		plan: &Plan{Mode: p.mode(), Form: p.form(), Host: p.Site.Root(), Edits: []Edit{}, Modules: []Module{}, Warnings: warnings, past: past},
 	}
@@ -63,10 +63,11 @@ type builder struct {
 	work  *unit // of the go.work itself; its member is nil
 	plan  *Plan
 
-	mains  map[string]bool         // module paths of the project
-	direct map[string]bool         // paths some unit requires without "// indirect"
-	zips   map[module.Version]bool // whose zip some go.sum has a hash of
-	shared *shared                 // what the members of the workspace replace; nil = not looked yet
+	mains  map[string]bool                     // module paths of the project
+	direct map[string]bool                     // paths some unit requires without "// indirect"
+	stands map[module.Version][]module.Version // replacement → originals, of the marked statements
+	zips   map[module.Version]bool             // whose zip some go.sum has a hash of
+	shared *shared                             // what the members of the workspace replace; nil = not looked yet
 	needs  map[module.Version]*summary
 
 	pairs map[sumOfAnswer][2]*sumLine // go.sum lines made of answers
@@ -81,11 +82,9 @@ type builder struct {
 type unit struct {
 	m        *member
 	mod      *gomod
-	base     *gosum                            // its go.sum with earlier work of ours undone where the record tells how
-	ours     map[module.Version]module.Version // replacement → original of the marked statement
-	now      map[module.Version]module.Version // original → replacement
-	direct   map[string]bool                   // required without "// indirect"
-	versions map[module.Version]bool           // the set to replace (before asking what is mirrored)
+	base     *gosum                  // its go.sum with earlier work of ours undone where the record tells how
+	direct   map[string]bool         // required without "// indirect"
+	versions map[module.Version]bool // the set to replace (before asking what is mirrored)
 	loaded   map[module.Version]bool
 	selected map[string]string
 	targets  map[*replaceLine]module.Version   // right sides of the user's replaces, as they were
@@ -94,23 +93,39 @@ type unit struct {
 }
 
 func newUnit(mod *gomod, base *gosum) *unit {
-	ours := 0
-	for _, r := range mod.replaces {
-		if r.ours {
-			ours++
+	return &unit{
+		mod: mod, base: base, versions: map[module.Version]bool{}, direct: map[string]bool{},
+		targets: map[*replaceLine]module.Version{}, edited: map[module.Version]module.Version{},
+	}
+}
+
+// now is what m is replaced by in the marked statement.
+func (u *unit) now(m module.Version) (module.Version, bool) {
+	if r := u.mod.index[m]; r != nil && r.ours {
+		return r.new, true
+	}
+	return module.Version{}, false
+}
+
+// noteOurs finds out what the replacements of the marked statements stand for.
+func (b *builder) noteOurs() {
+	for _, u := range b.all() {
+		for _, r := range u.mod.replaces {
+			if r.ours && !slices.Contains(b.stands[r.new], r.old) {
+				b.stands[r.new] = append(b.stands[r.new], r.old)
+			}
 		}
 	}
-	u := &unit{
-		mod: mod, base: base, ours: make(map[module.Version]module.Version, ours), versions: map[module.Version]bool{},
-		now: make(map[module.Version]module.Version, ours), direct: map[string]bool{}, targets: map[*replaceLine]module.Version{}, edited: map[module.Version]module.Version{},
-	}
-	for _, r := range mod.replaces {
-		if r.ours {
-			u.ours[r.new] = r.old
-			u.now[r.old] = r.new
+}
+
+// ours is what m replaces in the marked statement of u.
+func (b *builder) ours(u *unit, m module.Version) (module.Version, bool) {
+	for _, old := range b.stands[m] {
+		if now, ok := u.now(old); ok && now == m {
+			return old, true
 		}
 	}
-	return u
+	return module.Version{}, false
 }
 
 // name of the file, for messages.
@@ -135,6 +150,7 @@ func (b *builder) prefetch(ctx context.Context) error {
 	if w := b.proj.work; w != nil {
 		b.work = newUnit(w.mod, b.past.undoSum(w.sum))
 	}
+	b.noteOurs()
 	for _, u := range b.all() {
 		for _, r := range u.mod.replaces {
 			if r.new.Version != "" && !r.ours {
@@ -143,7 +159,7 @@ func (b *builder) prefetch(ctx context.Context) error {
 			}
 		}
 		for _, m := range u.base.modules() {
-			if old, ok := u.ours[m]; ok {
+			if old, ok := b.ours(u, m); ok {
 				m = old
 			}
 			names[m] = true
@@ -203,9 +219,9 @@ func (b *builder) noteZips() {
 		}
 	}
 	for _, u := range b.all() {
-		for old, now := range u.now {
-			if b.zips[now] { // of go.work.sum, too
-				b.zips[old] = true
+		for _, r := range u.mod.replaces {
+			if r.ours && b.zips[r.new] { // of go.work.sum, too
+				b.zips[r.old] = true
 			}
 		}
 		for line, to := range u.targets {

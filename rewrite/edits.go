@@ -96,7 +96,7 @@ func (b *builder) wanted(u *unit, e *edited) []replacement {
 			wanted = append(wanted, replacement{m, module.Version(a.Replacement)})
 			continue
 		}
-		if now, ok := u.now[m]; ok && u.base.sums(m) == (mirror.Sums{}) && u.base.sums(now) != (mirror.Sums{}) {
+		if now, ok := u.now(m); ok && u.base.sums(m) == (mirror.Sums{}) && u.base.sums(now) != (mirror.Sums{}) {
 			// Mirrored once, and go.sum knows only the replacement.
 			wanted = append(wanted, replacement{m, now})
 			e.warnings = append(e.warnings, fmt.Sprintf("%s: %s is no longer served by the mirror; its replacement stays", u.name(), m))
@@ -207,7 +207,9 @@ func (b *builder) editSum(u *unit, e *edited) {
 		}
 		return lines, len(as) > 0
 	}, b.freshLines(u))
-	e.edit(u.base.name, b.rawSum(u).data, out.bytes(), b.rawSum(u).exists)
+	if raw := b.rawSum(u); !raw.same(out) {
+		e.edit(u.base.name, raw.bytes(), out.bytes(), raw.exists)
+	}
 }
 
 // sumOfAnswer names one of the two lines of a module.

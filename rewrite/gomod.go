@@ -109,7 +109,8 @@ func lineEnd(data []byte) string {
 // locate finds the bytes of every replace directive and of the marked statements.
 func (m *gomod) locate(syntax *modfile.FileSyntax, replaces []*modfile.Replace) error {
 	byLine := map[*modfile.Line]*replaceLine{}
-	m.index = map[module.Version]*replaceLine{}
+	m.index = make(map[module.Version]*replaceLine, len(replaces))
+	m.replaces = make([]*replaceLine, 0, len(replaces))
 	for _, r := range replaces {
 		tokens := tokenize(m.data, r.Syntax.Start.Byte, r.Syntax.End.Byte)
 		arrow := slices.IndexFunc(tokens, func(t [2]int) bool { return string(m.data[t[0]:t[1]]) == "=>" })

@@ -82,6 +82,9 @@ func (r *sumReader) parse(name string, data []byte) (*gosum, error) {
 		}
 		s.lines = append(s.lines, line)
 	}
+	if bytes.Equal(s.render(), data) {
+		s.data, s.lazy = nil, true // the lines say it all, and other files share them
+	}
 	return s, nil
 }
 
@@ -136,7 +139,13 @@ func (s *gosum) byModule() map[module.Version]mirror.Sums {
 	if s.index != nil {
 		return s.index
 	}
-	s.index = make(map[module.Version]mirror.Sums, len(s.lines)/2)
+	modules := 0
+	for i, l := range s.lines {
+		if i == 0 || s.lines[i-1].mod != l.mod {
+			modules++
+		}
+	}
+	s.index = make(map[module.Version]mirror.Sums, modules)
 	for _, l := range s.lines {
 		if l.mod.Path == "" || !strings.HasPrefix(l.hash, "h1:") || l.hash == emptyGoMod {
 			continue
@@ -224,6 +233,10 @@ func (s *gosum) bytes() []byte {
 	if !s.lazy {
 		return s.data
 	}
+	return s.render()
+}
+
+func (s *gosum) render() []byte {
 	size := 0
 	for _, l := range s.lines {
 		size += len(l.raw) + len(s.eol)
@@ -233,4 +246,15 @@ func (s *gosum) bytes() []byte {
 		data = append(append(data, l.raw...), s.eol...)
 	}
 	return data
+}
+
+// same tells whether two files have the same bytes.
+func (s *gosum) same(o *gosum) bool {
+	if s == o {
+		return true
+	}
+	if !s.lazy || !o.lazy || s.eol != o.eol {
+		return bytes.Equal(s.bytes(), o.bytes())
+	}
+	return slices.EqualFunc(s.lines, o.lines, func(x, y *sumLine) bool { return x == y || x.raw == y.raw })
 }

@@ -60,7 +60,7 @@ func (b *builder) inSum(u *unit) (ms []module.Version) {
 
 // ourSums are the go.sum hashes of what m is replaced by in the marked statement.
 func (u *unit) ourSums(m module.Version) mirror.Sums {
-	if now, ok := u.now[m]; ok {
+	if now, ok := u.now(m); ok {
 		return u.base.sums(now)
 	}
 	return mirror.Sums{}
@@ -114,7 +114,6 @@ func (b *builder) members() (found []*unit) {
 func (b *builder) take(u *unit, g *graph) {
 	u.loaded, u.selected = g.loaded, g.selected
 	inGraph := g.versions()
-	u.versions = make(map[module.Version]bool, len(inGraph))
 	target := map[module.Version]bool{}
 	for _, to := range u.targets {
 		target[to] = true
@@ -127,6 +126,7 @@ func (b *builder) take(u *unit, g *graph) {
 			fromSum[m] = true
 		}
 	}
+	u.versions = make(map[module.Version]bool, max(len(inGraph), len(fromSum)))
 	scope := func(m module.Version) bool { return b.p.Scope != Direct || b.required(u, m.Path) }
 	for _, set := range []map[module.Version]bool{inGraph, fromSum} {
 		for m := range set {
@@ -142,11 +142,10 @@ func (b *builder) take(u *unit, g *graph) {
 // rule u's go.sum.
 func (b *builder) original(u *unit, m module.Version) (module.Version, bool) {
 	if u != b.work {
-		old, ok := u.ours[m]
-		return old, ok
+		return b.ours(u, m)
 	}
 	for _, member := range b.members() {
-		if old, ok := member.ours[m]; ok {
+		if old, ok := b.ours(member, m); ok {
 			return old, true
 		}
 	}

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -245,7 +246,10 @@ func readFile(fsys fs.FS, name string, limit int64) (data []byte, ok bool, err e
 		return nil, false, badProject(name+" cannot be read", reason(err), "check its permissions")
 	}
 	defer f.Close()
-	data, err = io.ReadAll(io.LimitReader(f, limit+1))
+	var text bytes.Buffer
+	text.Grow(int(info.Size()) + bytes.MinRead)
+	_, err = text.ReadFrom(io.LimitReader(f, limit+1))
+	data = text.Bytes()
 	if err != nil {
 		return nil, false, badProject(name+" cannot be read", reason(err), "check its permissions")
 	}

@@ -208,7 +208,11 @@ func (b *builder) ruling(u *unit) []*unit {
 func (b *builder) replacements(u *unit) map[module.Version]module.Version {
 	all := map[module.Version]module.Version{}
 	for _, other := range b.ruling(u) {
-		maps.Copy(all, other.ours)
+		for _, r := range other.mod.replaces {
+			if r.ours {
+				all[r.new] = r.old
+			}
+		}
 		maps.Copy(all, other.edited)
 	}
 	return all
