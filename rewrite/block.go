@@ -18,7 +18,7 @@ import (
 // statement of one line.
 type block struct {
 	start, end int
-	raw        string   // data[start:end]
+	data       []byte   // the file
 	host       string   // of the first marker
 	hosts      []string // of all of them
 	moved      bool     // the marker stands inside the statement, or is there twice
@@ -27,10 +27,18 @@ type block struct {
 	pieces     []piece
 }
 
+// text is a piece as it is in the file, or as it has become.
+func (b *block) text(p piece) string {
+	if p.text != "" {
+		return p.text
+	}
+	return string(b.data[p.from:p.to])
+}
+
 // piece is one directive with the comments and blank lines above it and the
 // rest of its line, without "replace" in front and without the last EOL.
 type piece struct {
-	text string
+	text string // empty = as it is in the file
 	line *replaceLine
 	rhs  [2]int // of its right side, in text
 
@@ -40,7 +48,7 @@ type piece struct {
 // newBlock returns the marked statement, nil when stmt is none.
 func newBlock(data []byte, stmt modfile.Expr, before []modfile.Comment, byLine map[*modfile.Line]*replaceLine) *block {
 	var lines []*modfile.Line
-	b := &block{}
+	b := &block{data: data}
 	at := 0 // offset of "replace"
 	switch x := stmt.(type) {
 	case *modfile.Line:
@@ -95,17 +103,13 @@ func newBlock(data []byte, stmt modfile.Expr, before []modfile.Comment, byLine m
 		b.end = lineRest(data, x.RParen.Pos.Byte)
 		b.tail = string(data[from:b.end])
 	}
-	b.raw = string(data[b.start:b.end])
-	for i := range b.pieces { // parts of one text
-		p := &b.pieces[i]
-		p.text = b.raw[p.from-b.start : p.to-b.start]
-	}
 	if len(b.pieces) > 0 && !slices.ContainsFunc(b.pieces, func(p piece) bool { return p.line.ours }) {
 		return nil // only the user's lines are left
 	}
 	if b.moved {
 		b.between = dropMarkers(b.between)
 		for i := range b.pieces {
+			b.pieces[i].text = b.text(b.pieces[i])
 			b.pieces[i].dropMarker()
 		}
 	}
@@ -194,15 +198,15 @@ func (b *block) render(host, eol string, wanted []replacement, inPlace map[*repl
 	case len(pieces) == 0:
 		return strings.TrimRight(b.between, " \t\r\n")
 	case !changed && !b.moved && b.host == host:
-		return b.raw
+		return string(b.data[b.start:b.end])
 	case len(pieces) == 1 && (b.head == "" || b.plain(pieces[0])):
-		return top + "replace " + strings.TrimLeft(pieces[0].text, " \t")
+		return top + "replace " + strings.TrimLeft(b.text(pieces[0]), " \t")
 	}
 	lines := make([]string, len(pieces))
 	for i, p := range pieces {
-		lines[i] = p.text
+		lines[i] = b.text(p)
 		if b.head == "" {
-			lines[i] = "\t" + strings.TrimLeft(p.text, " \t")
+			lines[i] = "\t" + strings.TrimLeft(lines[i], " \t")
 		}
 	}
 	head, tail := b.head, b.tail
@@ -217,7 +221,7 @@ func (b *block) render(host, eol string, wanted []replacement, inPlace map[*repl
 
 // plain tells whether a block with this one line may become a line.
 func (b *block) plain(p piece) bool {
-	return !strings.Contains(p.text, "\n") && strings.TrimSpace(b.tail) == ")" &&
+	return !strings.Contains(b.text(p), "\n") && strings.TrimSpace(b.tail) == ")" &&
 		strings.Join(strings.Fields(b.head), " ") == "replace ("
 }
 
@@ -242,11 +246,13 @@ func (b *block) update(wanted []replacement, inPlace map[*replaceLine]module.Ver
 			}
 			delete(todo, p.line.old)
 			if to != p.line.new {
+				p.text = b.text(p)
 				p.text = p.text[:p.rhs[0]] + to.Path + " " + to.Version + p.text[p.rhs[1]:]
 				changed = true
 			}
 		}
 		if to, ok := inPlace[p.line]; ok {
+			p.text = b.text(p)
 			p.text = p.text[:p.rhs[0]] + to.Path + " " + to.Version + p.text[p.rhs[1]:]
 			changed = true
 		}
