@@ -10,7 +10,7 @@ build: ## the binary, static, at ./bin/gitmirror
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/gitmirror .
 
 test: test-deps ## everything, race detector on; installs PostgreSQL and Chromium when they are missing
-	CGO_ENABLED=1 go test -race -timeout 25m ./...
+	CGO_ENABLED=1 go test -race -timeout 45m ./...
 
 test-deps:
 	@sh deploy/test-deps.sh
