@@ -4,7 +4,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build test faults storm lint bench bench-sync bench-serve clean test-deps
+.PHONY: build test faults storm rewrite-projects lint bench bench-sync bench-serve clean test-deps
 
 build: ## the binary, static, at ./bin/gitmirror
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/gitmirror .
@@ -21,6 +21,9 @@ faults: test-deps ## every fault at every point and 250 random rounds; prints wh
 
 storm: test-deps ## 64 git clients at once, three repositories, one of them force-pushed and repacked all the while
 	GITMIRROR_STORM=full go test -count=1 -timeout 30m -run '^TestStorm$$' -v ./gitserver/
+
+rewrite-projects: ## five real projects, users of Kubernetes and etcd among them, built through the mirror in each of the three modes
+	GITMIRROR_PROJECTS=all go test -count=1 -timeout 60m -run '^TestSealedProjects$$' -v .
 
 lint: ## gofmt, vet, staticcheck, and govulncheck where its database can be had
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run gofmt -w on the files above"; exit 1; }

@@ -176,7 +176,7 @@ func (u *Universe) collect(c RewriteCase, mods []Module, lean bool) error {
 		switch {
 		case !lean || zips[p.Module]:
 			mapped = append(mapped, p)
-		case p.Absent():
+		case p.Absent() && loc.dir == "" && !strings.HasPrefix(major, "/"): // other modules have a go.mod, or would not be found
 			m.real = map[string][]byte{"README": []byte(p.String() + "\n")}
 		default:
 			m.real = map[string][]byte{"go.mod": p.GoMod}
