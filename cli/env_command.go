@@ -106,8 +106,8 @@ func (p *program) env(ctx context.Context, f *envFlags, args []string) error {
 	return err
 }
 
-// signedOut is the advice for who has no credentials in ~/.netrc for a mirror
-// that lets nobody read without; nil otherwise. Over ssh a key counts instead.
+// signedOut is the advice for who has no credentials in ~/.netrc for mirrors that
+// are not for everybody; nil otherwise. Over ssh a key counts instead.
 func (p *program) signedOut(ctx context.Context, e rewrite.Environment) *mirror.Problem {
 	u, err := url.Parse(e.Site.URL)
 	if err != nil || u.Host == "" || e.SSH {
@@ -118,11 +118,19 @@ func (p *program) signedOut(ctx context.Context, e rewrite.Environment) *mirror.
 	if slices.ContainsFunc(g.netrc, func(n netrcEntry) bool { return n.machine == u.Host || n.machine == u.Hostname() }) {
 		return nil
 	}
-	if status, _, err := g.get(ctx, e.Site.URL+api+"/status"); err != nil || status != http.StatusUnauthorized {
-		return nil
+	for _, repo := range e.Coverage.Patterns[:min(5, len(e.Coverage.Patterns))] {
+		status, _, err := g.get(ctx, e.Site.URL+"/"+repo+"/info/refs?service=git-upload-pack")
+		if err != nil {
+			return nil
+		}
+		if status == http.StatusUnauthorized {
+			return &mirror.Problem{
+				Code: rewrite.CodeSettings, What: "the mirror wants a sign-in for " + repo + ", and " + or(p.goNetrc(), ".netrc") + " has none for " + u.Hostname(),
+				Why: "go and git do not know the login of this program", Do: "run: gitmirror login " + e.Site.URL + " --netrc",
+			}
+		}
 	}
-	return &mirror.Problem{Code: rewrite.CodeSettings, What: "the mirror wants a sign-in, and " + or(p.goNetrc(), ".netrc") + " has none for " + u.Hostname(),
-		Why: "go and git do not know the login of this program", Do: "run: gitmirror login " + e.Site.URL + " --netrc"}
+	return nil
 }
 
 // offersSums asks the mirror's proxy whether it passes on the checksum database,
