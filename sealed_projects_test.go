@@ -88,7 +88,7 @@ func projectOf(t *testing.T, m gittest.Module) (c gittest.RewriteCase, graph []g
 			graph = append(graph, gittest.Module{Path: w[0], Version: w[1]})
 		}
 	}
-	graph = append(graph, alsoRequired(t, append(gittest.CaseModules(c), graph...))...)
+	graph = append(graph, alsoRequired(t, gittest.CaseModules(c), graph)...)
 	for _, dep := range append(gittest.CaseModules(c), graph...) {
 		prefix, repo := gittest.Root(dep.Path)
 		if repo == "" {
@@ -101,15 +101,15 @@ func projectOf(t *testing.T, m gittest.Module) (c gittest.RewriteCase, graph []g
 
 // alsoRequired are modules that only the go.mod files named in go.sum require:
 // go mod tidy follows them, and a rewrite wants them on the mirror, too.
-func alsoRequired(t *testing.T, mods []gittest.Module) (more []gittest.Module) {
+func alsoRequired(t *testing.T, mods, graph []gittest.Module) (more []gittest.Module) {
 	t.Helper()
 	all, err := gittest.ListPublic(mods)
 	if err != nil {
 		t.Fatal(err)
 	}
 	known, highest := map[string]bool{}, map[string]string{}
-	for _, p := range all {
-		known[p.Path] = true
+	for _, m := range append(slices.Clone(mods), graph...) {
+		known[m.Path] = true
 	}
 	for _, p := range all {
 		f, err := modfile.ParseLax("go.mod", p.GoMod, nil)

@@ -29,6 +29,7 @@ func roots() map[string]string {
 	return map[string]string{
 		"cloud.google.com/go":         "github.com/googleapis/google-cloud-go",
 		"go.etcd.io/etcd":             "github.com/etcd-io/etcd",
+		"go.opencensus.io":            "github.com/census-instrumentation/opencensus-go",
 		"google.golang.org/api":       "github.com/googleapis/google-api-go-client",
 		"google.golang.org/appengine": "github.com/golang/appengine",
 		"google.golang.org/genproto":  "github.com/googleapis/go-genproto",
