@@ -229,7 +229,7 @@ func (r *caseRun) again(t *testing.T, args []string) {
 }
 
 // done is the exit code when there is nothing (more) to do: 5 says that the
-// mirror lacks a module which the project itself requires.
+// mirror has nothing of what the project requires.
 func (r *caseRun) done() int {
 	var files []*modfile.File
 	local := map[string]bool{} // main modules, and what leads to a directory
@@ -242,14 +242,18 @@ func (r *caseRun) done() int {
 			}
 		}
 	}
+	code := 0
 	for _, f := range files {
 		for _, m := range f.Require {
-			if _, repo := r.Prefix(m.Mod.Path); repo == "" && !m.Indirect && !local[m.Mod.Path] {
-				return 5
+			if _, repo := r.Prefix(m.Mod.Path); repo != "" {
+				return 0
+			}
+			if !local[m.Mod.Path] {
+				code = 5
 			}
 		}
 	}
-	return 0
+	return code
 }
 
 // reverted looks that the bytes from before are there. What a command made

@@ -161,7 +161,7 @@ func (p *program) rewrite(cmd *cobra.Command, f *rewriteFlags, pr *project, args
 	}
 	doc.Plan, doc.Proofs = plan, plan.Proofs()
 	doc.Settings, doc.Advice = f.environment(p, site, plan).Settings()
-	result := leftBehind(plan)
+	result := leftBehind(plan, f)
 	switch {
 	case f.check || f.diff:
 		doc.Diff = plan.Diff()

@@ -29,17 +29,27 @@ type rewriteDoc struct {
 	Reason   string            `json:"exit_reason"`
 }
 
-// leftBehind is the error of a plan that leaves out a module which the project
-// itself requires. One that only the requirements of others name is no failure:
-// without a sealed client it is found where it always was.
-func leftBehind(plan *rewrite.Plan) error {
+// leftBehind is the error of a plan that leaves modules out which it should not:
+// all of them, those that --add-missing was to bring, or any at all for a client
+// that is to ask nobody but the mirror. Otherwise a module that is not mirrored is
+// found where it always was, and the rest uses the mirror.
+func leftBehind(plan *rewrite.Plan, f *rewriteFlags) error {
+	c := plan.Coverage
+	switch {
+	case c.Complete():
+		return nil
+	case f.sealed, len(c.Missing) == len(plan.Modules):
+		return silent{mirror.ErrNotFound}
+	case !f.addMissing:
+		return nil
+	}
 	built := map[string]string{} // versions of required modules: of several the newest counts
 	for _, m := range plan.Modules {
 		if m.Direct && semver.Compare(m.Version, built[m.Path]) > 0 {
 			built[m.Path] = m.Version
 		}
 	}
-	for _, m := range plan.Coverage.Missing {
+	for _, m := range c.Missing {
 		if built[m.Path] == m.Version {
 			return silent{mirror.ErrNotFound}
 		}
