@@ -17,17 +17,17 @@ import (
 	"github.com/gitmirror/gitmirror/internal/gittest"
 )
 
-// projects are real ones, as the module proxy has them: a CLI library, and a
-// program that uses gopkg.in.
+// projects are real ones, as the module proxy has them: a CLI library that uses
+// gopkg.in.
 var projects = []gittest.Module{
 	{Path: "github.com/spf13/cobra", Version: "v1.8.1"},
-	{Path: "github.com/mikefarah/yq/v4", Version: "v4.40.5"},
 }
 
 // largeProjects take minutes to build; GITMIRROR_PROJECTS=all adds them ("make
-// rewrite-projects"): a web framework, a user of the etcd client, and one of the
+// rewrite-projects"): a program, a web framework, a user of the etcd client, and one of the
 // Kubernetes client.
 var largeProjects = []gittest.Module{
+	{Path: "github.com/mikefarah/yq/v4", Version: "v4.40.5"},
 	{Path: "github.com/gin-gonic/gin", Version: "v1.10.0"},
 	{Path: "github.com/kvtools/etcdv3", Version: "v1.0.2"},
 	{Path: "k8s.io/sample-controller", Version: "v0.29.0"},

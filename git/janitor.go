@@ -91,6 +91,9 @@ func (d *Disk) leftovers(repo string, starting bool) error {
 		}
 	}
 	_ = breakLock(repo)
+	if starting { // process ids come back, in a container always
+		dropPlans(repo, func(pid int) bool { return pid == os.Getpid() })
+	}
 	// A file beside packed-refs or HEAD is somebody's who holds the lock, or nobody's.
 	if _, err := os.Lstat(filepath.Join(repo, lockName)); starting && errors.Is(err, fs.ErrNotExist) {
 		for _, name := range []string{"packed-refs.new", formerRefs + ".new", "HEAD.new"} {

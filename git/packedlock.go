@@ -16,8 +16,9 @@ const (
 	// lockMark begins the text of a lock of ours, before the process id.
 	lockMark = "gitmirror "
 	lockWait = 10 * time.Second
-	// lockPlan is a lock that is about to be taken, as os.CreateTemp has it.
-	lockPlan = "packed-refs-*.lock"
+	// lockPlan begins the name of a lock that is about to be taken; the process id
+	// follows, so that it tells whose it is before anything is written into it.
+	lockPlan = "packed-refs-"
 )
 
 // lockPacked takes git's lock on packed-refs, waiting a little for a git that
@@ -50,7 +51,7 @@ func lockPacked(ctx context.Context, repo string) (unlock func(), err error) {
 }
 
 func planLock(repo string) (name string, err error) {
-	f, err := os.CreateTemp(repo, lockPlan)
+	f, err := os.CreateTemp(repo, lockPlan+strconv.Itoa(os.Getpid())+"-*.lock")
 	if err != nil {
 		return "", err
 	}
@@ -67,18 +68,24 @@ func planLock(repo string) (name string, err error) {
 // this process, so a lock with our own id is a leftover too (ids come back after
 // a restart).
 func breakLock(repo string) bool {
-	plans, _ := filepath.Glob(filepath.Join(repo, lockPlan))
-	for _, plan := range plans {
-		if pid, ok := lockedBy(plan); ok && pid != os.Getpid() && !alive(pid) {
-			_ = os.Remove(plan)
-		}
-	}
+	dropPlans(repo, func(pid int) bool { return pid != os.Getpid() && !alive(pid) })
 	name := filepath.Join(repo, lockName)
 	pid, ok := lockedBy(name)
 	if !ok || pid != os.Getpid() && alive(pid) {
 		return false
 	}
 	return os.Remove(name) == nil
+}
+
+// dropPlans removes the plans for a lock of those processes that are gone.
+func dropPlans(repo string, gone func(pid int) bool) {
+	plans, _ := filepath.Glob(filepath.Join(repo, lockPlan+"*.lock"))
+	for _, plan := range plans {
+		id, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(plan), lockPlan), "-")
+		if pid, err := strconv.Atoi(id); err == nil && gone(pid) {
+			_ = os.Remove(plan)
+		}
+	}
 }
 
 // lockedBy is the process that a lock of ours names.
