@@ -4,8 +4,6 @@ import (
 	"maps"
 	"strings"
 	"testing"
-
-	"github.com/gitmirror/gitmirror/rewrite"
 )
 
 // FuzzWorkspace puts workspaces of two members together from pieces, with what
@@ -56,30 +54,15 @@ func FuzzWorkspace(f *testing.F) {
 				files[name] = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\n", "\r\n")
 			}
 		}
-		dir := t.TempDir()
-		write(t, dir, files)
-		root := openRoot(t, dir)
-		planner := &rewrite.Planner{Resolver: lib, Site: testSite, TrustMirror: true}
-		lib.asked = nil
-		plan, err := planner.Plan(t.Context(), root.FS())
-		if err != nil {
+		got, ok := rewriteAndRevert(t, lib, files)
+		if !ok {
 			return
-		}
-		if err := rewrite.Apply(root, plan); err != nil {
-			t.Fatalf("Apply() = %v", err)
-		}
-		again, err := planner.Plan(t.Context(), root.FS())
-		if err != nil || !again.Empty() {
-			t.Fatalf("second Plan() = %v, %v, want nothing to do after\n%s", diffOf(again), err, plan.Diff())
-		}
-		if _, err := (rewrite.Reverter{}).Revert(root); err != nil {
-			t.Fatalf("Revert() = %v", err)
 		}
 		earlier := false
 		for _, text := range files {
 			earlier = earlier || strings.Contains(text, testHost)
 		}
-		if got := read(t, dir); !earlier && !maps.Equal(got, files) {
+		if !earlier && !maps.Equal(got, files) {
 			same(t, "reverted", got, files)
 		}
 	})
