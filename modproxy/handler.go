@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gitmirror/gitmirror/auth"
@@ -35,9 +35,24 @@ type Handler struct {
 	Policy   auth.Policy
 	// SumDB is the checksum database below Root + "sumdb/"; nil = none.
 	SumDB *SumDB
-	Log   *slog.Logger
+	// Proxies are asked for what is not mirrored; nil = nobody is.
+	Proxies *Proxies
+	// Store keeps what they sent, and zips that were made; nil = nothing is kept.
+	Store *Store
+	// Verify says what becomes of files of proxies that SumDB cannot vouch for;
+	// empty = VerifyKnown. About modules that match NoSum, patterns as GONOSUMDB
+	// has them, it is never asked.
+	Verify Verify
+	NoSum  string
+	// Rules are those of the administrator; nil = there are none.
+	Rules *RuleBook
+	// OnEvent is told of refusals; may be nil.
+	OnEvent func(mirror.ModuleEvent)
+	Log     *slog.Logger
 
-	zips flights
+	zips    flights
+	once    sync.Once
+	proxied *proxyState
 }
 
 // What caches may do with an answer: a version never changes, the rest does.
@@ -79,73 +94,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m, err := h.Repos.Module(ctx, q.path)
-	if err != nil {
-		return err
-	}
-	if h.Policy.May(id, auth.Read, m.Repo.Private) != nil {
-		return notMirrored(h.Repos.withoutHost(q.path)) // as if it were not there
-	}
-	return h.answer(ctx, w, r, q, m)
-}
-
-func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Request, q question, m *Module) error {
-	public := !m.Repo.Private && h.Policy.AnonymousRead
-	switch q.kind {
-	case "list":
-		list, err := m.Versions(ctx)
-		if err != nil {
-			return err
-		}
-		body := strings.Join(list, "\n")
-		if body != "" {
-			body += "\n"
-		}
-		return serveBytes(w, r, "text/plain; charset=utf-8", []byte(body), cacheControl(public, briefSeconds))
-	case "latest", "info":
-		query := q.version
-		if q.kind == "latest" {
-			query = "latest"
-		}
-		info, err := m.Stat(ctx, query)
-		if err != nil {
-			return err
-		}
-		body, err := json.Marshal(info)
-		if err != nil {
-			return err
-		}
-		seconds := briefSeconds
-		if info.Version == q.version {
-			seconds = foreverSeconds
-		}
-		return serveBytes(w, r, "application/json", body, cacheControl(public, seconds))
-	case "mod":
-		text, err := m.GoMod(ctx, q.version)
-		if err != nil {
-			return err
-		}
-		return serveBytes(w, r, "text/plain; charset=utf-8", text, cacheControl(public, foreverSeconds))
-	}
-	return h.serveZip(ctx, w, r, q, m, cacheControl(public, foreverSeconds))
-}
-
-// serveZip builds the zip in a temporary file, once for all who ask meanwhile.
-func (h *Handler) serveZip(ctx context.Context, w http.ResponseWriter, r *http.Request, q question, m *Module, cache string) error {
-	key := string(m.Repo.ID) + " " + q.path + "@" + q.version
-	z, err := h.zips.join(ctx, key, h.Repos.Temp, func(ctx context.Context, z *zipFile) (err error) {
-		z.hash, err = m.Zip(ctx, q.version, z.file)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	defer z.leave()
-	w.Header().Set("Content-Type", "application/zip")
-	w.Header().Set("Cache-Control", cache)
-	w.Header().Set("ETag", `"`+z.hash+`"`)
-	http.ServeContent(w, r, "", time.Time{}, z.reader())
-	return nil
+	return h.answer(ctx, w, r, q)
 }
 
 func cacheControl(public bool, seconds int) string {

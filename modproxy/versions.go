@@ -3,6 +3,7 @@ package modproxy
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/modfile"
@@ -74,18 +75,13 @@ func (v *view) isRetracted(ctx context.Context, version string) (bool, error) {
 			return false, err
 		}
 		v.retracted = func(version string) bool {
-			for _, in := range intervals {
-				if semver.Compare(in.Low, version) <= 0 && semver.Compare(version, in.High) <= 0 {
-					return true
-				}
-			}
-			return false
+			return isRetractedBy(intervals, version)
 		}
 	}
 	return v.retracted(version), nil
 }
 
-func (v *view) retractions(ctx context.Context) ([]modfile.VersionInterval, error) {
+func (v *view) retractions(ctx context.Context) ([]retraction, error) {
 	list, err := v.versions(ctx)
 	if err != nil {
 		return nil, err
@@ -105,15 +101,29 @@ func (v *view) retractions(ctx context.Context) ([]modfile.VersionInterval, erro
 	if err != nil {
 		return nil, err
 	}
-	f, err := modfile.ParseLax("go.mod", p.gomod, nil)
+	return retractionsOf(p.gomod), nil
+}
+
+// retraction is an interval of versions, both ends included.
+type retraction = modfile.VersionInterval
+
+// retractionsOf are those of a go.mod. One that cannot be read retracts nothing.
+func retractionsOf(gomod []byte) []retraction {
+	f, err := modfile.ParseLax("go.mod", gomod, nil)
 	if err != nil {
-		return nil, nil
+		return nil
 	}
-	var intervals []modfile.VersionInterval
+	var intervals []retraction
 	for _, r := range f.Retract {
 		intervals = append(intervals, r.VersionInterval)
 	}
-	return intervals, nil
+	return intervals
+}
+
+func isRetractedBy(intervals []retraction, version string) bool {
+	return slices.ContainsFunc(intervals, func(in retraction) bool {
+		return semver.Compare(in.Low, version) <= 0 && semver.Compare(version, in.High) <= 0
+	})
 }
 
 // highestOf returns the highest release of a sorted list that ok accepts, else

@@ -1,0 +1,50 @@
+package modproxy
+
+import (
+	"slices"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// refused notes that a rule refused something.
+func (h *Handler) refused(e mirror.ModuleEvent) {
+	h.state().refused.Add(1)
+	if h.Log != nil {
+		h.Log.Info("module refused", "module", e.Module, "version", e.Version, "kind", string(e.Kind), "user", e.User, "addr", e.Address, "reason", e.Text)
+	}
+	h.note(e)
+}
+
+// note keeps an event for who asks for the last ones, and passes it on.
+func (h *Handler) note(e mirror.ModuleEvent) {
+	s := h.state()
+	s.mu.Lock()
+	s.events = append(s.events[max(0, len(s.events)-maxEvents+1):], e)
+	s.mu.Unlock()
+	if h.OnEvent != nil {
+		h.OnEvent(e)
+	}
+}
+
+// Events are the last refusals, the newest first, limit at most.
+func (h *Handler) Events(limit int) []mirror.ModuleEvent {
+	s := h.state()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := slices.Clone(s.events[max(0, len(s.events)-limit):])
+	slices.Reverse(last)
+	return last
+}
+
+// State is how everything does.
+func (h *Handler) State() mirror.ModuleCacheState {
+	s := h.state()
+	c := mirror.ModuleCacheState{
+		Hits: s.hits.Load(), Misses: s.misses.Load(), Stale: s.stale.Load(), Refused: s.refused.Load(), Forged: s.forged.Load(),
+		Proxies: h.Proxies.State(),
+	}
+	if h.Store != nil {
+		h.Store.State(&c)
+	}
+	return c
+}

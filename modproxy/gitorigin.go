@@ -1,0 +1,114 @@
+package modproxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// gitOrigin is a module whose repository is mirrored.
+type gitOrigin struct {
+	h *Handler
+	m *Module
+}
+
+func (o *gitOrigin) public() bool { return !o.m.Repo.Private }
+
+func (o *gitOrigin) versions(ctx context.Context) ([]string, how, error) {
+	list, err := o.m.Versions(ctx)
+	return list, byGit, err
+}
+
+func (o *gitOrigin) info(ctx context.Context, query string) (infoReply, error) {
+	info, err := o.m.Stat(ctx, query)
+	if err != nil {
+		return infoReply{}, err
+	}
+	text, err := json.Marshal(info)
+	return infoReply{info, text, byGit}, err
+}
+
+func (o *gitOrigin) mod(ctx context.Context, version string) ([]byte, how, error) {
+	text, err := o.m.GoMod(ctx, version)
+	return text, byGit, err
+}
+
+// madePrefix begins the keys of what was made of a mirror. They hold the commit:
+// nothing changes when a tag moves, and each tree is read once.
+const madePrefix = "git "
+
+// zip is kept, or built in a temporary file, once for all who ask meanwhile, and
+// then kept.
+func (o *gitOrigin) zip(ctx context.Context, version string) (zipReply, error) {
+	_, f, err := o.m.version(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	key := fmt.Sprintf("%s%s %s %q %s@%s.zip", madePrefix, o.m.Repo.ID, f.Hash, f.place.dir, o.m.Path, version)
+	if k, ok := o.h.Store.Find(key); ok {
+		if file, err := o.h.Store.Open(k); err == nil {
+			return &keptZip{file, k}, nil
+		}
+	}
+	z, err := o.h.zips.join(ctx, key, o.h.Repos.Temp, func(ctx context.Context, z *zipFile) (err error) {
+		if z.hash, err = o.m.Zip(ctx, version, z.file); err != nil {
+			return err
+		}
+		return o.keep(z.file, Kept{Key: key, Module: o.m.Path, Version: version, Kind: "zip", H1: z.hash, Proven: true, At: time.Now().UTC()})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &madeZip{z}, nil
+}
+
+// keep puts a zip that was made into the store. That it cannot is no failure.
+func (o *gitOrigin) keep(file *os.File, k Kept) error {
+	if o.h.Store.Full() {
+		return nil
+	}
+	size, err := file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, io.NewSectionReader(file, 0, size)); err != nil {
+		return err
+	}
+	k.Size, k.Sum = size, hex.EncodeToString(hash.Sum(nil))
+	if err := o.h.Store.PutFile(k, file); err != nil && o.h.Log != nil {
+		o.h.Log.Warn("keep a module's zip", "module", k.Module, "err", err)
+	}
+	return nil
+}
+
+// madeZip is one that was just made.
+type madeZip struct{ z *zipFile }
+
+func (m *madeZip) how() how { return byGit }
+func (m *madeZip) close()   { m.z.leave() }
+func (m *madeZip) serve(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("ETag", `"`+m.z.hash+`"`)
+	http.ServeContent(w, r, "", time.Time{}, m.z.reader())
+	return nil
+}
+
+// keptZip is one in the store.
+type keptZip struct {
+	file *os.File
+	k    Kept
+}
+
+func (z *keptZip) how() how { return byHit }
+func (z *keptZip) close()   { z.file.Close() }
+func (z *keptZip) serve(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("ETag", `"`+z.k.H1+`"`)
+	http.ServeContent(w, r, "", time.Time{}, z.file)
+	return nil
+}

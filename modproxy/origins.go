@@ -1,0 +1,222 @@
+package modproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/gitmirror/gitmirror/auth"
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// origin is where the files of one module are from.
+type origin interface {
+	// versions are those of @v/list.
+	versions(ctx context.Context) ([]string, how, error)
+	// info is the version behind a version, a branch, a commit or "latest".
+	info(ctx context.Context, query string) (infoReply, error)
+	mod(ctx context.Context, version string) ([]byte, how, error)
+	// zip is ready to be sent; the caller closes it.
+	zip(ctx context.Context, version string) (zipReply, error)
+	// public tells whether anybody may have it.
+	public() bool
+}
+
+// how an answer was come by, as X-Cache says it.
+type how string
+
+const (
+	byGit   how = "git"   // made of a mirror
+	byHit   how = "hit"   // kept
+	byMiss  how = "miss"  // asked for
+	byStale how = "stale" // kept, and too old; nobody could be asked
+)
+
+// infoReply is the answer to .info and @latest.
+type infoReply struct {
+	Info
+	text []byte // as it is sent
+	how  how
+}
+
+// zipReply sends a zip.
+type zipReply interface {
+	serve(w http.ResponseWriter, r *http.Request) error
+	close()
+	how() how
+}
+
+// firstCloneWait is how long a client waits for the first clone of what a rule
+// admits when the module may be had of a proxy instead.
+const firstCloneWait = 10 * time.Second
+
+// origins are where a module may be had, the best first. An error is what there
+// is to say instead.
+func (h *Handler) origins(ctx context.Context, modPath string, r *http.Request) ([]origin, error) {
+	rules := h.Rules.Now()
+	mode := rules.mode(modPath)
+	fetch := r.Header.Get("Disable-Module-Fetch") != "true" && mode != mirror.Offline
+	others := h.Proxies.Any() && mode != mirror.MirrorOnly || mode == mirror.Offline
+	mirrored, err := h.mirrored(ctx, modPath, fetch, others && fetch)
+	var hidden *hiddenError
+	if errors.As(err, &hidden) {
+		return nil, h.absent(modPath, mode) // and nobody else hears the name
+	}
+	passes := err == nil || errors.Is(err, mirror.ErrNotFound) || errors.Is(err, mirror.ErrUpstream) || errors.Is(err, mirror.ErrBusy) ||
+		errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
+	if !passes {
+		return nil, err
+	}
+	var list []origin
+	if err == nil && mode != mirror.ProxyOnly {
+		list = append(list, mirrored)
+	}
+	if others && (err != nil || !mirrored.m.Repo.Private) && !h.own(modPath) {
+		list = append(list, &proxied{h: h, path: modPath, fetch: fetch, mode: mode})
+	}
+	if err == nil && mode == mirror.ProxyOnly && (h.Proxies.Direct() || mirrored.m.Repo.Private) {
+		list = append(list, mirrored)
+	}
+	if len(list) == 0 {
+		if err == nil || errors.Is(err, mirror.ErrNotFound) {
+			err = h.absent(modPath, mode)
+		}
+		return nil, err
+	}
+	return list, nil
+}
+
+// own tells whether a path is one of the mirror's replacements, which no proxy
+// knows.
+func (h *Handler) own(modPath string) bool { return h.Repos.withoutHost(modPath) != modPath }
+
+// hiddenError is of a module that the caller may not know of.
+type hiddenError struct{ error }
+
+// mirrored is the module as a mirror has it. Without admit, rules for new mirrors
+// are left alone; a first clone is waited for only so long when others may have
+// the module.
+func (h *Handler) mirrored(ctx context.Context, modPath string, admit, others bool) (*gitOrigin, error) {
+	id := auth.From(ctx)
+	if !admit {
+		ctx = auth.With(ctx, auth.Identity{}) // whom no rule lets add anything
+	}
+	if others {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, firstCloneWait)
+		defer cancel()
+	}
+	m, err := h.Repos.Module(ctx, modPath)
+	if err != nil {
+		return nil, err
+	}
+	if h.Policy.May(id, auth.Read, m.Repo.Private) != nil {
+		return nil, &hiddenError{notMirrored(h.Repos.withoutHost(modPath))}
+	}
+	return &gitOrigin{h: h, m: m}, nil
+}
+
+// absent is the answer for what nobody has. It depends on nothing but the path
+// and its rules, so that it reads the same for what the caller may not see.
+func (h *Handler) absent(modPath string, mode mirror.ModuleMode) error {
+	p := mirror.AsProblem(notMirrored(h.Repos.withoutHost(modPath)))
+	switch {
+	case mode == mirror.Offline:
+		p = &mirror.Problem{Code: mirror.CodeOffline, Kind: mirror.ErrNotFound, What: p.What + ", and was never fetched",
+			Why: "its modules are served offline: nobody is asked", Do: p.Do}
+	case mode == mirror.MirrorOnly:
+		p.Why = "its modules are served from mirrors only"
+	case h.Proxies.Any():
+		p.Why = "and none of the module proxies has it"
+	}
+	return p
+}
+
+// passesOn tells whether another origin may be asked after err.
+func passesOn(err error) bool {
+	p := mirror.AsProblem(err)
+	if p.Code == mirror.CodeModuleSum || p.Code == mirror.CodeModuleRule {
+		return false
+	}
+	return p.Kind == mirror.ErrNotFound || p.Kind == mirror.ErrUpstream || p.Kind == mirror.ErrBusy || errors.Is(err, errDirect)
+}
+
+// answer asks one origin after another. The first that was mirrored has the last
+// word: it knows most about what is missing.
+func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Request, q question) error {
+	list, err := h.origins(ctx, q.path, r)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, from := range list {
+		err := h.answerFrom(ctx, w, r, q, from)
+		if err == nil || ctx.Err() != nil || !passesOn(err) {
+			return err
+		}
+		missing := errors.Is(err, mirror.ErrNotFound)
+		switch {
+		case errors.Is(err, errDirect) && failed == nil:
+			failed = h.absent(q.path, mirror.PreferMirror)
+		case errors.Is(err, errDirect):
+		case failed == nil, errors.Is(failed, mirror.ErrNotFound) && !missing:
+			failed = err
+		}
+	}
+	return failed
+}
+
+func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http.Request, q question, from origin) error {
+	public := from.public() && h.Policy.AnonymousRead
+	ask := &asking{h: h, r: r, origin: from, path: q.path, rules: h.Rules.Now()}
+	send := func(contentType string, body []byte, seconds int, by how) error {
+		w.Header().Set("X-Cache", string(by))
+		return serveBytes(w, r, contentType, body, cacheControl(public, seconds))
+	}
+	switch q.kind {
+	case "list":
+		text, by, err := ask.list(ctx)
+		if err != nil {
+			return err
+		}
+		return send("text/plain; charset=utf-8", text, briefSeconds, by)
+	case "latest", "info":
+		query := q.version
+		if q.kind == "latest" {
+			query = "latest"
+		}
+		info, err := ask.infoOf(ctx, query)
+		if err != nil {
+			return err
+		}
+		seconds := briefSeconds
+		if info.Version == q.version {
+			seconds = foreverSeconds
+		}
+		return send("application/json", info.text, seconds, info.how)
+	case "mod":
+		text, by, err := from.mod(ctx, q.version)
+		if err != nil {
+			return err
+		}
+		return send("text/plain; charset=utf-8", text, foreverSeconds, by)
+	}
+	if err := ask.may(ctx, q.version, nil); err != nil {
+		return err
+	}
+	z, err := from.zip(ctx, q.version)
+	if err != nil {
+		return err
+	}
+	defer z.close()
+	w.Header().Set("Content-Type", "application/zip")
+	w.Header().Set("Cache-Control", cacheControl(public, foreverSeconds))
+	w.Header().Set("X-Cache", string(z.how()))
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	return z.serve(w, r)
+}
+
+// oddAnswer says what is wrong with an answer.
+func oddAnswer(file, why string) error { return fmt.Errorf("what it sends as %s %s", show(file), why) }

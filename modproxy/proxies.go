@@ -1,0 +1,378 @@
+package modproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// Proxies are other module proxies, asked one after another as the go command
+// does it: behind "," the next one is asked only for what a proxy does not have,
+// behind "|" after any trouble. Use OpenProxies.
+type Proxies struct {
+	// List is in the form of a GOPROXY setting.
+	List string
+	// Missing says which statuses mean that a proxy does not have something, in
+	// the form of ParseMissing; empty = DefaultMissing.
+	Missing string
+	// Client goes out. Redirects are followed, through the same guard.
+	Client *http.Client
+	Log    *slog.Logger // nil = nobody
+
+	proxies []*proxy
+
+	mu   sync.Mutex
+	runs []mirror.Host // proxies with "|" between, as the roads to a host
+}
+
+// DefaultMissing are the statuses that mean "not here". Proxies of companies
+// answer 400 for hosts they do not know, 403 for modules or branches they will
+// not fetch, 404 for every @latest; none of these is trouble.
+const DefaultMissing = "400,403,404,405,410,422,451,501"
+
+// errDirect is what comes of a list that says "direct" before anything was
+// found: what is asked for may be had of its repository.
+var errDirect = errors.New("the list of module proxies says direct")
+
+// OpenProxies reads the list. The error is a Problem of kind ErrInvalid.
+func OpenProxies(p *Proxies) (*Proxies, error) {
+	missing, perHost, err := ParseMissing(p.Missing)
+	if err != nil {
+		return nil, err
+	}
+	client := http.Client{Transport: p.Client.Transport, CheckRedirect: followModules}
+	for list := p.List; list != ""; {
+		entry, onTrouble := list, false
+		if end := strings.IndexAny(list, ",|"); end >= 0 {
+			entry, onTrouble, list = list[:end], list[end] == '|', list[end+1:]
+		} else {
+			list = ""
+		}
+		if entry = strings.TrimSpace(entry); entry == "" {
+			continue
+		}
+		one, err := newProxy(entry, client)
+		if err != nil {
+			return nil, err
+		}
+		one.onTrouble, one.missing = onTrouble, missing
+		if own, ok := perHost[one.base.Host]; ok {
+			one.missing = own
+		}
+		p.proxies = append(p.proxies, one)
+		if entry == "direct" || entry == "off" {
+			break
+		}
+	}
+	p.group()
+	return p, nil
+}
+
+// ParseMissing reads statuses, with commas between; a host may have its own:
+// "403,404;proxy.corp.example=404,410".
+func ParseMissing(text string) (all map[int]bool, perHost map[string]map[int]bool, err error) {
+	bad := func(why string) error {
+		return &mirror.Problem{Kind: mirror.ErrInvalid, What: "the statuses that mean \"not here\" cannot be read", Why: why,
+			Do: "write statuses as 403,404, and those of one host as HOST=404,410, with ; between"}
+	}
+	perHost = map[string]map[int]bool{}
+	for part := range strings.SplitSeq(text, ";") {
+		host, list, own := strings.Cut(strings.TrimSpace(part), "=")
+		if !own {
+			host, list = "", host
+		}
+		if list == "" {
+			continue
+		}
+		set := map[int]bool{http.StatusNotFound: true, http.StatusGone: true}
+		for field := range strings.SplitSeq(list, ",") {
+			n, err := strconv.Atoi(strings.TrimSpace(field))
+			if err != nil || n < 400 || n > 599 {
+				return nil, nil, bad(show(field) + " is no status from 400 to 599")
+			}
+			set[n] = true
+		}
+		if own {
+			perHost[host] = set
+		} else {
+			all = set
+		}
+	}
+	if all == nil {
+		all, _, err = ParseMissing(DefaultMissing)
+	}
+	return all, perHost, err
+}
+
+// followModules follows redirects of module proxies, which lead to where the
+// files are: not away from TLS, and with no password.
+func followModules(next *http.Request, before []*http.Request) error {
+	if len(before) > 10 {
+		return errors.New("more than 10 redirects")
+	}
+	if before[0].URL.Scheme == "https" && next.URL.Scheme != "https" {
+		return errors.New("it redirects away from TLS")
+	}
+	next.Header.Del("Referer")
+	return nil
+}
+
+// newProxy reads one entry of the list.
+func newProxy(entry string, client http.Client) (*proxy, error) {
+	if entry == "direct" || entry == "off" {
+		return &proxy{name: entry, base: &url.URL{}}, nil
+	}
+	u, err := url.Parse(strings.TrimSuffix(entry, "/"))
+	if err != nil || u.Scheme != "file" && (u.Host == "" || u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
+		return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "the list of module proxies has an entry that cannot be used",
+			Why: "each is a URL, direct or off", Do: "write modules.proxies as GOPROXY is written"}
+	}
+	p := &proxy{user: u.User, base: u, client: client, slots: make(chan struct{}, proxySlots), track: &track{}}
+	p.base.User = nil
+	p.name = u.String()
+	if u.Scheme == "file" {
+		p.client.Transport = http.NewFileTransport(http.Dir(u.Path))
+		p.base = &url.URL{Scheme: "file"}
+	}
+	return p, nil
+}
+
+// Any tells whether there is anybody to ask.
+func (ps *Proxies) Any() bool {
+	return ps != nil && len(ps.proxies) > 0 && ps.proxies[0].isProxy()
+}
+
+// Direct tells whether the list ends in "direct".
+func (ps *Proxies) Direct() bool {
+	return ps != nil && len(ps.proxies) > 0 && ps.proxies[len(ps.proxies)-1].name == "direct"
+}
+
+// try asks the proxies in turn until one has it, and returns the worst that was
+// heard otherwise (modfetch.TryProxies): ErrNotFound only when all said so.
+func (ps *Proxies) try(ctx context.Context, ask func(p *proxy) error) error {
+	if ps == nil || len(ps.proxies) == 0 {
+		return noProxies()
+	}
+	var worst error
+	trouble := false
+	for _, p := range ps.order() {
+		var err error
+		switch p.name {
+		case "direct":
+			if trouble {
+				return worst
+			}
+			return errDirect
+		case "off":
+			err = noProxies()
+		default:
+			err = ask(p)
+		}
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		missing := errors.Is(err, mirror.ErrNotFound)
+		if !trouble && (worst == nil || !missing) {
+			worst, trouble = err, !missing
+		}
+		if !missing && !p.onTrouble {
+			break
+		}
+	}
+	return worst
+}
+
+func noProxies() error {
+	return &mirror.Problem{Code: mirror.CodeNotMirrored, Kind: mirror.ErrNotFound, What: "no module proxy is asked (modules.proxies)"}
+}
+
+// small asks for a file of at most most bytes. accept says what is wrong with an
+// answer: then the proxy is in trouble.
+func (ps *Proxies) small(ctx context.Context, file string, most int64, accept func([]byte) error) (data []byte, from string, err error) {
+	err = ps.try(ctx, func(p *proxy) error {
+		got, err := p.small(ctx, file, most)
+		if err == nil {
+			if err := accept(got); err != nil {
+				p.odd(err)
+				return p.problem(mirror.CodeCutOff, mirror.ErrUpstream, err.Error(), "find out what answers there; it may want a sign-in")
+			}
+			data, from = got, p.name
+		}
+		return err
+	})
+	return data, from, err
+}
+
+// open asks for a large file; the caller closes it.
+func (ps *Proxies) open(ctx context.Context, file string) (body *incoming, err error) {
+	err = ps.try(ctx, func(p *proxy) error {
+		body, err = p.get(ctx, file)
+		return err
+	})
+	return body, err
+}
+
+// group finds the proxies that have "|" between: of these the rule of failover
+// chooses which is asked first.
+func (ps *Proxies) group() {
+	var run []mirror.Endpoint
+	for i, p := range ps.proxies {
+		if !p.isProxy() {
+			break
+		}
+		run = append(run, mirror.Endpoint{Name: strconv.Itoa(i), Authoritative: true})
+		if !p.onTrouble {
+			ps.addRun(run)
+			run = nil
+		}
+	}
+	ps.addRun(run)
+}
+
+func (ps *Proxies) addRun(run []mirror.Endpoint) {
+	if len(run) > 0 {
+		ps.runs = append(ps.runs, mirror.Host{Name: "module proxies", Endpoints: run, Active: run[0].Name, Since: time.Now()})
+	}
+}
+
+// order is the proxies in the order they are asked in: as in the list, but that
+// within a run the active one is first.
+func (ps *Proxies) order() []*proxy {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	order := make([]*proxy, 0, len(ps.proxies))
+	for _, run := range ps.runs {
+		active, _ := strconv.Atoi(run.Active)
+		first, last := len(order), len(order)+len(run.Endpoints)-1
+		if active == first {
+			order = append(order, ps.proxies[first:last+1]...)
+			continue
+		}
+		// The run ends as it ends in the list, whoever is last in it.
+		sorted := []*proxy{ps.proxies[active].as(true)}
+		for i := first; i <= last; i++ {
+			if i != active {
+				sorted = append(sorted, ps.proxies[i].as(true))
+			}
+		}
+		end := sorted[len(sorted)-1]
+		sorted[len(sorted)-1] = end.as(ps.proxies[last].onTrouble)
+		order = append(order, sorted...)
+	}
+	return append(order, ps.proxies[len(order):]...)
+}
+
+// State is how each proxy does.
+func (ps *Proxies) State() []mirror.ModuleProxyState {
+	if ps == nil {
+		return nil
+	}
+	active := map[string]bool{}
+	ps.mu.Lock()
+	for _, run := range ps.runs {
+		active[run.Active] = true
+	}
+	ps.mu.Unlock()
+	out := make([]mirror.ModuleProxyState, 0, len(ps.proxies))
+	for i, p := range ps.proxies {
+		s := mirror.ModuleProxyState{Name: p.name}
+		if p.isProxy() {
+			s = p.state()
+			s.Active = active[strconv.Itoa(i)]
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// judge applies the rule of failover to each run.
+func (ps *Proxies) judge(now time.Time) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for i := range ps.runs {
+		run := &ps.runs[i]
+		if len(run.Endpoints) < 2 {
+			continue
+		}
+		of := func(name string) *mirror.Health {
+			n, _ := strconv.Atoi(name)
+			return ps.proxies[n].healthNow()
+		}
+		s, ok := mirror.Judge(*run, of, now)
+		if !ok {
+			continue
+		}
+		run.Active, run.Since = s.To, now
+		if ps.Log != nil {
+			from, _ := strconv.Atoi(s.From)
+			to, _ := strconv.Atoi(s.To)
+			ps.Log.Warn("another module proxy is asked first", "from", ps.proxies[from].name, "to", ps.proxies[to].name, "reason", s.Reason)
+		}
+	}
+}
+
+// How often the proxies of a run are measured, and how long one question of that
+// may take.
+const (
+	proxyEvery = 20 * time.Second
+	proxyProbe = 15 * time.Second
+)
+
+// Run measures those proxies that nobody asks, and has the rule of failover
+// decide, until ctx ends.
+func (ps *Proxies) Run(ctx context.Context) error {
+	tick := time.NewTicker(proxyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		var probes sync.WaitGroup
+		for _, p := range ps.toProbe() {
+			probes.Go(func() {
+				ctx, cancel := context.WithTimeout(ctx, proxyProbe)
+				defer cancel()
+				p.probe(ctx)
+			})
+		}
+		probes.Wait()
+		ps.judge(time.Now())
+	}
+}
+
+// toProbe are the proxies with an alternative, and those in trouble, that were
+// not asked lately.
+func (ps *Proxies) toProbe() []*proxy {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	var due []*proxy
+	for _, run := range ps.runs {
+		for _, e := range run.Endpoints {
+			i, _ := strconv.Atoi(e.Name)
+			if p := ps.proxies[i]; p.wantsProbe(len(run.Endpoints) > 1) {
+				due = append(due, p)
+			}
+		}
+	}
+	return due
+}
+
+// notThere is the answer of proxies that do not have something.
+func (p *proxy) notThere(status int, said string) error {
+	why := fmt.Sprintf("%s answers %d %s", p.name, status, http.StatusText(status))
+	if said != "" {
+		why += ": " + said
+	}
+	return &mirror.Problem{Code: mirror.CodeNoVersion, Kind: mirror.ErrNotFound, What: "the module proxy does not have it", Why: why}
+}

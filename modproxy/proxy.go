@@ -1,0 +1,307 @@
+package modproxy
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// proxy is a module proxy that is asked.
+type proxy struct {
+	name      string // for people; "direct" and "off" are themselves
+	base      *url.URL
+	user      *url.Userinfo
+	client    http.Client
+	onTrouble bool // ask the next one after any trouble
+	missing   map[int]bool
+	slots     chan struct{} // bounds the questions at the same time
+	*track                  // nil unless it is a proxy
+}
+
+// track is what is known of a proxy.
+type track struct {
+	mu      sync.Mutex
+	health  mirror.Health
+	quiet   time.Time // it wants to be left alone until then
+	tried   time.Time // when it was last asked although it fails
+	last    *mirror.Problem
+	lastAt  time.Time
+	good    string // a file it has, to measure with
+	asked   int64
+	failed  int64
+	bytes   int64
+	backoff time.Duration
+}
+
+// proxySlots questions at most go to one proxy at a time. Its answer must begin
+// within proxyHeader, and go on within proxyStall. One that fails is asked again
+// after tryFirst, and then more seldom, until tryMost.
+const (
+	proxySlots  = 64
+	proxyHeader = 30 * time.Second
+	proxyStall  = 60 * time.Second
+	tryFirst    = 2 * time.Second
+	tryMost     = 30 * time.Second
+	maxSaid     = 300 // bytes of an error's text that are passed on
+)
+
+func (p *proxy) isProxy() bool { return p.name != "direct" && p.name != "off" }
+
+// as is the same proxy with another separator behind it.
+func (p *proxy) as(onTrouble bool) *proxy {
+	same := *p
+	same.onTrouble = onTrouble
+	return &same
+}
+
+func (p *proxy) problem(code mirror.Code, kind mirror.Kind, why, do string) *mirror.Problem {
+	return &mirror.Problem{Code: code, Kind: kind, What: "the module proxy " + p.name + " cannot be used now", Why: why, Do: do}
+}
+
+// incoming is the body of an answer.
+type incoming struct {
+	io.Reader
+	size  int64 // -1 = not said
+	from  string
+	close func(n int64, err error)
+	n     int64
+	err   error
+}
+
+func (b *incoming) Read(buf []byte) (int, error) {
+	n, err := b.Reader.Read(buf)
+	b.n += int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.err = err
+	}
+	return n, err
+}
+
+// Close ends the exchange.
+func (b *incoming) Close() error {
+	b.close(b.n, b.err)
+	return nil
+}
+
+func (p *proxy) small(ctx context.Context, file string, most int64) ([]byte, error) {
+	body, err := p.get(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	data, err := io.ReadAll(io.LimitReader(body, most+1))
+	switch {
+	case err != nil:
+		return nil, p.brokeOff(ctx, err)
+	case int64(len(data)) > most:
+		return nil, p.problem(mirror.CodeCutOff, mirror.ErrUpstream, fmt.Sprintf("it sends more than %d bytes for %s", most, show(file)), "find out what answers there")
+	}
+	return data, nil
+}
+
+func (p *proxy) brokeOff(ctx context.Context, err error) error {
+	if ctx.Err() != nil && context.Cause(ctx) == ctx.Err() {
+		return ctx.Err()
+	}
+	return p.problem(mirror.CodeCutOff, mirror.ErrUpstream, "its answer broke off", "ask again")
+}
+
+// get asks for a file, an escaped path as the protocol has it.
+func (p *proxy) get(ctx context.Context, file string) (*incoming, error) {
+	t := p.track
+	if err := t.closed(); err != nil {
+		return nil, err
+	}
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	free := func() { <-p.slots }
+	asking, cancel := context.WithCancelCause(ctx)
+	watch := time.AfterFunc(proxyHeader, func() { cancel(errSlow) })
+	trip := newTrip()
+	res, err := p.send(trip.trace(asking), file)
+	if err != nil {
+		slow := context.Cause(asking) == errSlow
+		watch.Stop()
+		cancel(nil)
+		free()
+		if ctx.Err() != nil {
+			return nil, ctx.Err() // says nothing about the proxy
+		}
+		problem := p.noAnswer(err, slow)
+		t.report(trip.done(problem.Code), problem)
+		return nil, problem
+	}
+	end := func(n int64, failed error) {
+		res.Body.Close()
+		watch.Stop()
+		cancel(nil)
+		free()
+		t.count(n, failed != nil && ctx.Err() == nil)
+	}
+	problem := p.judgeStatus(res)
+	if problem != nil {
+		end(0, nil)
+		code := problem.Code
+		if problem.Kind == mirror.ErrNotFound {
+			code = "" // an answer like any other
+		}
+		t.report(trip.done(code), problem)
+		return nil, problem
+	}
+	t.report(trip.done(""), nil)
+	t.hasFile(file)
+	watch.Reset(proxyStall)
+	body := &stallReader{r: res.Body, watch: watch}
+	return &incoming{Reader: body, size: res.ContentLength, from: p.name, close: end}, nil
+}
+
+var errSlow = errors.New("no answer in time")
+
+func (p *proxy) send(ctx context.Context, file string) (*http.Response, error) {
+	u := *p.base
+	u.RawPath = ""
+	address := strings.TrimSuffix(u.String(), "/") + "/" + (&url.URL{Path: file}).EscapedPath()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	if p.user != nil {
+		password, _ := p.user.Password()
+		req.SetBasicAuth(p.user.Username(), password)
+	}
+	req.Header.Set("User-Agent", "gitmirror")
+	req.Header.Set("Accept-Encoding", "identity")
+	return p.client.Do(req)
+}
+
+// stallReader has the exchange ended when nothing comes for too long.
+type stallReader struct {
+	r     io.Reader
+	watch *time.Timer
+}
+
+func (s *stallReader) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	s.watch.Reset(proxyStall)
+	return n, err
+}
+
+// noAnswer explains why there was none. The error may name the URL, so nothing
+// of its text is passed on but that of our own guard.
+func (p *proxy) noAnswer(err error, slow bool) *mirror.Problem {
+	var known *mirror.Problem
+	var timeout net.Error
+	var cert *tls.CertificateVerificationError
+	do := "look at modules.proxies and at the network of the server"
+	switch {
+	case errors.As(err, &known):
+		return known
+	case slow, errors.As(err, &timeout) && timeout.Timeout():
+		return p.problem(mirror.CodeStalled, mirror.ErrUpstream, "it did not answer in time", do)
+	case errors.As(err, &cert):
+		return p.problem(mirror.CodeTLS, mirror.ErrUpstream, "its certificate is not trusted", do)
+	}
+	return p.problem(mirror.CodeConnect, mirror.ErrUpstream, "no connection", do)
+}
+
+// judgeStatus is the table from what a proxy answers to what we make of it.
+func (p *proxy) judgeStatus(res *http.Response) *mirror.Problem {
+	status := res.StatusCode
+	switch {
+	case status == http.StatusOK:
+		return nil
+	case p.missing[status]:
+		return mirror.AsProblem(p.notThere(status, said(res)))
+	case status == http.StatusUnauthorized || status == http.StatusProxyAuthRequired:
+		return p.problem(mirror.CodeConnect, mirror.ErrUpstream, "it wants other credentials", "put user and password into its URL in modules.proxies")
+	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable && res.Header.Get("Retry-After") != "":
+		problem := p.problem(mirror.CodeThrottled, mirror.ErrBusy, fmt.Sprintf("it answers %d: too many questions", status), "try again later")
+		problem.RetryAfter = retryAfter(res)
+		return problem
+	}
+	why := fmt.Sprintf("it answers %d %s", status, http.StatusText(status))
+	if text := said(res); text != "" {
+		why += ": " + text
+	}
+	return p.problem(mirror.CodeServer, mirror.ErrUpstream, why, "try again later")
+}
+
+// retryAfter is when a proxy wants to be asked again: in 10 s if it does not say,
+// in 10 minutes at most.
+func retryAfter(res *http.Response) time.Time {
+	now, wait := time.Now(), 10*time.Second
+	text := res.Header.Get("Retry-After")
+	if n, err := strconv.Atoi(text); err == nil && n >= 0 {
+		wait = time.Duration(min(n, 600)) * time.Second
+	} else if at, err := http.ParseTime(text); err == nil {
+		wait = max(0, at.Sub(now))
+	}
+	return now.Add(min(wait, 10*time.Minute))
+}
+
+// said is the first line of a plain text answer.
+func said(res *http.Response) string {
+	kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	if err != nil || kind != "text/plain" {
+		return ""
+	}
+	line, _ := bufio.NewReader(io.LimitReader(res.Body, maxSaid)).ReadString('\n')
+	return show(strings.ToValidUTF8(strings.TrimSpace(line), "?"))
+}
+
+// trip measures one exchange.
+type trip struct {
+	mirror.Trip
+	mu                           sync.Mutex
+	begun, dns, connect, tls, up time.Time
+}
+
+func newTrip() *trip { return &trip{begun: time.Now()} }
+
+func (t *trip) trace(ctx context.Context) context.Context {
+	mark := func(at *time.Time) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		*at = time.Now()
+	}
+	took := func(since *time.Time, d *time.Duration) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		*d = time.Since(*since)
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		DNSStart:             func(httptrace.DNSStartInfo) { mark(&t.dns) },
+		DNSDone:              func(httptrace.DNSDoneInfo) { took(&t.dns, &t.DNS) },
+		ConnectStart:         func(string, string) { mark(&t.connect) },
+		ConnectDone:          func(string, string, error) { took(&t.connect, &t.Connect) },
+		TLSHandshakeStart:    func() { mark(&t.tls) },
+		TLSHandshakeDone:     func(tls.ConnectionState, error) { took(&t.tls, &t.TLS) },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { mark(&t.up) },
+		GotFirstResponseByte: func() { took(&t.up, &t.FirstByte) },
+	})
+}
+
+// done is the sample of a trip that has ended.
+func (t *trip) done(code mirror.Code) mirror.Sample {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Total = time.Since(t.begun)
+	return mirror.Sample{At: time.Now(), Trip: t.Trip, Problem: code}
+}

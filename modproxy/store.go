@@ -1,0 +1,351 @@
+package modproxy
+
+import (
+	"container/list"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// Store keeps files of modules: contents by their SHA-256, and names that lead to
+// them. A name is there only when its content is whole and was checked. No text
+// of a caller becomes a file name. Use OpenStore.
+type Store struct {
+	// Dir is the store's own directory.
+	Dir string
+	// MaxBytes bounds the contents: from 80 % of it on what was not used for the
+	// longest time is dropped until 70 % are left. Zero = there is no bound.
+	MaxBytes int64
+	// Level says what room the disk has; nil = enough. Below NoRepacks nothing new
+	// is kept.
+	Level func() mirror.SpaceLevel
+	// Pinned tells whether a module is never dropped; nil = none is.
+	Pinned func(modPath string) bool
+	Log    *slog.Logger // nil = nobody
+
+	mu      sync.Mutex
+	names   map[string]*list.Element // of *Kept, by Key
+	order   list.List                // latest used first
+	blobs   map[string]int           // how many names lead to a content
+	bytes   int64
+	trimmed int64
+	small   small
+}
+
+// Kept is a file in a Store.
+type Kept struct {
+	// Key is what it is found by: no two things have the same.
+	Key     string    `json:"key"`
+	Module  string    `json:"module"`
+	Version string    `json:"version,omitempty"` // or the query, when that is no version
+	Kind    string    `json:"kind"`              // "info", "mod", "zip", "list" or "latest"
+	Sum     string    `json:"sha256"`
+	Size    int64     `json:"size"`
+	H1      string    `json:"h1,omitempty"`     // as go.sum has it, of "mod" and "zip"
+	From    string    `json:"from,omitempty"`   // the module proxy; empty = it was made of a mirror
+	Proven  bool      `json:"proven,omitempty"` // by the checksum database
+	At      time.Time `json:"at"`
+
+	used    time.Time
+	touched time.Time // when the file's time was set
+}
+
+// Trimming begins at highPercent of MaxBytes and ends at lowPercent. The time of
+// last use is written once in touchEvery.
+const (
+	highPercent = 80
+	lowPercent  = 70
+	touchEvery  = 10 * time.Minute
+)
+
+// OpenStore reads what is kept in s.Dir, which is made if it is not there.
+func OpenStore(s *Store) (*Store, error) {
+	s.names, s.blobs = map[string]*list.Element{}, map[string]int{}
+	if err := os.RemoveAll(s.temp()); err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{s.temp(), filepath.Join(s.Dir, "files"), filepath.Join(s.Dir, "names")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	all, err := s.readNames()
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all, func(a, b *Kept) int { return a.used.Compare(b.used) })
+	for _, k := range all {
+		s.add(k)
+	}
+	return s, s.sweep()
+}
+
+func (s *Store) temp() string { return filepath.Join(s.Dir, "tmp") }
+
+func (s *Store) blob(sum string) string { return filepath.Join(s.Dir, "files", sum[:2], sum) }
+
+func (s *Store) name(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	text := hex.EncodeToString(sum[:])
+	return filepath.Join(s.Dir, "names", text[:2], text)
+}
+
+// readNames reads the names; those that a crash left behind broken go.
+func (s *Store) readNames() ([]*Kept, error) {
+	var all []*Kept
+	err := filepath.WalkDir(filepath.Join(s.Dir, "names"), func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		k := &Kept{}
+		if json.Unmarshal(data, k) != nil || len(k.Sum) != 2*sha256.Size || s.name(k.Key) != file {
+			return os.Remove(file)
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		k.used, k.touched = info.ModTime(), info.ModTime()
+		all = append(all, k)
+		return nil
+	})
+	return all, err
+}
+
+// sweep removes contents no name leads to.
+func (s *Store) sweep() error {
+	return filepath.WalkDir(filepath.Join(s.Dir, "files"), func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || s.blobs[d.Name()] > 0 {
+			return err
+		}
+		return os.Remove(file)
+	})
+}
+
+// add takes a name into the index, in place of one with the same key. The lock
+// is held, or nobody knows the store yet.
+func (s *Store) add(k *Kept) {
+	if e := s.names[k.Key]; e != nil {
+		s.forget(e)
+	}
+	s.names[k.Key] = s.order.PushFront(k)
+	if s.blobs[k.Sum]++; s.blobs[k.Sum] == 1 {
+		s.bytes += k.Size
+	}
+}
+
+// forget takes a name out of the index and returns the content nobody needs any
+// more. The lock is held.
+func (s *Store) forget(e *list.Element) (orphan string) {
+	k := s.order.Remove(e).(*Kept)
+	delete(s.names, k.Key)
+	s.small.drop(k.Key)
+	if s.blobs[k.Sum]--; s.blobs[k.Sum] > 0 {
+		return ""
+	}
+	delete(s.blobs, k.Sum)
+	s.bytes -= k.Size
+	return k.Sum
+}
+
+// Find tells what is kept under a key, and that it was used.
+func (s *Store) Find(key string) (Kept, bool) {
+	if s == nil {
+		return Kept{}, false
+	}
+	s.mu.Lock()
+	e := s.names[key]
+	if e == nil {
+		s.mu.Unlock()
+		return Kept{}, false
+	}
+	s.order.MoveToFront(e)
+	k := e.Value.(*Kept)
+	k.used = time.Now()
+	touch := k.used.Sub(k.touched) > touchEvery
+	if touch {
+		k.touched = k.used
+	}
+	found := *k
+	s.mu.Unlock()
+	if touch {
+		_ = os.Chtimes(s.name(key), found.used, found.used) // next time, else
+	}
+	return found, true
+}
+
+// Open opens the content of a file that was found; the caller closes it. A
+// content that is gone or has another length is forgotten.
+func (s *Store) Open(k Kept) (*os.File, error) {
+	f, err := os.Open(s.blob(k.Sum))
+	if err == nil {
+		info, statErr := f.Stat()
+		if statErr == nil && info.Size() == k.Size {
+			return f, nil
+		}
+		f.Close()
+		err = errors.Join(statErr, fs.ErrNotExist)
+	}
+	s.Drop(k.Key)
+	return nil, err
+}
+
+// Read is the content of a small file that was found. What is read from disk is
+// hashed, and forgotten when it is not what was kept.
+func (s *Store) Read(k Kept) ([]byte, error) {
+	if data, ok := s.small.get(k); ok {
+		return data, nil
+	}
+	f, err := s.Open(k)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != k.Sum {
+		s.Drop(k.Key)
+		return nil, fs.ErrNotExist
+	}
+	s.small.put(k, data)
+	return data, nil
+}
+
+// Full tells that nothing new is kept for now, for want of room on the disk.
+func (s *Store) Full() bool { return s == nil || s.Level != nil && s.Level() > mirror.NoRepacks }
+
+// PutBytes keeps a small file. Size and Sum of k are filled in. It is not made
+// durable: what a crash spoils is seen when it is read.
+func (s *Store) PutBytes(k Kept, data []byte) (Kept, error) {
+	sum := sha256.Sum256(data)
+	k.Sum, k.Size = hex.EncodeToString(sum[:]), int64(len(data))
+	if s.Full() {
+		return k, nil
+	}
+	f, err := os.CreateTemp(s.temp(), "file-*")
+	if err != nil {
+		return k, err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return k, err
+	}
+	if err := s.put(k, f.Name()); err != nil {
+		return k, err
+	}
+	s.small.put(k, data)
+	return k, nil
+}
+
+// PutFile keeps a file that is on the same disk, whose Sum and Size the caller
+// has computed; it goes on to exist under its own name, too, if it had one that
+// is not in temp.
+func (s *Store) PutFile(k Kept, file *os.File) error {
+	if s.Full() {
+		return nil
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	link := filepath.Join(s.temp(), "link-"+filepath.Base(file.Name()))
+	defer os.Remove(link)
+	if err := os.Link(file.Name(), link); err != nil {
+		if err := copyFile(link, file, k.Size); err != nil {
+			return err
+		}
+	}
+	return s.put(k, link)
+}
+
+// copyFile is for file systems without links.
+func copyFile(to string, from *os.File, size int64) error {
+	f, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, io.NewSectionReader(from, 0, size))
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// put moves a whole file to its place, and then its name.
+func (s *Store) put(k Kept, file string) error {
+	k.used, k.touched = time.Now(), time.Now()
+	record, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	name := s.name(k.Key)
+	draft, err := os.CreateTemp(s.temp(), "name-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(draft.Name())
+	_, err = draft.Write(record)
+	if err = errors.Join(err, draft.Close()); err != nil {
+		return err
+	}
+	// Under the lock, so that no trim takes the content before its name is there.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, move := range [][2]string{{file, s.blob(k.Sum)}, {draft.Name(), name}} {
+		if err := os.MkdirAll(filepath.Dir(move[1]), 0o755); err != nil {
+			return err
+		}
+		if err := os.Rename(move[0], move[1]); err != nil {
+			return err
+		}
+	}
+	old := ""
+	if e := s.names[k.Key]; e != nil && e.Value.(*Kept).Sum != k.Sum {
+		old = s.forget(e)
+	}
+	s.add(&k)
+	if old != "" {
+		_ = os.Remove(s.blob(old)) // or at the next start
+	}
+	s.trimLocked(s.high(), s.low())
+	return nil
+}
+
+// Drop forgets a file.
+func (s *Store) Drop(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.names[key]; e != nil {
+		s.remove(e)
+	}
+}
+
+// remove forgets a file and removes it from disk. The lock is held.
+func (s *Store) remove(e *list.Element) {
+	key := e.Value.(*Kept).Key
+	orphan := s.forget(e)
+	if err := os.Remove(s.name(key)); err != nil && !errors.Is(err, fs.ErrNotExist) && s.Log != nil {
+		s.Log.Error("drop a module's file", "err", err)
+	}
+	if orphan != "" {
+		_ = os.Remove(s.blob(orphan)) // or at the next start
+	}
+}
+
+// isMade tells of a file that it can be made again of a mirror.
+func (k *Kept) isMade() bool { return strings.HasPrefix(k.Key, madePrefix) }
