@@ -142,14 +142,14 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		MaxConns: c.count("ssh.connections"), Mirrors: countMirrors(db), Traffic: traffic, OnRequest: gitServed(metrics),
 	}
 	modules := &modproxy.Repos{Catalog: catalog, Reader: disk, Site: site, Temp: data.temp(), Log: log}
-	sums, err := p.newSumDB(c, disk, data, log)
+	proxy, err := p.newModules(c, disk, data, room, metrics, log)
 	if err != nil {
 		return err
 	}
-	proxy := &modproxy.Handler{Repos: modules, Accounts: accounts, Policy: policy, SumDB: sums, Log: log}
+	proxy.Repos, proxy.Accounts, proxy.Policy = modules, accounts, policy
 	console := &web.Server{
 		Catalog: catalog, Syncer: syncer, Roads: roads, Upkeep: upkeep, Headroom: room, Traffic: traffic, Packs: gate.Load, Store: db, Reader: disk, Accounts: accounts, Policy: policy,
-		Sessions: db.Sessions(), Modules: modules, ModulesOf: modulesOf, Site: site, Version: p.version().Version,
+		Sessions: db.Sessions(), Modules: modules, ModulesOf: modulesOf, ModuleCache: proxy, Site: site, Version: p.version().Version,
 		Settings: c.shown(), Done: ctx.Done(), Log: log,
 	}
 	pages, err := console.Handler()
@@ -183,6 +183,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	run.Go(func() error { return room.Run(ctx) })
 	run.Go(func() error { return upkeep.Run(ctx) })
 	run.Go(func() error { return front.Run(ctx) })
+	run.Go(func() error { return proxy.Run(ctx) })
 	run.Go(func() error { return prune(ctx, db.Sessions(), log) })
 	if sshAt != nil {
 		run.Go(func() error { return gitSSH.Run(ctx) })

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gitmirror/gitmirror/git"
 	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/modproxy"
 )
 
 // setting declares one key: flags, environment names, help and "config show"
@@ -72,6 +73,14 @@ var settings = []setting{
 	{Key: "serve.queue_wait", Kind: durationKind, Default: "30s", Help: "how long a client waits for its turn before it is told to come back later"},
 	{Key: "modules.proxies", Kind: textKind, Secret: true, Help: "module proxies the server asks, in the form of GOPROXY (default: the GOPROXY of the server's own go command); off = none"},
 	{Key: "modules.sumdb", Kind: sumdbKind, Help: "checksum database that is passed on at /proxy/sumdb/, in the form of GOSUMDB (default: the GOSUMDB of the server's own go command); off = none"},
+	{Key: "modules.mode", Kind: oneOf(modeNames()...), Default: string(mirror.PreferMirror), Help: "where modules may come from that no rule says anything else about: mirrors and then proxies, mirrors alone, proxies alone, or (offline) only what is here already"},
+	{Key: "modules.missing", Kind: missingKind, Default: modproxy.DefaultMissing, Help: "statuses by which module proxies say that they do not have something; one host may have its own: 403,404;HOST=404,410"},
+	{Key: "modules.cache_bytes", Kind: bytesKind, Default: "20GiB", Help: "space for files of module proxies and for zips that were made of mirrors; from 80 % on the longest unused go; 0 = nothing is kept"},
+	{Key: "modules.verify", Kind: oneOf(string(modproxy.VerifyKnown), string(modproxy.VerifyAlways), string(modproxy.VerifyOff)), Default: string(modproxy.VerifyKnown), Help: "what becomes of files of module proxies that the checksum database does not vouch for: when-known passes them on, always does not, off asks nobody; what it contradicts is refused"},
+	{Key: "modules.no_sumdb", Kind: textKind, Help: "modules whose names are never told to the checksum database, in the form of GONOSUMDB (default: the GONOSUMDB, or GOPRIVATE, of the server's own go command)"},
+	{Key: "modules.rules", Kind: textKind, Help: "file with rules: which modules and versions are allowed, denied, pinned, and where each may come from; read again when it changes"},
+	{Key: "modules.min_age", Kind: ageKind, Default: "0s", Help: "how old a version must be to be had, such as 7d; 0s = any age"},
+	{Key: "modules.osv", Kind: textKind, Help: "database of known vulnerabilities in OSV form, whose versions are refused: a file, a directory, a .zip or .tar.gz, or the URL of one"},
 	{Key: "discovery.enabled", Kind: boolKind, Default: "true", Help: "ask the hosts of import paths where their repositories are, and the APIs of hosts what an owner has"},
 	{Key: "hooks.github_secret", Kind: textKind, Help: "secret of GitHub's webhooks at /hooks/github, which are off without one", Secret: true},
 	{Key: "hooks.github_secret_file", Kind: textKind, Help: "file that holds hooks.github_secret, instead of it"},
@@ -260,6 +269,29 @@ var sumdbKind = kind{"checksum database", func(text string) string {
 	}
 	return ""
 }}
+
+// missingKind is a list of statuses.
+var missingKind = kind{"statuses", func(text string) string {
+	if _, _, err := modproxy.ParseMissing(text); err != nil {
+		return mirror.AsProblem(err).Why
+	}
+	return ""
+}}
+
+// ageKind is a duration that may be in days.
+var ageKind = kind{"duration", func(text string) string {
+	if _, ok := modproxy.ParseAge(text); !ok {
+		return "write 0s, or a number with its unit, such as 12h or 7d"
+	}
+	return ""
+}}
+
+func modeNames() (names []string) {
+	for _, m := range mirror.ModuleModes() {
+		names = append(names, string(m))
+	}
+	return names
+}
 
 // apiKind is a list of host=url.
 var apiKind = kind{"host=url,…", func(text string) string {

@@ -37,13 +37,13 @@ func (a *asking) may(ctx context.Context, version string, info *Info) error {
 	if err != nil || p == nil {
 		return err
 	}
-	a.h.refused(a.event(kind, version, p))
+	a.h.refused(a.event(ctx, kind, version, p))
 	return p
 }
 
-func (a *asking) event(kind mirror.ModuleEventKind, version string, p *mirror.Problem) mirror.ModuleEvent {
+func (a *asking) event(ctx context.Context, kind mirror.ModuleEventKind, version string, p *mirror.Problem) mirror.ModuleEvent {
 	e := mirror.ModuleEvent{At: time.Now().UTC(), Kind: kind, Module: a.path, Version: version, Text: p.Error()}
-	e.User = auth.From(a.r.Context()).Name
+	e.User = auth.From(ctx).Name
 	e.Address, _, _ = net.SplitHostPort(a.r.RemoteAddr)
 	return e
 }
@@ -97,19 +97,19 @@ func vulnerable(what, version string, hit []vuln) *mirror.Problem {
 }
 
 // whole tells why no version at all may be had.
-func (a *asking) whole() error {
+func (a *asking) whole(ctx context.Context) error {
 	v := a.rules.verdict(a.path, "")
 	if v == nil || v.allow {
 		return nil
 	}
 	p := v.problem(show(a.path))
-	a.h.refused(a.event(mirror.ModuleDenied, "", p))
+	a.h.refused(a.event(ctx, mirror.ModuleDenied, "", p))
 	return p
 }
 
 // list is the body of @v/list: lines of versions that may be had.
 func (a *asking) list(ctx context.Context) ([]byte, how, error) {
-	if err := a.whole(); err != nil {
+	if err := a.whole(ctx); err != nil {
 		return nil, "", err
 	}
 	lines, by, err := a.origin.versions(ctx)
@@ -185,13 +185,12 @@ func versionOfLine(line string) string {
 
 // infoOf is the version behind a query. The latest is the latest that may be had.
 func (a *asking) infoOf(ctx context.Context, query string) (infoReply, error) {
-	if err := a.whole(); err != nil {
-		return infoReply{}, err
-	}
 	if semver.IsValid(query) && module.CanonicalVersion(query) == query {
 		if v := a.rules.verdict(a.path, query); v != nil && !v.allow {
 			return infoReply{}, a.may(ctx, query, nil) // without asking anybody
 		}
+	} else if err := a.whole(ctx); err != nil {
+		return infoReply{}, err
 	}
 	info, err := a.origin.info(ctx, query)
 	if err != nil {
@@ -221,7 +220,7 @@ func (a *asking) infoOf(ctx context.Context, query string) (infoReply, error) {
 		return no == nil, err
 	})
 	if best == "" {
-		a.h.refused(a.event(kind, info.Version, p))
+		a.h.refused(a.event(ctx, kind, info.Version, p))
 		return infoReply{}, p
 	}
 	return a.origin.info(ctx, best)

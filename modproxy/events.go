@@ -2,6 +2,7 @@ package modproxy
 
 import (
 	"slices"
+	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
@@ -34,6 +35,14 @@ func (h *Handler) Events(limit int) []mirror.ModuleEvent {
 	last := slices.Clone(s.events[max(0, len(s.events)-limit):])
 	slices.Reverse(last)
 	return last
+}
+
+// Trim drops what is kept, as Store.Trim does.
+func (h *Handler) Trim(before time.Time, bytes int64) (files int, freed int64) {
+	if h.Store == nil {
+		return 0, 0
+	}
+	return h.Store.Trim(before, bytes)
 }
 
 // State is how everything does.

@@ -77,6 +77,20 @@ func (fs *fills) join(ctx context.Context, key, dir string, get func(ctx context
 	return f, nil
 }
 
+// running is the transfer of key that goes on, nil = none does. The caller must
+// leave it.
+func (fs *fills) running(key string) *fill {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	f := fs.byKey[key]
+	if f != nil {
+		f.mu.Lock()
+		f.users++
+		f.mu.Unlock()
+	}
+	return f
+}
+
 // leave gives up one use; the last one removes the file.
 func (f *fill) leave() {
 	f.mu.Lock()
@@ -185,6 +199,13 @@ func (f *fill) begin(ctx context.Context) error {
 // whole waits until all was checked.
 func (f *fill) whole(ctx context.Context) error {
 	return f.wait(ctx, func() bool { return f.done })
+}
+
+// ended tells whether all was checked.
+func (f *fill) ended() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.done && f.err == nil
 }
 
 // length is the size when it is known, else -1.

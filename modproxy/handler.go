@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 )
@@ -48,6 +50,9 @@ type Handler struct {
 	Rules *RuleBook
 	// OnEvent is told of refusals; may be nil.
 	OnEvent func(mirror.ModuleEvent)
+	// OnReply is told of every file that is served: "list", "latest", "info", "mod"
+	// or "zip", and how it was come by: "git", "hit", "miss" or "stale"; may be nil.
+	OnReply func(file, from string)
 	Log     *slog.Logger
 
 	zips    flights
@@ -60,6 +65,18 @@ const (
 	foreverSeconds = 365 * 24 * 60 * 60
 	briefSeconds   = 60
 )
+
+// Run measures the proxies and keeps the rules up to date until ctx ends.
+func (h *Handler) Run(ctx context.Context) error {
+	run, ctx := errgroup.WithContext(ctx)
+	if h.Proxies != nil {
+		run.Go(func() error { return h.Proxies.Run(ctx) })
+	}
+	if h.Rules != nil {
+		run.Go(func() error { return h.Rules.Run(ctx) })
+	}
+	return run.Wait()
+}
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := h.serve(w, r); err != nil {

@@ -57,7 +57,7 @@ const firstCloneWait = 10 * time.Second
 func (h *Handler) origins(ctx context.Context, modPath string, r *http.Request) ([]origin, error) {
 	rules := h.Rules.Now()
 	mode := rules.mode(modPath)
-	fetch := r.Header.Get("Disable-Module-Fetch") != "true" && mode != mirror.Offline
+	fetch := r.Header.Get("Disable-Module-Fetch") != "true" && mode != mirror.Offline && !h.Proxies.loops(r)
 	others := h.Proxies.Any() && mode != mirror.MirrorOnly || mode == mirror.Offline
 	mirrored, err := h.mirrored(ctx, modPath, fetch, others && fetch)
 	var hidden *hiddenError
@@ -172,7 +172,7 @@ func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http
 	public := from.public() && h.Policy.AnonymousRead
 	ask := &asking{h: h, r: r, origin: from, path: q.path, rules: h.Rules.Now()}
 	send := func(contentType string, body []byte, seconds int, by how) error {
-		w.Header().Set("X-Cache", string(by))
+		h.replied(w, q.kind, by)
 		return serveBytes(w, r, contentType, body, cacheControl(public, seconds))
 	}
 	switch q.kind {
@@ -213,9 +213,16 @@ func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http
 	defer z.close()
 	w.Header().Set("Content-Type", "application/zip")
 	w.Header().Set("Cache-Control", cacheControl(public, foreverSeconds))
-	w.Header().Set("X-Cache", string(z.how()))
+	h.replied(w, q.kind, z.how())
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	return z.serve(w, r)
+}
+
+func (h *Handler) replied(w http.ResponseWriter, file string, by how) {
+	w.Header().Set("X-Cache", string(by))
+	if h.OnReply != nil {
+		h.OnReply(file, string(by))
+	}
 }
 
 // oddAnswer says what is wrong with an answer.

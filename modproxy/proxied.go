@@ -213,23 +213,28 @@ func (o *proxied) zip(ctx context.Context, version string) (zipReply, error) {
 			return &keptZip{f, k}, nil
 		}
 	}
-	if err := o.mayAsk(key, version); err != nil {
-		return nil, err
-	}
-	s.misses.Add(1)
-	f, err := s.fills.join(ctx, key, o.h.Repos.Temp, func(ctx context.Context, f *fill) error {
-		err := o.fetchZip(ctx, f, version, file, key)
-		o.remember(key, err)
-		return err
-	})
-	if err != nil {
-		return nil, err
+	f, by := s.fills.running(key), byMiss
+	if f == nil {
+		if err := o.mayAsk(key, version); err != nil {
+			return nil, err
+		}
+		f, err = s.fills.join(ctx, key, o.h.Repos.Temp, func(ctx context.Context, f *fill) error {
+			err := o.fetchZip(ctx, f, version, file, key)
+			o.remember(key, err)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.misses.Add(1)
+	} else if f.ended() {
+		by = byHit
 	}
 	if err := f.begin(ctx); err != nil {
 		f.leave()
 		return nil, err
 	}
-	return &arriving{f}, nil
+	return &arriving{f, by}, nil
 }
 
 // mayAsk tells why no proxy is asked for something that is not kept.
@@ -262,15 +267,18 @@ func (o *proxied) unknown(query string) error {
 }
 
 // arriving is a zip that is being fetched.
-type arriving struct{ f *fill }
+type arriving struct {
+	f  *fill
+	by how
+}
 
-func (a *arriving) how() how { return byMiss }
+func (a *arriving) how() how { return a.by }
 func (a *arriving) close()   { a.f.leave() }
 
 // serve sends the zip while it arrives. When that goes wrong midway the
 // connection is cut: the client must not take a part for the whole.
 func (a *arriving) serve(w http.ResponseWriter, r *http.Request) error {
-	if r.Method == http.MethodHead || r.Header.Get("Range") != "" || r.Header.Get("If-None-Match") != "" || a.f.length() < 0 {
+	if r.Method == http.MethodHead || r.Header.Get("Range") != "" || r.Header.Get("If-None-Match") != "" || a.f.length() < 0 || a.f.ended() {
 		if err := a.f.whole(r.Context()); err != nil {
 			return err
 		}

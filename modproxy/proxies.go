@@ -2,6 +2,7 @@ package modproxy
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,6 +29,7 @@ type Proxies struct {
 	Client *http.Client
 	Log    *slog.Logger // nil = nobody
 
+	id      string
 	proxies []*proxy
 
 	mu   sync.Mutex
@@ -49,6 +51,7 @@ func OpenProxies(p *Proxies) (*Proxies, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.id = rand.Text()
 	client := http.Client{Transport: p.Client.Transport, CheckRedirect: followModules}
 	for list := p.List; list != ""; {
 		entry, onTrouble := list, false
@@ -64,7 +67,7 @@ func OpenProxies(p *Proxies) (*Proxies, error) {
 		if err != nil {
 			return nil, err
 		}
-		one.onTrouble, one.missing = onTrouble, missing
+		one.onTrouble, one.missing, one.via = onTrouble, missing, p.id
 		if own, ok := perHost[one.base.Host]; ok {
 			one.missing = own
 		}
@@ -149,6 +152,11 @@ func newProxy(entry string, client http.Client) (*proxy, error) {
 // Any tells whether there is anybody to ask.
 func (ps *Proxies) Any() bool {
 	return ps != nil && len(ps.proxies) > 0 && ps.proxies[0].isProxy()
+}
+
+// loops tells whether a request has come from us.
+func (ps *Proxies) loops(r *http.Request) bool {
+	return ps != nil && r.Header.Get(viaHeader) == ps.id
 }
 
 // Direct tells whether the list ends in "direct".

@@ -28,6 +28,7 @@ type proxy struct {
 	client    http.Client
 	onTrouble bool // ask the next one after any trouble
 	missing   map[int]bool
+	via       string        // see viaHeader
 	slots     chan struct{} // bounds the questions at the same time
 	*track                  // nil unless it is a proxy
 }
@@ -58,6 +59,10 @@ const (
 	tryMost     = 30 * time.Second
 	maxSaid     = 300 // bytes of an error's text that are passed on
 )
+
+// viaHeader says which server a question has come through, so that one whose
+// proxy is itself is not asked for ever.
+const viaHeader = "Gitmirror-Via"
 
 func (p *proxy) isProxy() bool { return p.name != "direct" && p.name != "off" }
 
@@ -187,6 +192,7 @@ func (p *proxy) send(ctx context.Context, file string) (*http.Response, error) {
 		req.SetBasicAuth(p.user.Username(), password)
 	}
 	req.Header.Set("User-Agent", "gitmirror")
+	req.Header.Set(viaHeader, p.via)
 	req.Header.Set("Accept-Encoding", "identity")
 	return p.client.Do(req)
 }
@@ -212,7 +218,7 @@ func (p *proxy) noAnswer(err error, slow bool) *mirror.Problem {
 	do := "look at modules.proxies and at the network of the server"
 	switch {
 	case errors.As(err, &known):
-		return known
+		return p.problem(known.Code, mirror.ErrUpstream, strings.TrimSuffix(known.What+": "+known.Why, ": "), known.Do)
 	case slow, errors.As(err, &timeout) && timeout.Timeout():
 		return p.problem(mirror.CodeStalled, mirror.ErrUpstream, "it did not answer in time", do)
 	case errors.As(err, &cert):

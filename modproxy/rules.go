@@ -109,7 +109,7 @@ func (r *Rules) parse(n int, fields []string) (why string) {
 		if len(rest) != 1 {
 			return "write one length of time, such as 168h or 7d"
 		}
-		age, ok := parseAge(rest[0])
+		age, ok := ParseAge(rest[0])
 		if !ok {
 			return strconv.Quote(show(rest[0])) + " is no length of time, such as 168h or 7d"
 		}
@@ -135,8 +135,8 @@ func validPattern(pattern string) bool {
 	return module.MatchPrefixPatterns(pattern, strings.NewReplacer("*", "x", "?", "x").Replace(pattern)) || strings.ContainsAny(pattern, "[\\")
 }
 
-// parseAge reads a duration that may be in days.
-func parseAge(text string) (time.Duration, bool) {
+// ParseAge reads a duration that may be in days, as 7d.
+func ParseAge(text string) (time.Duration, bool) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		n, err := strconv.Atoi(days)
 		return time.Duration(n) * 24 * time.Hour, err == nil && n >= 0 && n < 100_000

@@ -28,6 +28,7 @@ type Metrics struct {
 	checks   checkMetrics
 	roads    roadMetrics
 	upkeep   upkeepMetrics
+	modules  moduleMetrics
 }
 
 // New makes the metrics, with those of the Go runtime and of the process.
@@ -57,6 +58,7 @@ func New() *Metrics {
 	m.checks = newCheckMetrics(m.registry)
 	m.roads = newRoadMetrics(m.registry)
 	m.upkeep = newUpkeepMetrics(m.registry)
+	m.modules = newModuleMetrics(m.registry)
 	m.registry.MustRegister(m.syncs, m.syncTime, m.received, m.pages, m.pageTime, m.build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

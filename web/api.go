@@ -45,6 +45,7 @@ func (s *Server) apiRoutes(r *gin.Engine) error {
 	a.keptOperations()
 	a.importOperations()
 	a.moduleOperations()
+	a.modcacheOperations()
 	a.userOperations()
 	a.eventOperations()
 	a.trafficOperations()

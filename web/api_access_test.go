@@ -70,6 +70,10 @@ var access = map[string]string{
 	"POST /api/v1/modules/resolve": "syyyyyss",
 	"POST /api/v1/modules/locate":  "syyyyyss",
 
+	"GET /api/v1/modules/cache":       "syyyyyss",
+	"POST /api/v1/modules/cache/trim": "snnynyss",
+	"GET /api/v1/modules/refusals":    "snnynyss",
+
 	"GET /api/v1/users":          "snnnnyss",
 	"POST /api/v1/users":         "snnnnyss",
 	"GET /api/v1/users/:user":    "shhhhyss",
@@ -100,6 +104,7 @@ var bodies = map[string]string{
 	"POST /api/v1/credentials":        `{"name":"c-%s","host":"github.com","secret":"s"}`,
 	"POST /api/v1/modules/resolve":    `{"modules":[{"path":"github.com/acme/kept","version":"v1.0.0"}]}`,
 	"POST /api/v1/modules/locate":     `{"modules":["github.com/acme/kept"]}`,
+	"POST /api/v1/modules/cache/trim": `{"bytes":0}`,
 	"POST /api/v1/users":              `{"name":"new-%s","role":"developer"}`,
 	"PATCH /api/v1/users/:user":       `{"disabled":false}`,
 	"POST /api/v1/users/:user/keys":   `{"public_key":"not a key"}`,

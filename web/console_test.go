@@ -20,6 +20,7 @@ import (
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/git"
 	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/modproxy"
 	"github.com/gitmirror/gitmirror/store"
 	"github.com/gitmirror/gitmirror/web"
 )
@@ -85,7 +86,7 @@ func newConsoleSite(t *testing.T) *consoleSite {
 	done := make(chan struct{})
 	handler, err := (&web.Server{
 		Catalog: s.catalog, Syncer: s.syncer, Roads: s.roads, Upkeep: &mirror.Upkeep{Store: db, Disk: disk, Syncer: s.syncer, Log: log}, Traffic: &s.served, Packs: func() (int, int) { return 2, 1 }, Store: db, Reader: s.reader, Accounts: s.accounts,
-		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, ModulesOf: requires, Site: site, Version: "v0.1.0-test",
+		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, ModuleCache: &modproxy.Handler{}, ModulesOf: requires, Site: site, Version: "v0.1.0-test",
 		Settings: []web.Setting{
 			{Key: "data", Value: "/srv/gitmirror", Origin: "flag"},
 			{Key: "public_url", Value: s.url, Origin: "environment"},

@@ -27,6 +27,8 @@ type Server struct {
 	Policy   auth.Policy
 	Sessions scs.Store // scs.CtxStore is used when it is one
 	Modules  Modules
+	// ModuleCache is what is kept of modules; nil = there are none.
+	ModuleCache ModuleCache
 	// ModulesOf reads the text of a go.mod or go.sum: the paths of the modules it
 	// requires. known is false when it is neither; nil = no text is.
 	ModulesOf func(text string) (paths []string, known bool, err error)

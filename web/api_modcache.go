@@ -1,0 +1,142 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+// ModuleCache is what the server keeps of modules; *modproxy.Handler does.
+type ModuleCache interface {
+	State() mirror.ModuleCacheState
+	Trim(before time.Time, bytes int64) (files int, freed int64)
+	Events(limit int) []mirror.ModuleEvent
+}
+
+// ModuleCacheInfo is what is kept of modules, and how their proxies do.
+type ModuleCacheInfo struct {
+	Files    int              `json:"files"`
+	Bytes    int64            `json:"bytes"`
+	MaxBytes int64            `json:"max_bytes" doc:"Trimming begins at 80 % of it; 0 = nothing is kept"`
+	Made     int64            `json:"made_bytes" doc:"Bytes of zips that were made of mirrors and can be made again"`
+	Pinned   int              `json:"pinned" doc:"Files that are never trimmed"`
+	Hits     int64            `json:"hits" doc:"Since the server started, like those below"`
+	Misses   int64            `json:"misses"`
+	Stale    int64            `json:"stale" doc:"Answers that were too old because nobody could be asked"`
+	Trimmed  int64            `json:"trimmed" doc:"Files dropped to make room"`
+	Refused  int64            `json:"refused" doc:"Questions that a rule refused"`
+	Forged   int64            `json:"forged" doc:"Files that the checksum database contradicted"`
+	Proxies  []ModuleProxyNow `json:"proxies" doc:"In the order they are asked in"`
+}
+
+// ModuleProxyNow is how a module proxy does.
+type ModuleProxyNow struct {
+	Name      string               `json:"name" doc:"Its address, or direct or off"`
+	Condition mirror.RoadCondition `json:"condition,omitempty" enum:"unknown,healthy,unsteady,slow,failing,off"`
+	Active    bool                 `json:"active,omitempty" doc:"Asked first of those with | between"`
+	UsualMs   float64              `json:"usual_ms,omitempty" doc:"Latency"`
+	LastAt    time.Time            `json:"last_at,omitzero"`
+	Error     *mirror.Problem      `json:"error,omitempty" doc:"Why the last question failed"`
+	Asked     int64                `json:"asked"`
+	Failed    int64                `json:"failed"`
+	Bytes     int64                `json:"bytes" doc:"Received"`
+}
+
+// TrimModules says what to drop.
+type TrimModules struct {
+	Bytes    *int64 `json:"bytes,omitempty" minimum:"0" doc:"Drop the longest unused until no more than this is left"`
+	UnusedFS int64  `json:"unused_for_s,omitempty" minimum:"0" doc:"Drop what nobody has asked for in so many seconds; 0 = nothing for that reason"`
+}
+
+// TrimmedModules is what was dropped.
+type TrimmedModules struct {
+	Files int   `json:"files"`
+	Bytes int64 `json:"bytes"`
+}
+
+// ModuleRefusal is a module that was refused to somebody.
+type ModuleRefusal struct {
+	At      time.Time              `json:"at"`
+	Kind    mirror.ModuleEventKind `json:"kind" enum:"denied,too-young,vulnerable,forged"`
+	Module  string                 `json:"module"`
+	Version string                 `json:"version,omitempty"`
+	User    string                 `json:"user,omitempty"`
+	Address string                 `json:"address,omitempty"`
+	From    string                 `json:"from,omitempty" doc:"The module proxy that sent it"`
+	Text    string                 `json:"text"`
+}
+
+func (a *api) modcacheOperations() {
+	tags := []string{"modules"}
+	register(a, readers, huma.Operation{
+		OperationID: "show-module-cache", Method: http.MethodGet, Path: "/modules/cache", Tags: tags,
+		Summary: "Show what is kept of modules, and how module proxies do",
+	}, a.showModuleCache)
+	register(a, managers, huma.Operation{
+		OperationID: "trim-module-cache", Method: http.MethodPost, Path: "/modules/cache/trim", Tags: tags,
+		Summary: "Drop what is kept of modules", Description: "What is pinned stays. What was made of mirrors goes first.",
+	}, a.trimModuleCache)
+	register(a, managers, huma.Operation{
+		OperationID: "list-module-refusals", Method: http.MethodGet, Path: "/modules/refusals", Tags: tags,
+		Summary: "List the last modules that were refused, newest first", Description: "At most 1,000, since the server started; the log has all.",
+	}, a.listModuleRefusals)
+}
+
+func noModules() error {
+	return &mirror.Problem{Kind: mirror.ErrNotFound, What: "this server serves no Go modules"}
+}
+
+func (a *api) showModuleCache(context.Context, *struct{}) (*answer[ModuleCacheInfo], error) {
+	if a.ModuleCache == nil {
+		return nil, noModules()
+	}
+	s := a.ModuleCache.State()
+	out := ModuleCacheInfo{
+		Files: s.Files, Bytes: s.Bytes, MaxBytes: s.MaxBytes, Made: s.Made, Pinned: s.Pinned, Hits: s.Hits, Misses: s.Misses,
+		Stale: s.Stale, Trimmed: s.Trimmed, Refused: s.Refused, Forged: s.Forged, Proxies: []ModuleProxyNow{},
+	}
+	for _, p := range s.Proxies {
+		out.Proxies = append(out.Proxies, ModuleProxyNow{
+			Name: p.Name, Condition: p.Condition, Active: p.Active, UsualMs: float64(p.Usual.Microseconds()) / 1000,
+			LastAt: p.LastAt, Error: p.Problem, Asked: p.Asked, Failed: p.Failed, Bytes: p.Bytes,
+		})
+	}
+	return &answer[ModuleCacheInfo]{out}, nil
+}
+
+func (a *api) trimModuleCache(_ context.Context, in *answer[TrimModules]) (*answer[TrimmedModules], error) {
+	if a.ModuleCache == nil {
+		return nil, noModules()
+	}
+	before, bytes := time.Time{}, int64(-1)
+	if s := in.Body.UnusedFS; s > 0 {
+		before = time.Now().Add(-time.Duration(min(s, 1<<32)) * time.Second)
+	}
+	if in.Body.Bytes != nil {
+		bytes = *in.Body.Bytes
+	}
+	if before.IsZero() && bytes < 0 {
+		return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "it is not clear what to drop", Do: "give bytes, unused_for_s, or both"}
+	}
+	files, freed := a.ModuleCache.Trim(before, bytes)
+	return &answer[TrimmedModules]{TrimmedModules{Files: files, Bytes: freed}}, nil
+}
+
+type refusalsRequest struct {
+	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+func (a *api) listModuleRefusals(_ context.Context, in *refusalsRequest) (*answer[list[ModuleRefusal]], error) {
+	if a.ModuleCache == nil {
+		return nil, noModules()
+	}
+	out := list[ModuleRefusal]{Items: []ModuleRefusal{}}
+	for _, e := range a.ModuleCache.Events(in.Limit) {
+		out.Items = append(out.Items, ModuleRefusal(e))
+	}
+	return &answer[list[ModuleRefusal]]{out}, nil
+}
