@@ -35,6 +35,9 @@ type Handler struct {
 	// says (auth.From) counts.
 	Accounts Accounts
 	Policy   auth.Policy
+	// Changes counts changes of the Catalog's by this process: while it is the
+	// same, where a module is is looked up once in a second. nil = for each request.
+	Changes func() uint64
 	// SumDB is the checksum database below Root + "sumdb/"; nil = none.
 	SumDB *SumDB
 	// Proxies are asked for what is not mirrored; nil = nobody is.

@@ -108,7 +108,7 @@ func (h *Handler) mirrored(ctx context.Context, modPath string, admit, others bo
 		ctx, cancel = context.WithTimeout(ctx, firstCloneWait)
 		defer cancel()
 	}
-	m, err := h.Repos.Module(ctx, modPath)
+	m, err := h.module(ctx, modPath, placeKey{modPath, id, admit})
 	if err != nil {
 		return nil, err
 	}
@@ -116,6 +116,44 @@ func (h *Handler) mirrored(ctx context.Context, modPath string, admit, others bo
 		return nil, &hiddenError{notMirrored(h.Repos.withoutHost(modPath))}
 	}
 	return &gitOrigin{h: h, m: m}, nil
+}
+
+// placeKey is what the answer to where a module is depends on.
+type placeKey struct {
+	path  string
+	id    auth.Identity // rules let some add mirrors
+	admit bool
+}
+
+// knownPlace is where a module is, or that it is nowhere.
+type knownPlace struct {
+	m       *Module
+	err     error
+	changes uint64
+	at      time.Time
+}
+
+// A place is remembered for placeFor, that is for as long as mirror.Store.Glance
+// may not see what other processes change.
+const (
+	placeFor  = time.Second
+	maxPlaces = 10_000
+)
+
+// module is Repos.Module, remembered for a moment.
+func (h *Handler) module(ctx context.Context, modPath string, key placeKey) (*Module, error) {
+	if h.Changes == nil {
+		return h.Repos.Module(ctx, modPath)
+	}
+	places, changes, now := h.state().places, h.Changes(), time.Now()
+	if p, ok := places.Get(key); ok && p.changes == changes && now.Sub(p.at) < placeFor {
+		return p.m, p.err
+	}
+	m, err := h.Repos.Module(ctx, modPath)
+	if err == nil || errors.Is(err, mirror.ErrNotFound) {
+		places.Add(key, knownPlace{m, err, changes, now})
+	}
+	return m, err
 }
 
 // absent is the answer for what nobody has. It depends on nothing but the path

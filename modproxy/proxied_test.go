@@ -35,7 +35,7 @@ type peer struct {
 	asked map[string]int
 }
 
-func newPeer(t *testing.T) *peer {
+func newPeer(t testing.TB) *peer {
 	t.Helper()
 	p := &peer{dir: t.TempDir(), asked: map[string]int{}}
 	files := http.FileServer(http.Dir(p.dir))
@@ -76,7 +76,7 @@ func (p *peer) all() (n int) {
 }
 
 // add publishes a version, with files of the module besides its go.mod.
-func (p *peer) add(t *testing.T, path, version, time string, files map[string]string) {
+func (p *peer) add(t testing.TB, path, version, time string, files map[string]string) {
 	t.Helper()
 	escaped, err := module.EscapePath(path)
 	if err != nil {
@@ -137,7 +137,7 @@ func (p *peer) h1(path, version string) (mirror.Sums, error) {
 }
 
 // behind has the world ask proxies, in the form of GOPROXY, and keep what they send.
-func (w *world) behind(t *testing.T, list string) *modproxy.Store {
+func (w *world) behind(t testing.TB, list string) *modproxy.Store {
 	t.Helper()
 	proxies, err := modproxy.OpenProxies(&modproxy.Proxies{List: list, Client: w.disk.HTTPClient()})
 	if err != nil {

@@ -24,6 +24,7 @@ type proxyState struct {
 	fills  fills
 	flight singleflight.Group
 	gone   *lru.Cache[string, goneFile]
+	places *lru.Cache[placeKey, knownPlace]
 
 	hits, misses, stale, refused, forged atomic.Int64
 
@@ -43,7 +44,9 @@ const (
 )
 
 func (h *Handler) state() *proxyState {
-	h.once.Do(func() { h.proxied = &proxyState{gone: kept[string, goneFile](maxGone)} })
+	h.once.Do(func() {
+		h.proxied = &proxyState{gone: kept[string, goneFile](maxGone), places: kept[placeKey, knownPlace](maxPlaces)}
+	})
 	return h.proxied
 }
 

@@ -58,6 +58,7 @@ func tortureWorld(t *testing.T) *world {
 func TestTorture(t *testing.T) {
 	w := tortureWorld(t)
 	t.Run("go", func(t *testing.T) { tortureByGo(t, w) })
+	t.Run("queries", func(t *testing.T) { tortureQueries(t, w) })
 	t.Run("resolve", func(t *testing.T) { tortureResolve(t, w) })
 	t.Run("files", func(t *testing.T) { temporaryFiles(t, w) })
 }
@@ -99,6 +100,50 @@ func tortureByGo(t *testing.T, w *world) {
 		if len(f) == 0 || strings.Join(f[1:], " ") != strings.Join(want, " ") {
 			t.Errorf("go list -m -versions %s = %s, want %v", path, out, want)
 		}
+	}
+}
+
+// What a person asks the go command for (the v_ flows of the research).
+func tortureQueries(t *testing.T, w *world) {
+	env, dir := w.goEnv(t), goModule(t)
+	const mod = "example.com/torture.git"
+	list := func(args ...string) string {
+		cmd := exec.Command("go", append([]string{"list", "-m"}, args...)...)
+		cmd.Dir, cmd.Env = dir, env
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return "error: " + string(out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	hash := w.up.Rev(t, "example.com/torture", "main")
+	main := list("-f", "{{.Version}}", mod+"@main")
+	for query, want := range map[string]string{
+		"@latest": "v1.8.0", "@release-1.9": "v1.9.0-rc.1", "@v1": "v1.8.0", "@v1.1": "v1.1.0", "@<v1.6.0": "v1.1.0",
+		"@>v1.6.0": "v1.8.0", "@" + hash: main, "@" + hash[:8]: main, "/v2@latest": "v2.0.0", "/v3@latest": "v3.0.0",
+	} {
+		if got := list("-f", "{{.Version}}", mod+query); got != want {
+			t.Errorf("go list -m %s%s = %s, want %s", mod, query, got, want)
+		}
+	}
+	if !strings.HasPrefix(main, "v1.9.0-rc.1.0.") {
+		t.Errorf("go list -m %s@main = %s, want v1.9.0-rc.1.0.…", mod, main)
+	}
+	if got := list("-f", "{{.Version}}", "example.com/incompat.git@latest"); got != "v6.0.0+incompatible" {
+		t.Errorf("go list -m example.com/incompat.git@latest = %s, want v6.0.0+incompatible", got)
+	}
+	if got := list("-versions", mod); strings.Contains(got, "v1.2.0") {
+		t.Errorf("go list -m -versions %s = %s, with what is retracted", mod, got)
+	}
+	if got := list("-versions", "-retracted", mod); !strings.Contains(got, "v1.2.0") {
+		t.Errorf("go list -m -versions -retracted %s = %s, without what is retracted", mod, got)
+	}
+	if got := list("-u", "-json", mod+"@v1.2.0"); !strings.Contains(got, `"Retracted"`) || !strings.Contains(got, `"Origin"`) {
+		t.Errorf("go list -m -u -json %s@v1.2.0 = %s, want Retracted and Origin", mod, got)
+	}
+	base := strings.TrimPrefix(main, "v1.9.0-rc.1.0.")
+	if got := ask(w.handler, "GET", "/proxy/"+mod+"/@v/v1.9.1-0."+base+".info"); got.Code != 404 {
+		t.Errorf("GET a pseudo-version of another base = %d, want 404", got.Code)
 	}
 }
 

@@ -29,7 +29,7 @@ type world struct {
 	added   map[string]mirror.Repo
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "m.db"), nil)
 	if err != nil {
@@ -45,13 +45,13 @@ func newWorld(t *testing.T) *world {
 		Catalog: &mirror.Catalog{Store: db}, Reader: disk,
 		Site: mirror.Site{URL: "https://" + host}, Temp: t.TempDir(),
 	}
-	w.handler = &modproxy.Handler{Repos: w.repos, Policy: auth.Policy{AnonymousRead: true}}
+	w.handler = &modproxy.Handler{Repos: w.repos, Policy: auth.Policy{AnonymousRead: true}, Changes: db.Changes}
 	return w
 }
 
 // add mirrors a repository of the upstream as it is now, again if it was
 // mirrored before.
-func (w *world) add(t *testing.T, path string) mirror.Repo {
+func (w *world) add(t testing.TB, path string) mirror.Repo {
 	t.Helper()
 	r := w.row(t, path, false)
 	up, _, err := mirror.ParseUpstream(w.up.URL(path))
@@ -84,7 +84,7 @@ func (w *world) add(t *testing.T, path string) mirror.Repo {
 }
 
 // row maps a path without fetching anything.
-func (w *world) row(t *testing.T, path string, private bool) mirror.Repo {
+func (w *world) row(t testing.TB, path string, private bool) mirror.Repo {
 	t.Helper()
 	if r, ok := w.added[path]; ok {
 		return r

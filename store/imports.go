@@ -30,6 +30,7 @@ func (row aliasRow) alias() mirror.Alias {
 
 // AddAlias implements mirror.ImportStore.
 func (db *DB) AddAlias(ctx context.Context, a mirror.Alias) error {
+	defer db.changed()
 	row := newAliasRow(a)
 	return about("alias", a.Prefix, gorm.G[aliasRow](db.write, clause.OnConflict{
 		Columns:   []clause.Column{{Name: "prefix"}},

@@ -82,6 +82,10 @@ func (m *memos[V]) clear() {
 // was lost is one.
 func (db *DB) changed() { db.memory.changes.Add(1) }
 
+// Changes counts what this process may have changed: while it is the same, what
+// was read is as it was, but for what other processes change.
+func (db *DB) Changes() uint64 { return db.memory.changes.Load() }
+
 // forgetAccounts is for changes that take a right away.
 func (db *DB) forgetAccounts() {
 	db.memory.users.clear()

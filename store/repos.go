@@ -136,6 +136,7 @@ func (row repoRow) repo() (mirror.Repo, error) {
 
 // AddRepo implements mirror.RepoStore.
 func (db *DB) AddRepo(ctx context.Context, r mirror.Repo) error {
+	defer db.changed()
 	row, err := newRepoRow(r)
 	if err != nil {
 		return err

@@ -54,6 +54,7 @@ func (row ruleRow) rule() (mirror.Rule, error) {
 
 // AddRule implements mirror.ImportStore.
 func (db *DB) AddRule(ctx context.Context, r mirror.Rule) error {
+	defer db.changed()
 	row, err := newRuleRow(r, time.Now())
 	if err != nil {
 		return err
@@ -63,6 +64,7 @@ func (db *DB) AddRule(ctx context.Context, r mirror.Rule) error {
 
 // EditRule implements mirror.ImportStore.
 func (db *DB) EditRule(ctx context.Context, r mirror.Rule) error {
+	defer db.changed()
 	row, err := newRuleRow(r, time.Now())
 	if err != nil {
 		return err
