@@ -107,6 +107,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return &mirror.Problem{Kind: mirror.ErrNotFound, What: "not below " + Root}
 	}
+	if rest == "healthz" { // where people look for it who know other proxies
+		return serveBytes(w, r, "text/plain; charset=utf-8", []byte("ok\n"), "no-store")
+	}
 	if question, ok := strings.CutPrefix(rest, "sumdb/"); ok && h.SumDB != nil {
 		return h.serveSum(ctx, w, r, question)
 	}
@@ -141,6 +144,9 @@ func serveBytes(w http.ResponseWriter, r *http.Request, contentType string, body
 // not taken for none.
 func (h *Handler) identify(r *http.Request) (context.Context, error) {
 	user, password, ok := r.BasicAuth()
+	if scheme, token, found := strings.Cut(r.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
+		user, password, ok = "token", strings.TrimSpace(token), true // GOAUTH can send it so
+	}
 	if !ok || h.Accounts == nil {
 		return r.Context(), nil
 	}

@@ -172,6 +172,12 @@ func TestPrivate(t *testing.T) {
 	if got := list("secret", "right"); got.Code != 200 || got.Body.String() != "v1.0.0\n" || !strings.HasPrefix(got.Header().Get("Cache-Control"), "private") {
 		t.Errorf("signed in: %d %q %s, want 200, the list, private", got.Code, got.Body, got.Header().Get("Cache-Control"))
 	}
+	if got := ask(w.handler, "GET", "/proxy/github.com/acme/secret/@v/list", "Authorization", "Bearer right"); got.Code != 200 {
+		t.Errorf("with a bearer token: %d, want 200", got.Code)
+	}
+	if got := ask(w.handler, "GET", "/proxy/healthz"); got.Code != 200 || got.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("GET healthz = %d %s, want 200 no-store", got.Code, got.Header().Get("Cache-Control"))
+	}
 	if got := list("secret", "wrong"); got.Code != 401 || got.Header().Get("WWW-Authenticate") == "" {
 		t.Errorf("wrong password: %d, want 401 with WWW-Authenticate", got.Code)
 	}

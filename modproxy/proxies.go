@@ -27,7 +27,9 @@ type Proxies struct {
 	Missing string
 	// Client goes out. Redirects are followed, through the same guard.
 	Client *http.Client
-	Log    *slog.Logger // nil = nobody
+	// Every is how often those that nobody asks are measured; zero = 20 s.
+	Every time.Duration
+	Log   *slog.Logger // nil = nobody
 
 	id      string
 	proxies []*proxy
@@ -338,7 +340,7 @@ const (
 // Run measures those proxies that nobody asks, and has the rule of failover
 // decide, until ctx ends.
 func (ps *Proxies) Run(ctx context.Context) error {
-	tick := time.NewTicker(proxyEvery)
+	tick := time.NewTicker(ps.every())
 	defer tick.Stop()
 	for {
 		select {
@@ -359,6 +361,13 @@ func (ps *Proxies) Run(ctx context.Context) error {
 	}
 }
 
+func (ps *Proxies) every() time.Duration {
+	if ps.Every > 0 {
+		return ps.Every
+	}
+	return proxyEvery
+}
+
 // toProbe are the proxies with an alternative, and those in trouble, that were
 // not asked lately.
 func (ps *Proxies) toProbe() []*proxy {
@@ -368,7 +377,7 @@ func (ps *Proxies) toProbe() []*proxy {
 	for _, run := range ps.runs {
 		for _, e := range run.Endpoints {
 			i, _ := strconv.Atoi(e.Name)
-			if p := ps.proxies[i]; p.wantsProbe(len(run.Endpoints) > 1) {
+			if p := ps.proxies[i]; p.wantsProbe(len(run.Endpoints) > 1, ps.every()/2) {
 				due = append(due, p)
 			}
 		}

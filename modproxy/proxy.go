@@ -55,7 +55,7 @@ const (
 	proxySlots  = 64
 	proxyHeader = 30 * time.Second
 	proxyStall  = 60 * time.Second
-	tryFirst    = 2 * time.Second
+	tryFirst    = time.Second
 	tryMost     = 30 * time.Second
 	maxSaid     = 300 // bytes of an error's text that are passed on
 )

@@ -89,13 +89,13 @@ func (p *proxy) healthNow() *mirror.Health {
 }
 
 // wantsProbe tells whether it is time to measure.
-func (p *proxy) wantsProbe(hasAlternative bool) bool {
+func (p *proxy) wantsProbe(hasAlternative bool, unasked time.Duration) bool {
 	t := p.track
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
 	failing := t.health.Condition(now) == mirror.Failing
-	return t.good != "" && (hasAlternative || failing) && now.Sub(t.lastAt) >= proxyEvery/2 && now.After(t.quiet)
+	return t.good != "" && (hasAlternative || failing) && now.Sub(t.lastAt) >= unasked && now.After(t.quiet)
 }
 
 // probe asks for something the proxy had.
