@@ -178,7 +178,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Basic realm="gitmirror", charset="UTF-8"`)
 	case http.StatusServiceUnavailable, http.StatusBadGateway:
-		w.Header().Set("Retry-After", "10")
+		w.Header().Set("Retry-After", itoa(max(10, int64(time.Until(p.RetryAfter).Seconds()))))
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
