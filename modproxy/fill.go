@@ -32,14 +32,14 @@ type fill struct {
 	from string
 	size int64 // -1 = not known yet, or not said
 
-	mu      sync.Mutex
-	more    chan struct{} // closed and made anew whenever anything below changes
-	begun   bool          // from and size are known
-	ready   int64         // bytes that may be read
-	done    bool
-	err     error
-	h1, sum string
-	users   int
+	mu    sync.Mutex
+	more  chan struct{} // closed and made anew whenever anything below changes
+	begun bool          // from and size are known
+	ready int64         // bytes that may be read
+	done  bool
+	err   error
+	sum   string // SHA-256 of the whole, in hex
+	users int
 }
 
 // join returns the transfer of key, which get begins unless somebody has. The
@@ -169,8 +169,8 @@ func oddZip(from, why string) error {
 }
 
 // pass gives all of the file free: it was checked.
-func (f *fill) pass(h1 string) {
-	f.change(func() { f.ready, f.h1, f.done = f.size, h1, true })
+func (f *fill) pass() {
+	f.change(func() { f.ready, f.done = f.size, true })
 }
 
 // wait blocks until the transfer has begun, so that failures before that can be

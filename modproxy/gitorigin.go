@@ -108,7 +108,11 @@ type keptZip struct {
 func (z *keptZip) how() how { return byHit }
 func (z *keptZip) close()   { z.file.Close() }
 func (z *keptZip) serve(w http.ResponseWriter, r *http.Request) error {
-	w.Header().Set("ETag", `"`+z.k.H1+`"`)
+	tag := z.k.Sum // of the bytes: proxies need not pack a module in the same way
+	if z.k.isMade() {
+		tag = z.k.H1
+	}
+	w.Header().Set("ETag", `"`+tag+`"`)
 	http.ServeContent(w, r, "", time.Time{}, z.file)
 	return nil
 }

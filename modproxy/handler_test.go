@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -89,9 +88,7 @@ func TestEndpoints(t *testing.T) {
 	if info.Origin == nil || *info.Origin != want {
 		t.Errorf("Origin = %+v, want %+v", info.Origin, want)
 	}
-	if left, _ := os.ReadDir(w.repos.Temp); len(left) > 0 {
-		t.Errorf("files left in Temp: %v", left)
-	}
+	w.cleared(t)
 }
 
 func TestRefusals(t *testing.T) {

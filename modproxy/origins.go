@@ -195,6 +195,11 @@ func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 			return err
 		}
 		missing := errors.Is(err, mirror.ErrNotFound)
+		if _, mirrored := from.(*gitOrigin); mirrored && missing && (q.kind == "list" || q.kind == "latest") {
+			// The go command asks so for every directory above a package: the
+			// repository is here, and tells at once.
+			return err
+		}
 		switch {
 		case errors.Is(err, errDirect) && failed == nil:
 			failed = h.absent(q.path, mirror.PreferMirror)

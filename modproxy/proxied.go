@@ -282,7 +282,7 @@ func (a *arriving) serve(w http.ResponseWriter, r *http.Request) error {
 		if err := a.f.whole(r.Context()); err != nil {
 			return err
 		}
-		w.Header().Set("ETag", `"`+a.f.h1+`"`)
+		w.Header().Set("ETag", `"`+a.f.sum+`"`)
 		http.ServeContent(w, r, "", time.Time{}, a.f.reader())
 		return nil
 	}

@@ -289,8 +289,6 @@ func TestForged(t *testing.T) {
 	p.add(t, "example.com/lib", "v1.1.0", someTime, map[string]string{"a.go": "package lib\n" + big})
 	store := w.behind(t, p.url)
 	w.vouch(t, p)
-	var events []mirror.ModuleEvent
-	w.handler.OnEvent = func(e mirror.ModuleEvent) { events = append(events, e) }
 	srv := httptest.NewServer(w.handler)
 	defer srv.Close()
 	// Now the database knows what is true, and then the proxy changes its mind.
@@ -317,7 +315,7 @@ func TestForged(t *testing.T) {
 			t.Errorf("a forged zip of %d bytes was sent to its end", b.Len())
 		}
 	}
-	if len(events) != 3 || events[0].Kind != mirror.ModuleForged || events[0].From != p.url {
+	if events := w.handler.Events(10); len(events) != 3 || events[0].Kind != mirror.ModuleForged || events[0].From != p.url {
 		t.Errorf("events = %+v, want 3 forged ones", events)
 	}
 	var state mirror.ModuleCacheState

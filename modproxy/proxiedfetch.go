@@ -173,23 +173,24 @@ func (o *proxied) fetchZip(ctx context.Context, f *fill, version, file, key stri
 		return err
 	}
 	k := Kept{Key: key, Module: o.path, Version: version, Kind: "zip", From: f.from, Sum: f.sum, Size: f.size, At: time.Now().UTC()}
-	if k.H1, err = hashZip(module.Version{Path: o.path, Version: version}, f.file.Name()); err != nil {
+	// To hash it all of it must be unpacked: only where somebody has a hash of it.
+	if k.H1, err = checkZip(module.Version{Path: o.path, Version: version}, f.file.Name(), proof != nil); err != nil {
 		return oddZip(f.from, show(err.Error()))
 	}
 	if k.Proven, err = o.check(ctx, proof, k); err != nil {
 		return err
 	}
-	f.pass(k.H1)
+	f.pass()
 	if err := o.h.Store.PutFile(k, f.file); err != nil && o.h.Log != nil {
 		o.h.Log.Warn("keep a module's zip", "module", o.path, "err", err)
 	}
 	return nil
 }
 
-// hashZip checks that a file is the zip of a module version, within the limits
-// of the go command, and hashes it.
-func hashZip(m module.Version, name string) (h1 string, err error) {
-	if _, err := modzip.CheckZip(m, name); err != nil {
+// checkZip checks that a file is the zip of a module version, within the limits
+// of the go command, and hashes it if that is wanted.
+func checkZip(m module.Version, name string, hash bool) (h1 string, err error) {
+	if _, err := modzip.CheckZip(m, name); err != nil || !hash {
 		return "", err
 	}
 	return dirhash.HashZip(name, dirhash.Hash1)

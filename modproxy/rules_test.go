@@ -206,6 +206,10 @@ func TestPreferMirror(t *testing.T) {
 	if got := ask(w.handler, "GET", "/proxy/github.com/!spf13/pflag/@v/v1.0.4.zip"); got.Header().Get("X-Cache") != "hit" {
 		t.Errorf("GET v1.0.4.zip again: X-Cache %q, want hit", got.Header().Get("X-Cache"))
 	}
+	before := p.all()
+	if got := ask(w.handler, "GET", "/proxy/github.com/!spf13/pflag/none/@v/list"); got.Code != 404 || p.all() != before {
+		t.Errorf("GET list of a directory that is none = %d, %d questions to the proxy, want 404, 0", got.Code, p.all()-before)
+	}
 	want := "E2105: github.com/Spf13/pflag@v7.0.0 is not on the mirror"
 	if got := ask(w.handler, "GET", "/proxy/github.com/!spf13/pflag/@v/v7.0.0.info"); got.Code != 404 || !strings.HasPrefix(got.Body.String(), want) {
 		t.Errorf("GET v7.0.0.info = %d %q, want 404 %q", got.Code, got.Body, want)
