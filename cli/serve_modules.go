@@ -32,6 +32,9 @@ func (p *program) newModules(c Config, disk *git.Disk, data *dataDir, room *mirr
 	}
 	proxies, err := modproxy.OpenProxies(&modproxy.Proxies{
 		List: or(c.text("modules.proxies"), p.ownGo("GOPROXY")), Missing: c.text("modules.missing"), Client: disk.HTTPClient(), Log: log,
+		OnSample: func(s mirror.Sample) {
+			metrics.UpstreamMeasured(s.Host, "module-proxy", s.DNS, s.Connect, s.TLS, s.FirstByte, s.Problem != "")
+		},
 	})
 	if err != nil {
 		return nil, configProblem("the module proxies to ask cannot be used", mirror.AsProblem(err).Why, "set modules.proxies, or off")

@@ -29,7 +29,9 @@ type Proxies struct {
 	Client *http.Client
 	// Every is how often those that nobody asks are measured; zero = 20 s.
 	Every time.Duration
-	Log   *slog.Logger // nil = nobody
+	// OnSample is told of every exchange: Host is the proxy's; may be nil.
+	OnSample func(mirror.Sample)
+	Log      *slog.Logger // nil = nobody
 
 	id      string
 	proxies []*proxy
@@ -69,7 +71,7 @@ func OpenProxies(p *Proxies) (*Proxies, error) {
 		if err != nil {
 			return nil, err
 		}
-		one.onTrouble, one.missing, one.via = onTrouble, missing, p.id
+		one.onTrouble, one.missing, one.via, one.onSample = onTrouble, missing, p.id, p.OnSample
 		if own, ok := perHost[one.base.Host]; ok {
 			one.missing = own
 		}

@@ -30,7 +30,8 @@ type proxy struct {
 	missing   map[int]bool
 	via       string        // see viaHeader
 	slots     chan struct{} // bounds the questions at the same time
-	*track                  // nil unless it is a proxy
+	onSample  func(mirror.Sample)
+	*track    // nil unless it is a proxy
 }
 
 // track is what is known of a proxy.
@@ -150,7 +151,7 @@ func (p *proxy) get(ctx context.Context, file string) (*incoming, error) {
 			return nil, ctx.Err() // says nothing about the proxy
 		}
 		problem := p.noAnswer(err, slow)
-		t.report(trip.done(problem.Code), problem)
+		p.sampled(trip.done(problem.Code), problem)
 		return nil, problem
 	}
 	end := func(n int64, failed error) {
@@ -167,14 +168,22 @@ func (p *proxy) get(ctx context.Context, file string) (*incoming, error) {
 		if problem.Kind == mirror.ErrNotFound {
 			code = "" // an answer like any other
 		}
-		t.report(trip.done(code), problem)
+		p.sampled(trip.done(code), problem)
 		return nil, problem
 	}
-	t.report(trip.done(""), nil)
+	p.sampled(trip.done(""), nil)
 	t.hasFile(file)
 	watch.Reset(proxyStall)
 	body := &stallReader{r: res.Body, watch: watch}
 	return &incoming{Reader: body, size: res.ContentLength, from: p.name, close: end}, nil
+}
+
+// sampled takes the outcome of a question into account.
+func (p *proxy) sampled(s mirror.Sample, problem *mirror.Problem) {
+	p.report(s, problem)
+	if s.Host = p.base.Host; p.onSample != nil && s.Host != "" {
+		p.onSample(s)
+	}
 }
 
 var errSlow = errors.New("no answer in time")

@@ -82,7 +82,10 @@ func ParseRules(text []byte) (*Rules, error) {
 			return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: fmt.Sprintf("there are more than %d rules for modules", maxRules)}
 		}
 	}
-	return r, lines.Err()
+	if err := lines.Err(); err != nil {
+		return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "the rules for modules cannot be read", Why: err.Error(), Do: "keep lines short"}
+	}
+	return r, nil
 }
 
 func (r *Rules) parse(n int, fields []string) (why string) {

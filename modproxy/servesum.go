@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"golang.org/x/mod/module"
+
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -25,7 +27,7 @@ func (h *Handler) serveSum(ctx context.Context, w http.ResponseWriter, r *http.R
 		if err != nil {
 			return err
 		}
-		if private {
+		if private || module.MatchPrefixPatterns(h.NoSum, m.Path) {
 			return unknownSum(m.String()) // as if it had been asked
 		}
 	}

@@ -305,11 +305,13 @@ func TestSumDBRefusals(t *testing.T) {
 	w.row(t, "github.com/secret/lib", true)
 	up := newSumUpstream(t)
 	up.passOn(t, w)
+	w.handler.NoSum = "*.corp.example"
 	at := "/proxy/sumdb/" + sumName + "/"
 	for _, tt := range []struct {
 		path   string
 		status int
 	}{
+		{at + "lookup/git.corp.example/secret/lib@v1.0.0", 404},
 		{at + "lookup/github.com/secret/lib@v1.0.0", 404},
 		{at + "lookup/" + host + "/github.com/o/r@v1.0.0", 404},
 		{at + "lookup/example.org/unknown@v1.0.0", 404},
