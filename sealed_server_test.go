@@ -45,7 +45,7 @@ func startCorp(t *testing.T) *corpServer {
 	roots.AppendCertsFromPEM(text)
 	s.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
 	s.env = gittest.Env(s.dir, "SSL_CERT_FILE="+cert, "NO_COLOR=1", "GITMIRROR_ADMIN_PASSWORD=correct-horse-battery-staple", "GITMIRROR_SERVER=https://"+corp)
-	cmd := exec.Command("gitmirror", "serve", "--data", filepath.Join(s.dir, "data"), "--http-addr", "127.0.0.1:443", "--ssh-addr", "127.0.0.1:2222",
+	cmd := exec.Command("gitmirror", "serve", "--data", filepath.Join(s.dir, "data"), "--http-addr", "127.0.0.1:443", "--ssh-addr", "127.0.0.1:2222", "--modules-proxies", "off",
 		"--tls-mode", "files", "--tls-cert", cert, "--tls-key", key, "--public-url", "https://"+corp, "--security-allow-private-upstreams", "true", "--log-format", "text")
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = s.env, s.dir, s.log, s.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that runs out of time cleans nothing up

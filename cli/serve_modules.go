@@ -18,13 +18,17 @@ func (p *program) newModules(c Config, disk *git.Disk, data *dataDir, room *mirr
 	if err != nil {
 		return nil, err
 	}
+	mode := mirror.ModuleMode(c.text("modules.mode"))
+	if sums != nil && mode == mirror.Offline { // what was proven goes on to be served
+		sums.Proxies, sums.DB.URL = "off", ""
+	}
 	dir := filepath.Join(data.Path, "modules")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, startProblem("the directory of modules cannot be made", err, "mend the permissions of the data directory")
 	}
 	age, _ := modproxy.ParseAge(c.text("modules.min_age"))
 	rules, err := modproxy.OpenRules(&modproxy.RuleBook{
-		File: c.text("modules.rules"), Mode: mirror.ModuleMode(c.text("modules.mode")), MinAge: age,
+		File: c.text("modules.rules"), Mode: mode, MinAge: age,
 		OSV: c.text("modules.osv"), Client: disk.HTTPClient(), Dir: dir, Log: log,
 	})
 	if err != nil {
