@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/modproxy"
 )
 
 // until polls until ok.
@@ -117,5 +118,21 @@ func TestProxyFailover(t *testing.T) {
 	})
 	if got := ask(w.handler, "GET", "/proxy/example.com/lib/@v/v1.0.0.zip"); got.Code != 200 {
 		t.Errorf("GET v1.0.0.zip = %d %s, want 200", got.Code, got.Body)
+	}
+}
+
+// When the server ends no transfer is begun any more, and Run waits for none.
+func TestRunEnds(t *testing.T) {
+	w, p := newWorld(t), newPeer(t)
+	p.add(t, "example.com/lib", "v1.0.0", someTime, map[string]string{})
+	w.behind(t, p.url)
+	w.under(t, &modproxy.RuleBook{}, "pin *")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.handler.Run(ctx); err != nil {
+		t.Errorf("Run() = %v", err)
+	}
+	if got := ask(w.handler, "GET", "/proxy/example.com/lib/@v/v1.0.0.zip"); got.Code != 503 {
+		t.Errorf("GET after Run = %d, want 503", got.Code)
 	}
 }

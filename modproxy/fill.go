@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	modzip "golang.org/x/mod/zip"
 
@@ -18,8 +19,10 @@ import (
 // fills lets those who want the same large file at the same time share one
 // transfer, and read it while it arrives. The zero value is ready.
 type fills struct {
-	mu    sync.Mutex
-	byKey map[string]*fill
+	mu     sync.Mutex
+	byKey  map[string]*fill
+	closed bool
+	work   sync.WaitGroup
 }
 
 // heldBack is how much of the end of a zip is given to nobody before the whole
@@ -28,9 +31,10 @@ const heldBack = 64 << 10
 
 // fill is a zip that arrives.
 type fill struct {
-	file *os.File
-	from string
-	size int64 // -1 = not known yet, or not said
+	file   *os.File
+	cancel context.CancelFunc
+	from   string
+	size   int64 // -1 = not known yet, or not said
 
 	mu    sync.Mutex
 	more  chan struct{} // closed and made anew whenever anything below changes
@@ -49,18 +53,22 @@ func (fs *fills) join(ctx context.Context, key, dir string, get func(ctx context
 	fs.mu.Lock()
 	f := fs.byKey[key]
 	if f == nil {
+		if fs.closed {
+			fs.mu.Unlock()
+			return nil, &mirror.Problem{Kind: mirror.ErrBusy, What: "the server is about to end"}
+		}
 		file, err := os.CreateTemp(dir, "fill-*")
 		if err != nil {
 			fs.mu.Unlock()
 			return nil, err
 		}
-		f = &fill{file: file, size: -1, more: make(chan struct{}), users: 1}
+		work, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+		f = &fill{file: file, cancel: cancel, size: -1, more: make(chan struct{}), users: 1}
 		if fs.byKey == nil {
 			fs.byKey = map[string]*fill{}
 		}
 		fs.byKey[key] = f
-		go func() {
-			work, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+		fs.work.Go(func() {
 			defer cancel()
 			err := get(work, f)
 			fs.mu.Lock()
@@ -68,13 +76,28 @@ func (fs *fills) join(ctx context.Context, key, dir string, get func(ctx context
 			fs.mu.Unlock()
 			f.end(err)
 			f.leave()
-		}()
+		})
 	}
 	f.mu.Lock()
 	f.users++
 	f.mu.Unlock()
 	fs.mu.Unlock()
 	return f, nil
+}
+
+// drainFor is how long transfers may go on when the server is about to end: who
+// gets one is served to its end by then, or not at all.
+const drainFor = 20 * time.Second
+
+// close begins no more transfers, and waits until those that go on have ended.
+func (fs *fills) close() {
+	fs.mu.Lock()
+	fs.closed = true
+	for _, f := range fs.byKey {
+		defer time.AfterFunc(drainFor, f.cancel).Stop()
+	}
+	fs.mu.Unlock()
+	fs.work.Wait()
 }
 
 // running is the transfer of key that goes on, nil = none does. The caller must

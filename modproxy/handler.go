@@ -69,8 +69,10 @@ const (
 	briefSeconds   = 60
 )
 
-// Run measures the proxies and keeps the rules up to date until ctx ends.
+// Run measures the proxies and keeps the rules up to date until ctx ends, and
+// then ends the transfers that go on.
 func (h *Handler) Run(ctx context.Context) error {
+	defer h.state().fills.close()
 	run, ctx := errgroup.WithContext(ctx)
 	if h.Proxies != nil {
 		run.Go(func() error { return h.Proxies.Run(ctx) })
@@ -78,6 +80,10 @@ func (h *Handler) Run(ctx context.Context) error {
 	if h.Rules != nil {
 		run.Go(func() error { return h.Rules.Run(ctx) })
 	}
+	run.Go(func() error {
+		<-ctx.Done()
+		return nil
+	})
 	return run.Wait()
 }
 
