@@ -4,7 +4,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build test faults storm rewrite-projects lint bench bench-sync bench-serve clean test-deps
+.PHONY: build test faults storm rewrite-projects gateway-hashes lint bench bench-sync bench-serve clean test-deps
 
 build: ## the binary, static, at ./bin/gitmirror
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/gitmirror .
@@ -24,6 +24,9 @@ storm: test-deps ## 64 git clients at once, three repositories, one of them forc
 
 rewrite-projects: ## five real projects, users of Kubernetes and etcd among them, built through the mirror in each of the three modes
 	GITMIRROR_PROJECTS=all go test -count=1 -timeout 60m -run '^TestSealedProjects$$' -v .
+
+gateway-hashes: ## all module versions of modproxy/testdata/hashes.txt made of git, compared with the checksum database's hashes
+	GITMIRROR_HASHES=all go test -count=1 -timeout 60m -run '^TestHashes$$' -v ./modproxy
 
 lint: ## gofmt, vet, staticcheck, and govulncheck where its database can be had
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run gofmt -w on the files above"; exit 1; }

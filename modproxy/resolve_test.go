@@ -12,7 +12,7 @@ import (
 )
 
 // downloaded is a line of go mod download -json.
-type downloaded struct{ Path, Version, Error, Sum, GoModSum, Info string }
+type downloaded struct{ Path, Version, Error, Sum, GoModSum, Info, Zip string }
 
 // goDownload asks the real go command; only the mirror answers it.
 func goDownload(t *testing.T, env []string, dir string, queries ...string) map[string]downloaded {

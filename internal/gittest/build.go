@@ -39,6 +39,8 @@ type builder struct {
 	latest map[string]map[string][]byte
 	// tags are the versions tagged so far, by the prefix of their tag.
 	tags map[string][]string
+	// dressed has every commit hold what does not belong in the module, too.
+	dressed bool
 }
 
 // add commits and tags one module version on top of main.
@@ -48,7 +50,11 @@ func (b *builder) add(d *downloaded) (Fixture, error) {
 		return Fixture{}, err
 	}
 	b.latest[loc.dir] = d.files
-	commit, err := b.commit(b.tree(loc.dir), d.time, d.Path+" "+d.Version)
+	tree, extra := b.tree(loc.dir), []string(nil)
+	if b.dressed {
+		extra = dress(tree, loc.dir)
+	}
+	commit, err := b.commit(tree, d.time, d.Path+" "+d.Version, extra...)
 	if err != nil {
 		return Fixture{}, fmt.Errorf("%s@%s: %w", d.Path, d.Version, err)
 	}
@@ -58,6 +64,10 @@ func (b *builder) add(d *downloaded) (Fixture, error) {
 	}
 	if loc.tag != "" {
 		b.tags[loc.prefix] = append(b.tags[loc.prefix], path.Base(loc.tag))
+		if b.dressed {
+			_, err = try(b.dir, Env("/dev/null"), nil, "git", "tag", "--annotate", "--force", "--message=Release", loc.tag, commit)
+			return fix, err
+		}
 		_, err = try(b.dir, Env("/dev/null"), nil, "git", "update-ref", "refs/tags/"+loc.tag, commit)
 		return fix, err
 	}
@@ -122,13 +132,14 @@ func within(name, dir string) bool {
 }
 
 // commit makes a commit with exactly these files on top of main.
-func (b *builder) commit(tree map[string][]byte, at time.Time, message string) (string, error) {
-	return commitTree(b.dir, branch, tree, at, message)
+func (b *builder) commit(tree map[string][]byte, at time.Time, message string, extra ...string) (string, error) {
+	return commitTree(b.dir, branch, tree, at, message, extra...)
 }
 
 // commitTree makes a commit on top of ref with exactly these files, byte for
-// byte: no attribute or line-end conversion takes place.
-func commitTree(dir, ref string, tree map[string][]byte, at time.Time, message string) (string, error) {
+// byte: no attribute or line-end conversion takes place. extra are more commands
+// of git fast-import.
+func commitTree(dir, ref string, tree map[string][]byte, at time.Time, message string, extra ...string) (string, error) {
 	var in bytes.Buffer
 	fmt.Fprintf(&in, "commit %s\nauthor A. Author <author@example.com> %d +0000\n", ref, at.Unix())
 	fmt.Fprintf(&in, "committer C. Committer <committer@example.com> %d +0000\n", at.Unix())
@@ -139,6 +150,9 @@ func commitTree(dir, ref string, tree map[string][]byte, at time.Time, message s
 	in.WriteString("deleteall\n")
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		fmt.Fprintf(&in, "M 100644 inline %s\ndata %d\n%s\n", name, len(tree[name]), tree[name])
+	}
+	for _, command := range extra {
+		fmt.Fprintln(&in, command)
 	}
 	if _, err := try(dir, Env("/dev/null"), &in, "git", "-c", "fastimport.unpackLimit=0", "fast-import", "--quiet", "--force"); err != nil {
 		return "", err

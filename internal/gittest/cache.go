@@ -37,12 +37,12 @@ type made struct {
 
 // build adds mods, which all live in the repository at dir, to those already
 // there, in the order of their dates.
-func build(dir string, before, mods []Module) ([]made, error) {
+func build(dir string, before, mods []Module, dressed bool) ([]made, error) {
 	all, err := download(slices.Concat(before, mods))
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{dir: dir, latest: map[string]map[string][]byte{}, tags: map[string][]string{}}
+	b := &builder{dir: dir, latest: map[string]map[string][]byte{}, tags: map[string][]string{}, dressed: dressed}
 	for i, d := range all[:len(before)] {
 		loc, err := locate(before[i])
 		if err != nil {
@@ -70,16 +70,19 @@ func build(dir string, before, mods []Module) ([]made, error) {
 
 // cached puts a repository of mods at dir, building it in the machine's cache
 // if it is not there yet. Several processes may do so at once.
-func cached(dir string, mods []Module) ([]made, error) {
+func cached(dir string, mods []Module, dressed bool) ([]made, error) {
 	home, err := os.UserCacheDir()
 	if err != nil { // no home directory: build every time
 		if err := initBare(dir); err != nil {
 			return nil, err
 		}
-		return build(dir, nil, mods)
+		return build(dir, nil, mods, dressed)
 	}
 	key := sha256.New()
 	fmt.Fprintln(key, recipe)
+	if dressed {
+		fmt.Fprintln(key, "dressed 1")
+	}
 	mods = slices.Clone(mods)
 	slices.SortFunc(mods, func(a, b Module) int { return cmp.Compare(a.String(), b.String()) })
 	for _, m := range mods {
@@ -88,7 +91,7 @@ func cached(dir string, mods []Module) ([]made, error) {
 	}
 	entry := filepath.Join(home, "gitmirror-gittest", fmt.Sprintf("%x", key.Sum(nil)[:12]))
 	if _, err := os.Stat(entry); errors.Is(err, os.ErrNotExist) {
-		if err := buildEntry(entry, mods); err != nil {
+		if err := buildEntry(entry, mods, dressed); err != nil {
 			return nil, err
 		}
 	}
@@ -103,7 +106,7 @@ func cached(dir string, mods []Module) ([]made, error) {
 	return fixtures, linkTree(filepath.Join(entry, "repo.git"), dir)
 }
 
-func buildEntry(entry string, mods []Module) error {
+func buildEntry(entry string, mods []Module, dressed bool) error {
 	if err := os.MkdirAll(filepath.Dir(entry), 0o755); err != nil {
 		return err
 	}
@@ -116,7 +119,7 @@ func buildEntry(entry string, mods []Module) error {
 	if err := initBare(repo); err != nil {
 		return err
 	}
-	fixtures, err := build(repo, nil, mods)
+	fixtures, err := build(repo, nil, mods, dressed)
 	if err != nil {
 		return err
 	}

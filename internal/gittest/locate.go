@@ -30,11 +30,17 @@ func roots() map[string]string {
 		"cloud.google.com/go":         "github.com/googleapis/google-cloud-go",
 		"go.etcd.io/etcd":             "github.com/etcd-io/etcd",
 		"go.opencensus.io":            "github.com/census-instrumentation/opencensus-go",
+		"go.opentelemetry.io/contrib": "github.com/open-telemetry/opentelemetry-go-contrib",
+		"go.opentelemetry.io/otel":    "github.com/open-telemetry/opentelemetry-go",
+		"go.opentelemetry.io/proto":   "github.com/open-telemetry/opentelemetry-proto-go",
+		"go.yaml.in/yaml":             "github.com/yaml/go-yaml",
 		"google.golang.org/api":       "github.com/googleapis/google-api-go-client",
 		"google.golang.org/appengine": "github.com/golang/appengine",
 		"google.golang.org/genproto":  "github.com/googleapis/go-genproto",
 		"google.golang.org/grpc":      "github.com/grpc/grpc-go",
 		"google.golang.org/protobuf":  "github.com/protocolbuffers/protobuf-go",
+		"gorm.io/driver/postgres":     "github.com/go-gorm/postgres",
+		"gorm.io/driver/sqlite":       "github.com/go-gorm/sqlite",
 		"gorm.io/gorm":                "github.com/go-gorm/gorm",
 		"honnef.co/go/tools":          "github.com/dominikh/go-tools",
 		"miniflux.app":                "github.com/miniflux/v2",
@@ -45,9 +51,13 @@ func roots() map[string]string {
 // hosts are vanity hosts with one repository per first element.
 func hosts() map[string]string {
 	return map[string]string{
+		"c2sp.org/":     "github.com/C2SP/",
+		"dario.cat/":    "github.com/darccio/",
+		"filippo.io/":   "github.com/FiloSottile/",
 		"golang.org/x/": "github.com/golang/",
 		"go.uber.org/":  "github.com/uber-go/",
 		"k8s.io/":       "github.com/kubernetes/",
+		"modernc.org/":  "gitlab.com/cznic/",
 		"rsc.io/":       "github.com/rsc/",
 		"sigs.k8s.io/":  "github.com/kubernetes-sigs/",
 	}

@@ -159,6 +159,11 @@ func (up *Upstream) Kill() {
 // of mods.
 func (up *Upstream) AddModules(tb testing.TB, mods ...Module) []Fixture {
 	tb.Helper()
+	return up.addModules(tb, mods, false)
+}
+
+func (up *Upstream) addModules(tb testing.TB, mods []Module, dressed bool) []Fixture {
+	tb.Helper()
 	byRepo := map[string][]Module{}
 	var repos []string
 	for _, m := range mods {
@@ -173,7 +178,7 @@ func (up *Upstream) AddModules(tb testing.TB, mods ...Module) []Fixture {
 	}
 	byAsked := map[Module]Fixture{}
 	for _, repo := range repos {
-		for _, m := range up.addTo(tb, repo, byRepo[repo]) {
+		for _, m := range up.addTo(tb, repo, byRepo[repo], dressed) {
 			byAsked[m.Asked] = m.Fixture
 		}
 	}
@@ -185,7 +190,7 @@ func (up *Upstream) AddModules(tb testing.TB, mods ...Module) []Fixture {
 }
 
 // addTo adds modules to one repository.
-func (up *Upstream) addTo(tb testing.TB, repo string, mods []Module) []made {
+func (up *Upstream) addTo(tb testing.TB, repo string, mods []Module, dressed bool) []made {
 	tb.Helper()
 	up.mu.Lock()
 	before := slices.Clone(up.modules[repo])
@@ -194,9 +199,9 @@ func (up *Upstream) addTo(tb testing.TB, repo string, mods []Module) []made {
 	var err error
 	dir := up.Dir(repo)
 	if _, missing := os.Stat(dir); errors.Is(missing, os.ErrNotExist) {
-		done, err = cached(dir, mods)
+		done, err = cached(dir, mods, dressed)
 	} else {
-		done, err = build(dir, before, mods)
+		done, err = build(dir, before, mods, dressed)
 	}
 	if err != nil {
 		tb.Fatal(err)
