@@ -17,6 +17,7 @@ type Store interface {
 	HostStore
 	LimitStore
 	HookStore
+	ModuleStore
 }
 
 // RepoStore keeps the mappings.
