@@ -169,7 +169,6 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	all.HandleFunc("GET /healthz", health.live)
 	all.HandleFunc("GET /readyz", health.ready)
 	all.Handle("GET /metrics", health.metrics(metrics.Handler()))
-	all.Handle(modproxy.Root, proxy)
 	all.Handle("/hooks/", hooks)
 	all.Handle("/", pages)
 
@@ -190,7 +189,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	}
 	if httpAt != nil {
 		server := &http.Server{
-			Handler:           below(site.Path(), byPath(gitHTTP, metrics.Count(routeClass, all))),
+			Handler:           below(site.Path(), byPath(gitHTTP, metrics.Count(routeClass, byRoot(proxy, all)))),
 			TLSConfig:         secure,
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       2 * time.Minute,

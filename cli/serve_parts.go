@@ -16,6 +16,7 @@ import (
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/git"
 	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/modproxy"
 	"github.com/gitmirror/gitmirror/store"
 	"github.com/gitmirror/gitmirror/telemetry"
 	"github.com/gitmirror/gitmirror/web"
@@ -98,6 +99,18 @@ func byPath(repos, others http.Handler) http.Handler {
 		host := strings.Contains(first, ".") && first[0] != '.'
 		if host && (rest != "" || r.URL.Query().Get("go-get") == "1") {
 			repos.ServeHTTP(w, r)
+			return
+		}
+		others.ServeHTTP(w, r)
+	})
+}
+
+// byRoot gives the go command's questions to the module proxy, as they were asked:
+// to route them among the others takes as long as an answer.
+func byRoot(modules, others http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, modproxy.Root) {
+			modules.ServeHTTP(w, r)
 			return
 		}
 		others.ServeHTTP(w, r)

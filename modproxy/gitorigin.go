@@ -1,6 +1,7 @@
 package modproxy
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -114,5 +115,19 @@ func (z *keptZip) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("ETag", `"`+tag+`"`)
 	http.ServeContent(w, r, "", time.Time{}, z.file)
+	return nil
+}
+
+// smallZip is one in the store that is small enough to be in memory.
+type smallZip struct {
+	data []byte
+	k    Kept
+}
+
+func (z *smallZip) how() how { return byHit }
+func (z *smallZip) close()   {}
+func (z *smallZip) serve(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("ETag", `"`+z.k.Sum+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(z.data))
 	return nil
 }

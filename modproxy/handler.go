@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -88,6 +90,9 @@ func (h *Handler) Run(ctx context.Context) error {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.serveHot(w, r) {
+		return
+	}
 	if err := h.serve(w, r); err != nil {
 		h.fail(w, r, err)
 	}
@@ -127,7 +132,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 }
 
 func cacheControl(public bool, seconds int) string {
-	s := fmt.Sprintf("max-age=%d", seconds)
+	s := "max-age=" + strconv.Itoa(seconds)
 	if seconds == foreverSeconds {
 		s += ", immutable"
 	}
@@ -138,9 +143,10 @@ func cacheControl(public bool, seconds int) string {
 }
 
 func serveBytes(w http.ResponseWriter, r *http.Request, contentType string, body []byte, cache string) error {
+	sum := sha256.Sum256(body)
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", cache)
-	w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(body)))
+	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:])+`"`)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 	return nil

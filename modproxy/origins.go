@@ -184,6 +184,7 @@ func passesOn(err error) bool {
 // answer asks one origin after another. The first that was mirrored has the last
 // word: it knows most about what is missing.
 func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Request, q question) error {
+	q.at, q.now = time.Now(), h.standing()
 	list, err := h.origins(ctx, q.path, r)
 	if err != nil {
 		return err
@@ -216,7 +217,13 @@ func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http
 	ask := &asking{h: h, r: r, origin: from, path: q.path, rules: h.Rules.Now()}
 	send := func(contentType string, body []byte, seconds int, by how) error {
 		h.replied(w, q.kind, by)
-		return serveBytes(w, r, contentType, body, cacheControl(public, seconds))
+		if err := serveBytes(w, r, contentType, body, cacheControl(public, seconds)); err != nil {
+			return err
+		}
+		if o, proxied := from.(*proxied); proxied && by == byHit && q.kind != "latest" {
+			h.heat(w, r, q, o.key(q), body)
+		}
+		return nil
 	}
 	switch q.kind {
 	case "list":
@@ -258,7 +265,13 @@ func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http
 	w.Header().Set("Cache-Control", cacheControl(public, foreverSeconds))
 	h.replied(w, q.kind, z.how())
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	return z.serve(w, r)
+	if err := z.serve(w, r); err != nil {
+		return err
+	}
+	if z, small := z.(*smallZip); small {
+		h.heat(w, r, q, z.k.Key, z.data)
+	}
+	return nil
 }
 
 func (h *Handler) replied(w http.ResponseWriter, file string, by how) {

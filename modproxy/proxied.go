@@ -54,6 +54,17 @@ func (o *proxied) versioned(version, suffix string) (file, key string, err error
 	return o.file("@v/" + escaped + suffix)
 }
 
+// key is what the answer to a question is kept by; empty when there is no such.
+func (o *proxied) key(q question) (key string) {
+	switch q.kind {
+	case "list":
+		_, key, _ = o.file("@v/list")
+	case "info", "mod", "zip":
+		_, key, _ = o.versioned(q.version, "."+q.kind)
+	}
+	return key
+}
+
 func (o *proxied) versions(ctx context.Context) ([]string, how, error) {
 	file, key, err := o.file("@v/list")
 	if err != nil {
@@ -208,7 +219,12 @@ func (o *proxied) zip(ctx context.Context, version string) (zipReply, error) {
 	}
 	s := o.h.state()
 	if k, ok := o.h.Store.Find(key); ok {
-		if f, err := o.h.Store.Open(k); err == nil {
+		if k.Size <= maxSmall {
+			if data, err := o.h.Store.Read(k); err == nil {
+				s.hits.Add(1)
+				return &smallZip{data, k}, nil
+			}
+		} else if f, err := o.h.Store.Open(k); err == nil {
 			s.hits.Add(1)
 			return &keptZip{f, k}, nil
 		}

@@ -25,6 +25,7 @@ type proxyState struct {
 	flight singleflight.Group
 	gone   *lru.Cache[string, goneFile]
 	places *lru.Cache[placeKey, knownPlace]
+	hots   hots
 
 	hits, misses, stale, refused, forged atomic.Int64
 

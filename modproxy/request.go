@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/module"
 
@@ -18,6 +19,10 @@ type question struct {
 	kind string
 	// version, or a branch or commit for "info", unescaped; empty for the first two.
 	version string
+
+	// at is when it was asked, and now what the answer depended on then.
+	at  time.Time
+	now standing
 }
 
 // parseQuestion reads the part of a URL path behind the proxy's root. The error

@@ -76,6 +76,15 @@ func (b *RuleBook) Now() *Rules {
 	return b.rules.Load()
 }
 
+// inForce are the rules in force, nil when there is no book: another pointer
+// whenever they are others.
+func (b *RuleBook) inForce() *Rules {
+	if b == nil {
+		return nil
+	}
+	return b.rules.Load()
+}
+
 // Pinned tells whether the files of a module are never dropped.
 func (b *RuleBook) Pinned(modPath string) bool { return b != nil && b.Now().pinned(modPath) }
 

@@ -106,19 +106,48 @@ func (s *Store) Find(key string) (Kept, bool) {
 		s.mu.Unlock()
 		return Kept{}, false
 	}
-	s.order.MoveToFront(e)
-	k := e.Value.(*Kept)
-	k.used = time.Now()
-	touch := k.used.Sub(k.touched) > touchEvery
-	if touch {
-		k.touched = k.used
-	}
+	k, now := e.Value.(*Kept), time.Now()
+	touch := s.usedLocked(e, now)
 	found := *k
 	s.mu.Unlock()
 	if touch {
-		_ = os.Chtimes(s.name(key), found.used, found.used) // next time, else
+		s.touch(key, now)
 	}
 	return found, true
+}
+
+// use is Find for who knows already what is kept, and tells whether that is so.
+func (s *Store) use(key, sum string) bool {
+	s.mu.Lock()
+	e := s.names[key]
+	if e == nil || e.Value.(*Kept).Sum != sum {
+		s.mu.Unlock()
+		return false
+	}
+	now := time.Now()
+	touch := s.usedLocked(e, now)
+	s.mu.Unlock()
+	if touch {
+		s.touch(key, now)
+	}
+	return true
+}
+
+// usedLocked notes that a name was used, and tells whether that is to be written
+// to its file. The lock is held.
+func (s *Store) usedLocked(e *list.Element, now time.Time) (touch bool) {
+	s.order.MoveToFront(e)
+	k := e.Value.(*Kept)
+	k.used = now
+	if now.Sub(k.touched) <= touchEvery {
+		return false
+	}
+	k.touched = now
+	return true
+}
+
+func (s *Store) touch(key string, now time.Time) {
+	_ = os.Chtimes(s.name(key), now, now) // next time, else
 }
 
 // Open opens the content of a file that was found; the caller closes it. A

@@ -24,7 +24,8 @@ type Metrics struct {
 	git      gitMetrics
 	pages    *prometheus.CounterVec   // route, status
 	pageTime *prometheus.HistogramVec // route
-	build    *prometheus.GaugeVec     // version, go
+	served   series[routeStatus, pageSeries]
+	build    *prometheus.GaugeVec // version, go
 	checks   checkMetrics
 	roads    roadMetrics
 	upkeep   upkeepMetrics
@@ -79,13 +80,30 @@ func (m *Metrics) SyncEnded(outcome, trigger string, bytes int64, d time.Duratio
 // HTTPServed counts a request by its class of route ("git", "proxy", "api",
 // "console", "static", "hook" or "ops") and the status of the answer.
 func (m *Metrics) HTTPServed(route string, status int, d time.Duration) {
-	route = oneOf(route, "git", "proxy", "api", "console", "static", "hook", "ops")
-	code := other
-	if status >= 100 && status <= 599 {
-		code = strconv.Itoa(status)
+	key := routeStatus{oneOf(route, "git", "proxy", "api", "console", "static", "hook", "ops"), status}
+	if status < 100 || status > 599 {
+		key.status = 0
 	}
-	m.pages.WithLabelValues(route, code).Inc()
-	m.pageTime.WithLabelValues(route).Observe(d.Seconds())
+	s := m.served.of(key, func() pageSeries {
+		code := other
+		if key.status != 0 {
+			code = strconv.Itoa(key.status)
+		}
+		return pageSeries{m.pages.WithLabelValues(key.route, code), m.pageTime.WithLabelValues(key.route)}
+	})
+	s.count.Inc()
+	s.took.Observe(d.Seconds())
+}
+
+// routeStatus is what a request is counted by.
+type routeStatus struct {
+	route  string
+	status int // zero = none of those there are
+}
+
+type pageSeries struct {
+	count prometheus.Counter
+	took  prometheus.Observer
 }
 
 // other stands for every label value that is not on its list.
