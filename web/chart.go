@@ -76,18 +76,18 @@ type chartSpan struct {
 	Layout     string
 }
 
-func chartSpans() []chartSpan {
+func (w *words) chartSpans() []chartSpan {
 	return []chartSpan{
-		{"24h", "24 hours", 24 * time.Hour, 15 * time.Minute, 4 * time.Hour, "15:04"},
-		{"7d", "7 days", 7 * 24 * time.Hour, 2 * time.Hour, 24 * time.Hour, "Mon 2 Jan"},
+		{"24h", w.t("24 hours"), 24 * time.Hour, 15 * time.Minute, 4 * time.Hour, w.t("15:04")},
+		{"7d", w.t("7 days"), 7 * 24 * time.Hour, 2 * time.Hour, 24 * time.Hour, w.t("Mon 2 Jan")},
 	}
 }
 
 // drawChart draws the latencies of a host's endpoints. sums are in the order of
 // time, events the newest first.
-func drawChart(h mirror.HostStatus, sums []mirror.Measured, events []mirror.HostEvent, span chartSpan, now time.Time) chart {
+func (w *words) drawChart(h mirror.HostStatus, sums []mirror.Measured, events []mirror.HostEvent, span chartSpan, now time.Time) chart {
 	c := chart{
-		Title: "Round trips to " + h.Name + " in the last " + span.Words, Width: tripsWidth, Height: tripsHeight,
+		Title: w.t("Round trips to {1} in the last {2}", h.Name, span.Words), Width: tripsWidth, Height: tripsHeight,
 		Left: tripsLeft, Bottom: tripsBottom, Right: tripsRight,
 	}
 	from := now.Add(-span.Span)
@@ -121,7 +121,7 @@ func drawChart(h mirror.HostStatus, sums []mirror.Measured, events []mirror.Host
 		}
 	}
 	if limit > 0 && limit <= top {
-		c.Limit = &chartLimit{place(y(limit)), "slow above " + latencyText(limit)}
+		c.Limit = &chartLimit{place(y(limit)), w.t("slow above {1}", latencyText(limit))}
 	}
 	for i, e := range h.Roads {
 		line := chartLine{Name: e.Name, Look: "c" + strconv.Itoa(i%6+1)}
@@ -145,7 +145,7 @@ func drawChart(h mirror.HostStatus, sums []mirror.Measured, events []mirror.Host
 			c.Lines = append(c.Lines, line)
 		}
 	}
-	c.Shades = shades(h, events, x)
+	c.Shades = w.shades(h, events, x)
 	for _, m := range slices.Backward(sums) {
 		c.Rows = append(c.Rows, chartRow{m.At, m.Endpoint, figuresJSON(m)})
 	}
@@ -153,14 +153,14 @@ func drawChart(h mirror.HostStatus, sums []mirror.Measured, events []mirror.Host
 }
 
 // shades are the times when an endpoint was in use that is not the first.
-func shades(h mirror.HostStatus, events []mirror.HostEvent, x func(time.Time) float64) []chartShade {
+func (w *words) shades(h mirror.HostStatus, events []mirror.HostEvent, x func(time.Time) float64) []chartShade {
 	first := mirror.Host{Endpoints: h.Host.Endpoints}.InUse().Name
 	var list []chartShade
 	end := x(time.Now())
 	add := func(from time.Time, name string) {
 		begin := x(from)
 		if name != first && end > begin {
-			list = append(list, chartShade{place(begin), place(max(1, end-begin)), name + " in use from " + from.UTC().Format("2 Jan 15:04") + " UTC"})
+			list = append(list, chartShade{place(begin), place(max(1, end-begin)), w.t("{1} in use from {2}", name, w.date(from, "2 Jan 15:04 UTC"))})
 		}
 		end = begin
 	}

@@ -10,15 +10,14 @@ import (
 // trafficSpan is a length of time of traffic that can be looked at.
 type trafficSpan struct {
 	Name       string // in the URL
-	Words      string
 	Span, Step time.Duration
 	Tick       time.Duration
 }
 
 func trafficSpans() []trafficSpan {
 	return []trafficSpan{
-		{"hour", "hour", time.Hour, time.Minute, 10 * time.Minute},
-		{"day", "24 hours", 24 * time.Hour, 10 * time.Minute, 4 * time.Hour},
+		{"hour", time.Hour, time.Minute, 10 * time.Minute},
+		{"day", 24 * time.Hour, 10 * time.Minute, 4 * time.Hour},
 	}
 }
 
@@ -32,11 +31,19 @@ func trafficSpanOf(name string) trafficSpan {
 	return trafficSpans()[0]
 }
 
+// trafficSpan is the length of s in words.
+func (w *words) trafficSpan(s trafficSpan) string {
+	if s.Span == time.Hour {
+		return w.t("hour")
+	}
+	return w.t("24 hours")
+}
+
 // drawTraffic draws the bytes a second that git clients took: a line of HTTP, a
 // dashed one of SSH.
-func drawTraffic(slots []mirror.TrafficSlot, span trafficSpan, now time.Time) chart {
+func (w *words) drawTraffic(slots []mirror.TrafficSlot, span trafficSpan, now time.Time) chart {
 	c := chart{
-		Title: "Bytes a second sent to git clients in the last " + span.Words, Width: tripsWidth, Height: tripsHeight,
+		Title: w.t("Bytes a second sent to git clients in the last {1}", w.trafficSpan(span)), Width: tripsWidth, Height: tripsHeight,
 		Left: tripsLeft, Bottom: tripsBottom, Right: tripsRight,
 	}
 	from := now.Add(-span.Span)

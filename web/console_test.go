@@ -151,6 +151,7 @@ type visitor struct {
 	t      *testing.T
 	site   *consoleSite
 	client *http.Client
+	reads  string // Accept-Language
 }
 
 func (s *consoleSite) visitor(t *testing.T) *visitor {
@@ -207,6 +208,9 @@ func (v *visitor) post(path string, fields ...string) answer {
 func (v *visitor) do(req *http.Request) answer {
 	v.t.Helper()
 	req.Header.Set("Accept", "text/html")
+	if v.reads != "" {
+		req.Header.Set("Accept-Language", v.reads)
+	}
 	resp, err := v.client.Do(req)
 	if err != nil {
 		v.t.Fatal(err)

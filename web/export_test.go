@@ -7,6 +7,23 @@ import (
 // LocalPath is localPath, for its table of hostile addresses.
 func LocalPath(next string) string { return localPath(next) }
 
+// Marked is what words.x makes of a text that is in no catalogue.
+func Marked(text string, args ...any) string { return string((&words{}).x(text, args...)) }
+
+// Say puts a text of the program into a language.
+func Say(code, text string) (string, error) {
+	all, err := loadWords()
+	if err != nil {
+		return "", err
+	}
+	for _, w := range all {
+		if w.Code == code {
+			return w.say(text), nil
+		}
+	}
+	return text, nil
+}
+
 // Routes lists "METHOD /path" of everything the server serves.
 func (s *Server) Routes() ([]string, error) {
 	var routes []string

@@ -36,6 +36,19 @@ type scopeChoice struct {
 	Words string
 }
 
+// scope is what a token may do, in a word.
+func (w *words) scope(s auth.Scope) string {
+	switch s {
+	case auth.ScopeRead:
+		return w.t("read")
+	case auth.ScopeWrite:
+		return w.t("write")
+	case auth.ScopeAdmin:
+		return w.t("admin")
+	}
+	return string(s)
+}
+
 type tokenView struct {
 	auth.Token
 	Over bool // expired
@@ -58,13 +71,13 @@ func (c *console) renderAccount(g *gin.Context, status int, data accountPage) er
 	if data.page, err = c.page(g, "My account", "/account"); err != nil {
 		return err
 	}
-	ctx, who := g.Request.Context(), c.identity(g)
+	ctx, who, w := g.Request.Context(), c.identity(g), c.words(g)
 	data.Role, data.SSHLogin = who.Role, sshCommand(c.Site)
-	data.Scopes = []scopeChoice{{auth.ScopeRead, "Read: clone, build, look at mirrors, ask for a sync"}}
+	data.Scopes = []scopeChoice{{auth.ScopeRead, w.t("Read: clone, build, look at mirrors, ask for a sync")}}
 	if data.MayManage {
 		data.Scopes = append(data.Scopes,
-			scopeChoice{auth.ScopeWrite, "Write: and add, edit and remove mirrors"},
-			scopeChoice{auth.ScopeAdmin, "Admin: everything you may do"})
+			scopeChoice{auth.ScopeWrite, w.t("Write: and add, edit and remove mirrors")},
+			scopeChoice{auth.ScopeAdmin, w.t("Admin: everything you may do")})
 	}
 	if data.Keys, err = c.Accounts.Keys(ctx, who.User); err != nil {
 		return err
@@ -80,14 +93,14 @@ func (c *console) renderAccount(g *gin.Context, status int, data accountPage) er
 }
 
 // accountAgain shows the page with what is wrong, or goes back to it when nothing is.
-func (c *console) accountAgain(g *gin.Context, err error, message string, data accountPage) error {
+func (c *console) accountAgain(g *gin.Context, err error, message string, data accountPage, args ...any) error {
 	if data.Wrong, err = told(err); err != nil {
 		return err
 	}
 	if data.Wrong != nil {
 		return c.renderAccount(g, newProblem(g.Request.Context(), data.Wrong).Status, data)
 	}
-	return c.then(g, nil, message, "/account")
+	return c.then(g, nil, message, "/account", args...)
 }
 
 func (c *console) addKey(g *gin.Context) error {
@@ -96,7 +109,7 @@ func (c *console) addKey(g *gin.Context) error {
 	if err != nil {
 		data.KeyText = "" // it may be a private key
 	}
-	return c.accountAgain(g, err, "Key "+key.Name+" added. You can clone over SSH with it now.", data)
+	return c.accountAgain(g, err, "Key {1} added. You can clone over SSH with it now.", data, key.Name)
 }
 
 func (c *console) removeKey(g *gin.Context) error {

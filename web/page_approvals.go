@@ -64,13 +64,13 @@ func (c *console) approvals(g *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, data := g.Request.Context(), approvalsPage{page: p}
+	ctx, w, data := g.Request.Context(), c.words(g), approvalsPage{page: p}
 	open, err := c.Catalog.Holds(ctx, mirror.HoldQuery{State: "open", Limit: approvalsShown})
 	if err != nil {
 		return err
 	}
 	paths := map[mirror.ID]mirror.Path{}
-	if data.Open, err = c.viewHolds(ctx, open, p.MayManage, paths); err != nil {
+	if data.Open, err = c.viewHolds(ctx, w, open, p.MayManage, paths); err != nil {
 		return err
 	}
 	if len(open) == approvalsShown {
@@ -91,13 +91,13 @@ func (c *console) approvals(g *gin.Context) error {
 	if len(decided) == decidedShown {
 		data.Older = decided[decidedShown-1].ID
 	}
-	if data.Decided, err = c.viewHolds(ctx, decided, false, paths); err != nil {
+	if data.Decided, err = c.viewHolds(ctx, w, decided, false, paths); err != nil {
 		return err
 	}
 	return c.render(g, http.StatusOK, "approvals", data)
 }
 
-func (c *console) viewHolds(ctx context.Context, holds []mirror.Hold, mayDecide bool, paths map[mirror.ID]mirror.Path) ([]holdView, error) {
+func (c *console) viewHolds(ctx context.Context, w *words, holds []mirror.Hold, mayDecide bool, paths map[mirror.ID]mirror.Path) ([]holdView, error) {
 	views := make([]holdView, len(holds))
 	for i, h := range holds {
 		a, err := c.approval(ctx, h, paths)
@@ -107,23 +107,23 @@ func (c *console) viewHolds(ctx context.Context, holds []mirror.Hold, mayDecide 
 		if h.Open() {
 			c.commits(ctx, h, &a)
 		}
-		views[i] = viewHold(h, a, mayDecide)
+		views[i] = w.viewHold(h, a, mayDecide)
 	}
 	return views, nil
 }
 
-func viewHold(h mirror.Hold, a Approval, mayDecide bool) holdView {
+func (w *words) viewHold(h mirror.Hold, a Approval, mayDecide bool) holdView {
 	v := holdView{
-		ID: h.ID, Repo: h.Repo, Path: a.Path, Code: a.Code, Text: h.Text, Ref: mirror.Ref{Name: h.Ref}.Short(),
+		ID: h.ID, Repo: h.Repo, Path: a.Path, Code: a.Code, Text: w.say(h.Text), Ref: mirror.Ref{Name: h.Ref}.Short(),
 		Old: viewSide(h.Kind, a.Old, a.OldCommit), New: viewSide(h.Kind, a.New, a.NewCommit),
-		Refs: h.Refs, Accepted: h.Accepted(), Kept: h.Kept(), Opened: h.Opened,
+		Refs: h.Refs, Accepted: w.say(h.Accepted()), Kept: w.say(h.Kept()), Opened: h.Opened,
 		MayDecide: mayDecide && h.Open(), By: h.DecidedBy, At: h.DecidedAt, Reason: h.Reason,
 	}
 	v.Title = map[mirror.HoldKind]string{
-		mirror.HoldTag:       "The original moved a tag",
-		mirror.HoldDeletions: "The original dropped many branches and tags",
-		mirror.HoldDefault:   "The original dropped its default branch",
-		mirror.HoldMove:      "The original has moved",
+		mirror.HoldTag:       w.t("The original moved a tag"),
+		mirror.HoldDeletions: w.t("The original dropped many branches and tags"),
+		mirror.HoldDefault:   w.t("The original dropped its default branch"),
+		mirror.HoldMove:      w.t("The original has moved"),
 	}[h.Kind]
 	if len(v.Refs) > goneShown {
 		v.Refs = v.Refs[:goneShown]
@@ -131,11 +131,11 @@ func viewHold(h mirror.Hold, a Approval, mayDecide bool) holdView {
 	v.More = max(0, h.Count-len(v.Refs))
 	switch h.Decision {
 	case mirror.Accept:
-		v.State = stateView{Word: "Accepted", Look: "warn"}
+		v.State = stateView{Word: w.t("Accepted"), Look: "warn"}
 	case mirror.Keep:
-		v.State = stateView{Word: "Ours kept", Look: "good"}
+		v.State = stateView{Word: w.t("Ours kept"), Look: "good"}
 	default:
-		v.State = stateView{Word: "Waits", Look: "busy"}
+		v.State = stateView{Word: w.t("Waits"), Look: "busy"}
 	}
 	return v
 }
@@ -187,38 +187,39 @@ type keptView struct {
 const keptShown = 20
 
 // readHeld fills in what of a mirror waits for a decision, and what was kept.
-func (c *console) readHeld(ctx context.Context, repo mirror.Repo, listing mirror.Listing, data *mirrorPage) error {
+func (c *console) readHeld(ctx context.Context, w *words, repo mirror.Repo, listing mirror.Listing, data *mirrorPage) error {
 	open, err := c.Catalog.Holds(ctx, mirror.HoldQuery{Repo: repo.ID, State: "open", Limit: approvalsShown})
 	if err != nil {
 		return err
 	}
-	if data.Held, err = c.viewHolds(ctx, open, data.MayManage, map[mirror.ID]mirror.Path{repo.ID: ""}); err != nil {
+	if data.Held, err = c.viewHolds(ctx, w, open, data.MayManage, map[mirror.ID]mirror.Path{repo.ID: ""}); err != nil {
 		return err
 	}
 	kept := listing.Kept()
 	data.KeptTotal = len(kept)
 	for _, k := range kept[:min(len(kept), keptShown)] {
 		data.Kept = append(data.Kept, keptView{
-			Ref: k.Ref.Name, Name: strings.TrimPrefix(k.Name, "refs/"), Commit: k.Ref.Commit(), At: k.At, Why: keptWords(k.Why),
+			Ref: k.Ref.Name, Name: strings.TrimPrefix(k.Name, "refs/"), Commit: k.Ref.Commit(), At: k.At, Why: w.kept(k.Why),
 		})
 	}
 	return nil
 }
 
-func keptWords(why mirror.KeptWhy) string {
+// kept is why a ref is kept, in words.
+func (w *words) kept(why mirror.KeptWhy) string {
 	switch why {
 	case mirror.KeptDeleted:
-		return "dropped by the original"
+		return w.t("dropped by the original")
 	case mirror.KeptForced:
-		return "rewritten by the original"
+		return w.t("rewritten by the original")
 	case mirror.KeptMoved:
-		return "tag moved by the original"
+		return w.t("tag moved by the original")
 	case mirror.KeptLeftOut:
-		return "left out by this mirror's settings"
+		return w.t("left out by this mirror's settings")
 	case mirror.KeptReplaced:
-		return "restored here, then wanted by the original"
+		return w.t("restored here, then wanted by the original")
 	}
-	return "taken away by the original"
+	return w.t("taken away by the original")
 }
 
 func (c *console) restore(g *gin.Context) error {
@@ -227,5 +228,5 @@ func (c *console) restore(g *gin.Context) error {
 		return err
 	}
 	ref, err := c.Catalog.Restore(g.Request.Context(), repo.ID, g.PostForm("ref"), g.PostForm("as"))
-	return c.orTell(g, err, "Served again as "+ref.Short()+". Syncs leave it alone.", mirrorURL(repo.ID))
+	return c.orTell(g, err, "Served again as {1}. Syncs leave it alone.", mirrorURL(repo.ID), ref.Short())
 }

@@ -41,7 +41,7 @@ func (c *console) editForm(g *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := c.page(g, "Edit "+string(repo.Path), "/mirrors")
+	p, err := c.page(g, c.words(g).t("Edit {1}", string(repo.Path)), "/mirrors")
 	if err != nil {
 		return err
 	}
@@ -91,29 +91,29 @@ func (c *console) edit(g *gin.Context) error {
 		if failed != nil {
 			return failed
 		}
-		data.Seen, data.Conflict = now.Version, compare(now, o, upstream)
+		data.Seen, data.Conflict = now.Version, c.words(g).compare(now, o, upstream)
 	} else if data.Wrong, err = told(err); err != nil {
 		return err
 	}
-	if data.page, err = c.page(g, "Edit "+string(repo.Path), "/mirrors"); err != nil {
+	if data.page, err = c.page(g, c.words(g).t("Edit {1}", string(repo.Path)), "/mirrors"); err != nil {
 		return err
 	}
 	data.Narrow = true
 	return c.render(g, status, "edit", data)
 }
 
-func compare(now mirror.Repo, o options, upstream string) *conflict {
+func (w *words) compare(now mirror.Repo, o options, upstream string) *conflict {
 	theirs := stored(now)
 	c := &conflict{At: now.Updated}
 	for _, f := range []conflictField{
-		{Name: "Fetched from", Theirs: now.Upstream.String(), Ours: upstream},
-		{Name: "Time between syncs", Theirs: or(theirs.Interval, "automatic"), Ours: or(o.Interval, "automatic")},
-		{Name: "Moved tags", Theirs: tagWords(theirs.Tags), Ours: tagWords(o.Tags)},
-		{Name: "Credential", Theirs: or(theirs.Credential, "none"), Ours: or(o.Credential, "none")},
-		{Name: "Only these refs", Theirs: or(theirs.Include, "all"), Ours: or(o.Include, "all")},
-		{Name: "Without these refs", Theirs: or(theirs.Exclude, "none"), Ours: or(o.Exclude, "none")},
-		{Name: "Pull requests", Theirs: yesNo(theirs.Pulls), Ours: yesNo(o.Pulls)},
-		{Name: "Private", Theirs: yesNo(theirs.Private), Ours: yesNo(o.Private)},
+		{Name: w.t("Fetched from"), Theirs: now.Upstream.String(), Ours: upstream},
+		{Name: w.t("Time between syncs"), Theirs: or(theirs.Interval, w.t("automatic")), Ours: or(o.Interval, w.t("automatic"))},
+		{Name: w.t("Moved tags"), Theirs: w.tagPolicy(theirs.Tags), Ours: w.tagPolicy(o.Tags)},
+		{Name: w.t("Credential"), Theirs: or(theirs.Credential, w.t("none")), Ours: or(o.Credential, w.t("none"))},
+		{Name: w.t("Only these refs"), Theirs: or(theirs.Include, w.t("all")), Ours: or(o.Include, w.t("all"))},
+		{Name: w.t("Without these refs"), Theirs: or(theirs.Exclude, w.t("none")), Ours: or(o.Exclude, w.t("none"))},
+		{Name: w.t("Pull requests"), Theirs: w.yesNo(theirs.Pulls), Ours: w.yesNo(o.Pulls)},
+		{Name: w.t("Private"), Theirs: w.yesNo(theirs.Private), Ours: w.yesNo(o.Private)},
 	} {
 		f.Differ = f.Theirs != f.Ours
 		c.Fields = append(c.Fields, f)
@@ -128,16 +128,16 @@ func or(text, other string) string {
 	return text
 }
 
-func yesNo(b bool) string {
+func (w *words) yesNo(b bool) string {
 	if b {
-		return "yes"
+		return w.t("yes")
 	}
-	return "no"
+	return w.t("no")
 }
 
-func tagWords(policy string) string {
+func (w *words) tagPolicy(policy string) string {
 	if policy == string(mirror.FollowTags) {
-		return "follow the original"
+		return w.t("follow the original")
 	}
-	return "keep ours"
+	return w.t("keep ours")
 }

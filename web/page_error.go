@@ -25,19 +25,26 @@ func (c *console) errorPage(g *gin.Context, status int, p Problem) {
 			g.Request = g.Request.WithContext(auth.With(g.Request.Context(), who))
 		}
 	}
+	w := c.words(g)
 	title := map[int]string{
-		http.StatusNotFound:            "Not found",
-		http.StatusForbidden:           "Not allowed",
-		http.StatusMethodNotAllowed:    "Not possible here",
-		http.StatusConflict:            "Somebody was faster",
-		http.StatusInternalServerError: "Something broke on the server",
+		http.StatusNotFound:              w.t("Not found"),
+		http.StatusForbidden:             w.t("Not allowed"),
+		http.StatusMethodNotAllowed:      w.t("Not possible here"),
+		http.StatusConflict:              w.t("Somebody was faster"),
+		http.StatusUnprocessableEntity:   w.t("This cannot be done"),
+		http.StatusBadRequest:            w.t("This cannot be done"),
+		http.StatusRequestEntityTooLarge: w.t("This is too large"),
+		http.StatusTooManyRequests:       w.t("Not now"),
+		http.StatusGatewayTimeout:        w.t("This took too long"),
+		http.StatusBadGateway:            w.t("The upstream is in trouble"),
+		http.StatusInternalServerError:   w.t("Something broke on the server"),
 	}[status]
 	if title == "" {
 		title = http.StatusText(status)
 	}
 	frame, err := c.page(g, title, "")
 	if err != nil { // the database, most likely: a frame without a menu still tells the story
-		frame = page{Title: title, Version: c.Version}
+		frame = page{Title: title, Version: c.Version, Theme: theme(g.Request), Address: "/"}
 	}
 	frame.Narrow = true
 	data := errorPage{page: frame, Status: status, RequestID: p.RequestID, Problem: p.problem(), Back: "/mirrors"}

@@ -97,20 +97,21 @@ func (c *console) mirror(g *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	w := c.words(g)
 	p, err := c.page(g, string(repo.Path), "/mirrors")
 	if err != nil {
 		return err
 	}
-	ctx, data := g.Request.Context(), c.viewMirror(p, repo)
+	ctx, data := g.Request.Context(), c.viewMirror(w, p, repo)
 	data.RefSearch = strings.TrimSpace(g.Query("ref"))
-	if err := c.readRefs(ctx, repo, &data); err != nil {
+	if err := c.readRefs(ctx, w, repo, &data); err != nil {
 		return err
 	}
 	if err := c.readRuns(g, repo.ID, &data); err != nil {
 		return err
 	}
 	if data.Served {
-		if data.OnDisk, err = c.viewUpkeep(ctx, repo.ID); err != nil {
+		if data.OnDisk, err = c.viewUpkeep(ctx, w, repo.ID); err != nil {
 			return err
 		}
 	}
@@ -119,19 +120,19 @@ func (c *console) mirror(g *gin.Context) error {
 		return err
 	}
 	for _, e := range events {
-		data.Events = append(data.Events, viewEvent(e, ""))
+		data.Events = append(data.Events, w.viewEvent(e, ""))
 	}
 	return c.render(g, http.StatusOK, "mirror", data)
 }
 
-func (c *console) viewMirror(p page, r mirror.Repo) mirrorPage {
+func (c *console) viewMirror(w *words, p page, r mirror.Repo) mirrorPage {
 	s, now := r.State, time.Now()
 	data := mirrorPage{
 		page: p, ID: r.ID, Path: r.Path, Upstream: r.Upstream.String(), Credential: r.Credential,
 		Private: r.Private, Paused: r.Paused, FollowTags: r.Tags == mirror.FollowTags, Every: r.Interval,
-		State: viewState(r, now), Problem: s.Problem, Served: s.Served(), Stale: stale(r, now),
-		Age: spanText(now.Sub(s.LastSuccess)), LastAttempt: s.LastAttempt, LastSuccess: s.LastSuccess,
-		NextSync: s.NextSync, NextWhy: c.Syncer.Explain(r), Due: s.NextSync.Before(now), LastChange: s.LastChange,
+		State: w.viewState(r, now), Problem: s.Problem, Served: s.Served(), Stale: stale(r, now),
+		Age: w.span(now.Sub(s.LastSuccess)), LastAttempt: s.LastAttempt, LastSuccess: s.LastSuccess,
+		NextSync: s.NextSync, NextWhy: w.say(c.Syncer.Explain(r)), Due: s.NextSync.Before(now), LastChange: s.LastChange,
 		Head: strings.TrimPrefix(s.Head, "refs/heads/"), Heads: s.Heads, Tags: s.Tags, Bytes: s.Bytes,
 		Created: r.Created, Seen: seen(r), Refspec: r.Refs,
 		CloneHTTP: "git clone " + c.Site.URL + "/" + string(r.Path) + ".git",
@@ -141,11 +142,8 @@ func (c *console) viewMirror(p page, r mirror.Repo) mirrorPage {
 		data.CloneSSH = "git clone " + c.Site.SSH + "/" + string(r.Path) + ".git"
 	}
 	if p, ok := c.Syncer.Progress(r.ID); ok {
-		data.Progress = viewProgress(p)
-		data.State = stateView{"Syncing", "busy", ""}
-		if !data.Served {
-			data.State.Word = "Cloning"
-		}
+		data.Progress = w.viewProgress(p)
+		data.State = w.running(data.Served)
 	}
 	return data
 }
@@ -166,16 +164,16 @@ func seen(r mirror.Repo) string {
 	return strings.Join([]string{r.State.LastAttempt.UTC().Format("20060102T150405.000000"), r.Updated.UTC().Format("20060102T150405.000000")}, "-")
 }
 
-func (c *console) readRefs(ctx context.Context, repo mirror.Repo, data *mirrorPage) error {
+func (c *console) readRefs(ctx context.Context, w *words, repo mirror.Repo, data *mirrorPage) error {
 	if !data.Served {
-		return c.readHeld(ctx, repo, mirror.Listing{}, data)
+		return c.readHeld(ctx, w, repo, mirror.Listing{}, data)
 	}
 	listing, err := c.Reader.Refs(ctx, repo.ID)
 	if errors.Is(err, mirror.ErrNotFound) {
 		listing, err = mirror.Listing{}, nil
 	}
 	if err == nil {
-		err = c.readHeld(ctx, repo, listing, data)
+		err = c.readHeld(ctx, w, repo, listing, data)
 	}
 	if err != nil {
 		return err
@@ -189,12 +187,12 @@ func (c *console) readRefs(ctx context.Context, repo mirror.Repo, data *mirrorPa
 		if len(data.Refs) == refsShown {
 			continue
 		}
-		v := refView{Name: r.Short(), Hash: r.Commit(), Kind: "branch", IsHead: r.Name == listing.Head}
+		v := refView{Name: r.Short(), Hash: r.Commit(), Kind: w.t("branch"), IsHead: r.Name == listing.Head}
 		switch {
 		case r.IsTag():
-			v.Kind = "tag"
+			v.Kind = w.t("tag")
 		case mirror.IsPull(r.Name):
-			v.Kind, v.Name = "pull request", strings.TrimPrefix(r.Name, "refs/")
+			v.Kind, v.Name = w.t("pull request"), strings.TrimPrefix(r.Name, "refs/")
 		}
 		v.Ours = listing.Ours(r.Name)
 		data.Refs = append(data.Refs, v)
@@ -210,7 +208,8 @@ func (c *console) readRuns(g *gin.Context, id mirror.ID, data *mirrorPage) error
 	if err != nil {
 		return err
 	}
-	data.Chart = chartRuns(newest)
+	w := c.words(g)
+	data.Chart = w.chartRuns(newest)
 	runs := newest
 	if before, err := strconv.ParseInt(g.Query("before"), 10, 64); err == nil && before > 0 {
 		data.RunsPaged = true
@@ -223,7 +222,7 @@ func (c *console) readRuns(g *gin.Context, id mirror.ID, data *mirrorPage) error
 		data.OlderRuns = runs[runsShown-1].ID
 	}
 	for _, r := range runs {
-		data.Runs = append(data.Runs, viewRun(r))
+		data.Runs = append(data.Runs, w.viewRun(r))
 	}
 	return nil
 }

@@ -53,27 +53,32 @@ type mirrorRow struct {
 	Heads, Tags int
 }
 
-func (c *console) row(r mirror.Repo, now time.Time) mirrorRow {
+func (c *console) row(w *words, r mirror.Repo, now time.Time) mirrorRow {
 	s := r.State
 	row := mirrorRow{
-		ID: r.ID, Path: r.Path, Private: r.Private, Paused: r.Paused, State: viewState(r, now), Problem: s.Problem,
-		Served: s.Served(), LastSuccess: s.LastSuccess, Age: spanText(now.Sub(s.LastSuccess)), Stale: stale(r, now),
+		ID: r.ID, Path: r.Path, Private: r.Private, Paused: r.Paused, State: w.viewState(r, now), Problem: s.Problem,
+		Served: s.Served(), LastSuccess: s.LastSuccess, Age: w.span(now.Sub(s.LastSuccess)), Stale: stale(r, now),
 		NextSync: s.NextSync, Due: s.NextSync.Before(now), Bytes: s.Bytes, Heads: s.Heads, Tags: s.Tags,
 	}
 	row.Busy = s.Status == mirror.Cloning || s.Status == mirror.Syncing
 	if p, ok := c.Syncer.Progress(r.ID); ok {
-		row.showProgress(p)
+		row.showProgress(w, p)
 	}
 	return row
 }
 
 // showProgress draws a run that the stored state may not know of yet.
-func (row *mirrorRow) showProgress(p mirror.Progress) {
-	row.Progress, row.Busy, row.Problem = viewProgress(p), true, nil
-	row.State = stateView{"Syncing", "busy", ""}
-	if !row.Served {
-		row.State.Word = "Cloning"
+func (row *mirrorRow) showProgress(w *words, p mirror.Progress) {
+	row.Progress, row.Busy, row.Problem = w.viewProgress(p), true, nil
+	row.State = w.running(row.Served)
+}
+
+// running is the state of a mirror while something is fetched.
+func (w *words) running(served bool) stateView {
+	if served {
+		return stateView{Word: w.status(mirror.Syncing), Look: "busy"}
 	}
+	return stateView{Word: w.status(mirror.Cloning), Look: "busy"}
 }
 
 func (c *console) home(g *gin.Context) error {
@@ -82,7 +87,7 @@ func (c *console) home(g *gin.Context) error {
 }
 
 func (c *console) mirrors(g *gin.Context) error {
-	ctx, now := g.Request.Context(), time.Now()
+	ctx, w, now := g.Request.Context(), c.words(g), time.Now()
 	q := mirror.RepoQuery{Search: g.Query("q"), Status: mirror.Status(g.Query("status")), Limit: rowsPerPage + 1}
 	if after := g.Query("after"); after != "" {
 		path, err := mirror.ParsePath(after)
@@ -109,7 +114,7 @@ func (c *console) mirrors(g *gin.Context) error {
 	}
 	data := mirrorsPage{
 		page: p, Search: q.Search, Status: string(q.Status), Paged: q.After != "",
-		FirstClones: viewFirstClones(all), Filters: filters(matching, q), First: listURL(q, ""),
+		FirstClones: viewFirstClones(all), Filters: w.filters(matching, q), First: listURL(q, ""),
 	}
 	data.Empty = data.FirstClones.All == 0
 	if len(repos) > rowsPerPage {
@@ -117,7 +122,7 @@ func (c *console) mirrors(g *gin.Context) error {
 		data.Next = listURL(q, repos[rowsPerPage-1].Path)
 	}
 	for _, r := range repos {
-		data.Rows = append(data.Rows, c.row(r, now))
+		data.Rows = append(data.Rows, c.row(w, r, now))
 	}
 	return c.render(g, http.StatusOK, "mirrors", data)
 }
@@ -133,20 +138,16 @@ func viewFirstClones(counts map[mirror.Status]int) firstClones {
 }
 
 // filters are links to the states that occur, and the one that is chosen.
-func filters(counts map[mirror.Status]int, q mirror.RepoQuery) []link {
-	all := link{Name: "All", Here: q.Status == ""}
+func (w *words) filters(counts map[mirror.Status]int, q mirror.RepoQuery) []link {
+	all := link{Name: w.t("All"), Here: q.Status == ""}
 	list := []link{all}
-	for _, f := range []struct {
-		status mirror.Status
-		name   string
-	}{
-		{mirror.Failed, "Needs attention"}, {mirror.Retrying, "Retrying"}, {mirror.Queued, "Waiting"},
-		{mirror.Cloning, "Cloning"}, {mirror.Syncing, "Syncing"}, {mirror.Ready, "Ready"}, {mirror.Paused, "Paused"},
+	for _, s := range []mirror.Status{
+		mirror.Failed, mirror.Retrying, mirror.Queued, mirror.Cloning, mirror.Syncing, mirror.Ready, mirror.Paused,
 	} {
-		list[0].Count += counts[f.status]
-		if counts[f.status] > 0 || q.Status == f.status {
-			url := listURL(mirror.RepoQuery{Search: q.Search, Status: f.status}, "")
-			list = append(list, link{Name: f.name, URL: url, Here: q.Status == f.status, Count: counts[f.status]})
+		list[0].Count += counts[s]
+		if counts[s] > 0 || q.Status == s {
+			url := listURL(mirror.RepoQuery{Search: q.Search, Status: s}, "")
+			list = append(list, link{Name: w.status(s), URL: url, Here: q.Status == s, Count: counts[s]})
 		}
 	}
 	list[0].URL = listURL(mirror.RepoQuery{Search: q.Search}, "")

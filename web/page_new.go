@@ -51,7 +51,8 @@ type pastedLine struct {
 	From    string // upstream, where it is not what the path says
 	For     string // import path that will lead here
 	ID      mirror.ID
-	Word    string
+	Fate    fate
+	Word    string // of Fate
 	Look    string
 	Problem *mirror.Problem
 }
@@ -128,7 +129,7 @@ func (c *console) addMirrors(g *gin.Context) error {
 		return err
 	}
 	if data.Wrong != nil || g.PostForm("do") != "add" || data.Fresh == 0 {
-		data.summarise()
+		data.summarise(c.words(g))
 		return c.render(g, http.StatusOK, "new", data)
 	}
 	return c.addAll(g, data)
@@ -196,10 +197,10 @@ func (c *console) previewAll(g *gin.Context, data *newPage, lines []mirror.NewMi
 			return err
 		}
 		if p != nil {
-			data.Lines = append(data.Lines, pastedLine{Text: shown(m.Text), Module: m.Module, Problem: p, Word: "Wrong", Look: "bad"})
+			data.Lines = append(data.Lines, pastedLine{Text: shown(m.Text), Module: m.Module, Problem: p, Fate: isWrong})
 			continue
 		}
-		l := pastedLine{Text: m.Text, Module: m.Module, Path: plan.Repo.Path, For: plan.Alias.Prefix, Word: "New", Look: "good"}
+		l := pastedLine{Text: m.Text, Module: m.Module, Path: plan.Repo.Path, For: plan.Alias.Prefix}
 		if from := plan.Repo.Upstream.String(); from != "https://"+string(l.Path) {
 			l.From = from
 		}
@@ -209,9 +210,9 @@ func (c *console) previewAll(g *gin.Context, data *newPage, lines []mirror.NewMi
 			data.Lines[first].alsoFor(l.For)
 			continue
 		case plan.Existed:
-			l.Word, l.Look, l.ID = "Already here", "wait", plan.Repo.ID
+			l.Fate, l.ID = isHere, plan.Repo.ID
 		case again:
-			l.Word, l.Look = "Twice in the list", "wait"
+			l.Fate = isTwice
 		default:
 			data.Fresh++
 		}
@@ -245,21 +246,51 @@ func shown(line string) string {
 	return line
 }
 
-func (data *newPage) summarise() {
+// summarise fills in the words of the lines and of the whole.
+func (data *newPage) summarise(w *words) {
 	if !data.Checked {
 		return
 	}
-	counts := map[string]int{}
-	for _, l := range data.Lines {
-		counts[l.Word]++
+	counts := map[fate]int{}
+	for i := range data.Lines {
+		l := &data.Lines[i]
+		counts[l.Fate]++
+		l.Word, l.Look, _ = w.fate(l.Fate, 0)
 	}
 	var parts []string
-	for _, word := range []string{"New", "Added", "Already here", "Twice in the list", "Wrong"} {
-		if n := counts[word]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, strings.ToLower(word)))
+	for _, f := range []fate{isNew, isAdded, isHere, isTwice, isWrong} {
+		if n := counts[f]; n > 0 {
+			_, _, summary := w.fate(f, n)
+			parts = append(parts, summary)
 		}
 	}
 	data.Summary = strings.Join(parts, " · ")
+}
+
+// fate is what becomes of a pasted line.
+type fate int
+
+const (
+	isNew fate = iota
+	isAdded
+	isHere
+	isTwice
+	isWrong
+)
+
+// fate is f in a word, its look, and n of its kind in a sum.
+func (w *words) fate(f fate, n int) (word, look, summary string) {
+	switch f {
+	case isNew:
+		return w.t("New"), "good", w.t("{1} new", n)
+	case isAdded:
+		return w.t("Added"), "good", w.t("{1} added", n)
+	case isHere:
+		return w.t("Already here"), "wait", w.t("{1} already here", n)
+	case isTwice:
+		return w.t("Twice in the list"), "wait", w.t("{1} twice in the list", n)
+	}
+	return w.t("Wrong"), "bad", w.t("{1} wrong", n)
 }
 
 // addAll adds the new lines. What went wrong stays on the page to be mended;
@@ -274,18 +305,18 @@ func (c *console) addAll(g *gin.Context, data newPage) error {
 	var left []string
 	for i := range data.Lines {
 		l := &data.Lines[i]
-		if l.Word == "New" {
+		if l.Fate == isNew {
 			repo, existed, err := c.Catalog.Add(g.Request.Context(), data.asked(mirror.NewMirror{Text: l.Text, Module: l.Module}, interval, tags))
 			if l.Problem, err = told(err); err != nil {
 				return err
 			}
 			switch {
 			case l.Problem != nil:
-				l.Word, l.Look = "Wrong", "bad"
+				l.Fate = isWrong
 			case existed:
-				l.Word, l.Look, l.ID = "Already here", "wait", repo.ID
+				l.Fate, l.ID = isHere, repo.ID
 			default:
-				l.Word, l.Look, l.ID = "Added", "good", repo.ID
+				l.Fate, l.ID = isAdded, repo.ID
 				added = append(added, repo)
 			}
 		}
@@ -296,12 +327,11 @@ func (c *console) addAll(g *gin.Context, data newPage) error {
 	}
 	if wrong > 0 {
 		data.Fresh, data.Text = 0, strings.Join(left, "\n")
-		data.summarise()
+		data.summarise(c.words(g))
 		return c.render(g, http.StatusOK, "new", data)
 	}
-	to, message := "/mirrors", fmt.Sprintf("%d mirrors added. Their first clones have begun.", len(added))
 	if len(added) == 1 {
-		to, message = mirrorURL(added[0].ID), "Mirror added. Its first clone has begun."
+		return c.then(g, nil, "Mirror added. Its first clone has begun.", mirrorURL(added[0].ID))
 	}
-	return c.then(g, nil, message, to)
+	return c.then(g, nil, "{1} mirrors added. Their first clones have begun.", "/mirrors", len(added))
 }

@@ -30,7 +30,7 @@ func (c *console) removeForm(g *gin.Context) error {
 }
 
 func (c *console) renderRemove(g *gin.Context, status int, r mirror.Repo, typed string, wrong *mirror.Problem) error {
-	p, err := c.page(g, "Remove "+string(r.Path), "/mirrors")
+	p, err := c.page(g, c.words(g).t("Remove {1}", string(r.Path)), "/mirrors")
 	if err != nil {
 		return err
 	}
@@ -51,5 +51,5 @@ func (c *console) remove(g *gin.Context) error {
 			Kind: mirror.ErrInvalid, What: "the name you typed is not the name of this mirror", Do: "type " + string(repo.Path) + " to remove it",
 		})
 	}
-	return c.then(g, c.Catalog.Remove(g.Request.Context(), repo.ID), string(repo.Path)+" was removed.", "/mirrors")
+	return c.then(g, c.Catalog.Remove(g.Request.Context(), repo.ID), "{1} was removed.", "/mirrors", string(repo.Path))
 }

@@ -47,30 +47,30 @@ func (c *console) renderRules(g *gin.Context, status int, data rulesPage) error 
 }
 
 // rulesAgain shows the page with what is wrong, or goes back to it when nothing is.
-func (c *console) rulesAgain(g *gin.Context, err error, message string, data rulesPage) error {
+func (c *console) rulesAgain(g *gin.Context, err error, message string, data rulesPage, args ...any) error {
 	if data.Wrong, err = told(err); err != nil {
 		return err
 	}
 	if data.Wrong != nil {
 		return c.renderRules(g, newProblem(g.Request.Context(), data.Wrong).Status, data)
 	}
-	return c.then(g, nil, message, "/rules")
+	return c.then(g, nil, message, "/rules", args...)
 }
 
 func (c *console) addRule(g *gin.Context) error {
 	r := mirror.Rule{
 		Pattern: strings.TrimSpace(g.PostForm("pattern")), Credential: g.PostForm("credential"), Private: g.PostForm("private") == "yes",
 	}
-	message := "Repositories that match " + r.Pattern + " are now mirrored when somebody first asks for them."
+	message := "Repositories that match {1} are now mirrored when somebody first asks for them."
 	if g.PostForm("discover") == "yes" {
 		r.Discovery = &mirror.RuleDiscovery{
 			Archived: g.PostForm("archived") == "yes", Forks: g.PostForm("forks") == "yes",
 			Exclude: strings.FieldsFunc(g.PostForm("exclude"), func(c rune) bool { return c == ',' || c == ' ' || c == '\n' || c == '\r' || c == '\t' }),
 		}
-		message = "What matches " + r.Pattern + " is listed now and every hour, and added."
+		message = "What matches {1} is listed now and every hour, and added."
 	}
 	err := c.Catalog.AddRule(g.Request.Context(), r)
-	return c.rulesAgain(g, err, message, rulesPage{Form: "rule", NewRule: r})
+	return c.rulesAgain(g, err, message, rulesPage{Form: "rule", NewRule: r}, r.Pattern)
 }
 
 func (c *console) addAlias(g *gin.Context) error {
@@ -81,7 +81,7 @@ func (c *console) addAlias(g *gin.Context) error {
 		a.Repo = path
 		err = c.Catalog.AddAlias(g.Request.Context(), a)
 	}
-	return c.rulesAgain(g, err, "Import paths under "+a.Prefix+" are now served from "+string(a.Repo)+".", data)
+	return c.rulesAgain(g, err, "Import paths under {1} are now served from {2}.", data, a.Prefix, string(a.Repo))
 }
 
 func (c *console) addCredential(g *gin.Context) error {
@@ -90,7 +90,7 @@ func (c *console) addCredential(g *gin.Context) error {
 		User: strings.TrimSpace(g.PostForm("user")), Secret: mirror.Secret(strings.TrimSpace(g.PostForm("secret"))),
 	}
 	err := c.Catalog.AddCredential(g.Request.Context(), cred)
-	return c.rulesAgain(g, err, "Credential "+cred.Name+" is stored, encrypted. It is only ever sent to "+cred.Host+".", rulesPage{Form: "credential", NewCredential: cred})
+	return c.rulesAgain(g, err, "Credential {1} is stored, encrypted. It is only ever sent to {2}.", rulesPage{Form: "credential", NewCredential: cred}, cred.Name, cred.Host)
 }
 
 func (c *console) removeRule(g *gin.Context) error {
@@ -107,5 +107,5 @@ func (c *console) removeCredential(g *gin.Context) error {
 
 func (c *console) removeNamed(g *gin.Context, field string, remove func(context.Context, string) error) error {
 	name := g.PostForm(field)
-	return c.orTell(g, remove(g.Request.Context(), name), name+" was removed.", "/rules")
+	return c.orTell(g, remove(g.Request.Context(), name), "{1} was removed.", "/rules", name)
 }

@@ -27,6 +27,21 @@ type systemPage struct {
 // syncer looks every few seconds, unless all its workers are busy.
 const tickLate = time.Minute
 
+// origin is where a setting is from, in a word.
+func (w *words) origin(o string) string {
+	switch o {
+	case "default":
+		return w.t("default")
+	case "file":
+		return w.t("file")
+	case "environment":
+		return w.t("environment")
+	case "flag":
+		return w.t("flag")
+	}
+	return o
+}
+
 func (c *console) system(g *gin.Context) error {
 	p, err := c.page(g, "System", "/system")
 	if err != nil {
@@ -37,7 +52,7 @@ func (c *console) system(g *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	data := systemPage{page: p, Site: c.Site, Statuses: filters(counts, mirror.RepoQuery{}), Busy: c.Syncer.Busy(), Settings: c.Server.Settings}
+	data := systemPage{page: p, Site: c.Site, Statuses: c.words(g).filters(counts, mirror.RepoQuery{}), Busy: c.Syncer.Busy(), Settings: c.Server.Settings}
 	if tick := c.Syncer.LastTick(); tick.Unix() > 0 {
 		data.LastTick = tick
 	}
@@ -45,7 +60,7 @@ func (c *console) system(g *gin.Context) error {
 	if data.NextDue, err = c.Store.NextDue(ctx); err != nil {
 		return err
 	}
-	if data.Disk, err = c.viewDisk(ctx); err != nil {
+	if data.Disk, err = c.viewDisk(ctx, c.words(g)); err != nil {
 		return err
 	}
 	events, err := c.Store.Events(ctx, "", 0, 50)
@@ -62,7 +77,7 @@ func (c *console) system(g *gin.Context) error {
 			}
 			path, paths[e.Repo] = repo.Path, repo.Path
 		}
-		data.Events = append(data.Events, viewEvent(e, path))
+		data.Events = append(data.Events, c.words(g).viewEvent(e, path))
 	}
 	return c.render(g, http.StatusOK, "system", data)
 }

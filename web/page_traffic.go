@@ -25,20 +25,21 @@ type trafficPage struct {
 }
 
 func (c *console) traffic(g *gin.Context) error {
-	span, now := trafficSpanOf(g.Query("span")), time.Now()
-	data := trafficPage{Words: span.Words, Step: "minute", Now: c.trafficNow(now), Top: c.Traffic.Top(topMirrors, now)}
+	w, now := c.words(g), time.Now()
+	span := trafficSpanOf(g.Query("span"))
+	data := trafficPage{Words: w.trafficSpan(span), Step: w.t("minute"), Now: c.trafficNow(now), Top: c.Traffic.Top(topMirrors, now)}
 	var err error
 	if data.page, err = c.page(g, "Traffic", "/traffic"); err != nil {
 		return err
 	}
 	if span.Step > time.Minute {
-		data.Step = "10 minutes"
+		data.Step = w.t("10 minutes")
 	}
 	for _, s := range trafficSpans() {
-		data.Spans = append(data.Spans, link{Name: s.Words, URL: "?span=" + s.Name, Here: s.Name == span.Name})
+		data.Spans = append(data.Spans, link{Name: w.trafficSpan(s), URL: "?span=" + s.Name, Here: s.Name == span.Name})
 	}
 	slots := c.Traffic.Over(span.Span, span.Step, now)
-	data.Chart = drawTraffic(slots, span, now)
+	data.Chart = w.drawTraffic(slots, span, now)
 	var all TrafficSlot
 	for i := len(slots) - 1; i >= 0; i-- {
 		s := slotJSON(slots[i])
@@ -52,7 +53,7 @@ func (c *console) traffic(g *gin.Context) error {
 		}
 	}
 	if asked := all.Hits + all.Joins + all.Misses; asked > 0 {
-		data.Hits = countText(100*(all.Hits+all.Joins)/asked) + " % of " + countText(asked)
+		data.Hits = w.t("{1} % of {2}", 100*(all.Hits+all.Joins)/asked, asked)
 	}
 	data.Now.Clones, data.Now.Ended = all.Clones, all.Requests
 	return c.render(g, http.StatusOK, "traffic", data)

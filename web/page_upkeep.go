@@ -15,22 +15,24 @@ type upkeepView struct {
 	Upkeep
 }
 
-func (c *console) viewUpkeep(ctx context.Context, id mirror.ID) (*upkeepView, error) {
+func (c *console) viewUpkeep(ctx context.Context, w *words, id mirror.ID) (*upkeepView, error) {
 	is, err := c.upkeepJSON(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	v := &upkeepView{State: stateView{"Fine", "good", ""}, Problem: is.Error, Upkeep: is}
+	v := &upkeepView{State: stateView{w.t("Fine"), "good", ""}, Problem: is.Error, Upkeep: is}
 	if is.Condition == mirror.Degraded {
-		v.State = stateView{"Damaged", "bad", "What is left is served. It is repaired from the original by itself."}
+		v.State = stateView{w.t("Damaged"), "bad", w.t("What is left is served. It is repaired from the original by itself.")}
 	}
 	switch {
+	case is.Waits && is.Job == mirror.RepairJob:
+		v.State.Detail = w.t("A repair was asked for and waits for its turn.")
 	case is.Waits:
-		v.State.Detail = "A " + string(is.Job) + " was asked for and waits for its turn."
+		v.State.Detail = w.t("A check was asked for and waits for its turn.")
 	case is.Job == mirror.RepairJob:
-		v.State.Detail = "It is being cloned anew; until that is done it is served as it is."
+		v.State.Detail = w.t("It is being cloned anew; until that is done it is served as it is.")
 	case is.Job != "":
-		v.State.Detail = "It is being looked at now."
+		v.State.Detail = w.t("It is being looked at now.")
 	}
 	return v, nil
 }
@@ -60,19 +62,19 @@ type diskView struct {
 	Degraded    int
 }
 
-func (c *console) viewDisk(ctx context.Context) (*diskView, error) {
+func (c *console) viewDisk(ctx context.Context, w *words) (*diskView, error) {
 	space, level := c.Headroom.Now()
 	if space.Total <= 0 {
 		return nil, nil
 	}
-	v := &diskView{Free: space.Free, Total: space.Total, Percent: int(space.Percent()), State: stateView{"Enough", "good", ""}}
+	v := &diskView{Free: space.Free, Total: space.Total, Percent: int(space.Percent()), State: stateView{w.t("Enough"), "good", ""}}
 	switch level {
 	case mirror.NoRepacks:
-		v.State = stateView{"Low", "warn", "Full repacks wait."}
+		v.State = stateView{w.t("Low"), "warn", w.t("Full repacks wait.")}
 	case mirror.NoSyncs:
-		v.State = stateView{"Too low to sync", "bad", "Nothing is fetched; what there is is served. It goes on by itself when there is room."}
+		v.State = stateView{w.t("Too low to sync"), "bad", w.t("Nothing is fetched; what there is is served. It goes on by itself when there is room.")}
 	case mirror.ReadOnly:
-		v.State = stateView{"Nearly full", "bad", "Nothing is fetched and nothing changed; what there is is served. It goes on by itself when there is room."}
+		v.State = stateView{w.t("Nearly full"), "bad", w.t("Nothing is fetched and nothing changed; what there is is served. It goes on by itself when there is room.")}
 	}
 	var err error
 	v.Degraded, err = c.Server.Upkeep.Store.CountDegraded(ctx)

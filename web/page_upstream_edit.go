@@ -55,7 +55,7 @@ func (c *console) upstreamForm(g *gin.Context) error {
 
 func (c *console) renderUpstreamForm(g *gin.Context, status int, data upstreamEditPage) error {
 	var err error
-	if data.page, err = c.page(g, "Roads to "+data.Host, "/upstreams"); err != nil {
+	if data.page, err = c.page(g, c.words(g).t("Roads to {1}", data.Host), "/upstreams"); err != nil {
 		return err
 	}
 	for range emptyRoads {

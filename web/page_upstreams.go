@@ -31,8 +31,8 @@ type roadView struct {
 	Figures UpstreamFigures
 }
 
-func viewRoad(host string, e mirror.EndpointStatus, place int) roadView {
-	v := roadView{EndpointStatus: e, Address: e.URL, Figures: figuresJSON(e.Day), State: viewCondition(e)}
+func (w *words) viewRoad(host string, e mirror.EndpointStatus, place int) roadView {
+	v := roadView{EndpointStatus: e, Address: e.URL, Figures: figuresJSON(e.Day), State: w.viewCondition(e)}
 	if e.URL == "" {
 		v.Address = host
 	}
@@ -40,21 +40,21 @@ func viewRoad(host string, e mirror.EndpointStatus, place int) roadView {
 	return v
 }
 
-func viewCondition(e mirror.EndpointStatus) stateView {
+func (w *words) viewCondition(e mirror.EndpointStatus) stateView {
 	problem := string(e.Last.Problem)
 	switch e.Condition {
 	case mirror.Healthy:
-		return stateView{"Healthy", "good", ""}
+		return stateView{w.t("Healthy"), "good", ""}
 	case mirror.Unsteady:
-		return stateView{"Unsteady", "warn", join(problem, "the last sample was bad")}
+		return stateView{w.t("Unsteady"), "warn", w.join(problem, w.t("the last sample was bad"))}
 	case mirror.Slow:
-		return stateView{"Slow", "warn", "last " + latencyText(e.Last.Latency())}
+		return stateView{w.t("Slow"), "warn", w.t("last {1}", latencyText(e.Last.Latency()))}
 	case mirror.Failing:
-		return stateView{"Failing", "bad", problem}
+		return stateView{w.t("Failing"), "bad", problem}
 	case mirror.SwitchedOff:
-		return stateView{"Off", "off", "not used"}
+		return stateView{w.t("Off"), "off", w.t("not used")}
 	}
-	return stateView{"Not measured", "wait", ""}
+	return stateView{w.t("Not measured"), "wait", ""}
 }
 
 func (c *console) upstreams(g *gin.Context) error {
@@ -63,7 +63,7 @@ func (c *console) upstreams(g *gin.Context) error {
 	if data.page, err = c.page(g, "Upstreams", "/upstreams"); err != nil {
 		return err
 	}
-	ctx := g.Request.Context()
+	ctx, w := g.Request.Context(), c.words(g)
 	all, err := c.Roads.Status(ctx, "")
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func (c *console) upstreams(g *gin.Context) error {
 		v := hostView{HostStatus: h}
 		for i, e := range h.Roads {
 			if e.InUse {
-				v.Road = viewRoad(h.Name, e, i)
+				v.Road = w.viewRoad(h.Name, e, i)
 				v.Spark = sparkline(of[[2]string{h.Name, e.Name}], now)
 			}
 		}
@@ -103,7 +103,7 @@ type upstreamData struct {
 }
 
 func (c *console) upstreamPage(g *gin.Context) error {
-	ctx := g.Request.Context()
+	ctx, w := g.Request.Context(), c.words(g)
 	h, err := c.upstream(ctx, g.Param("host"))
 	if err != nil {
 		return err
@@ -113,17 +113,17 @@ func (c *console) upstreamPage(g *gin.Context) error {
 		return err
 	}
 	for i, e := range h.Roads {
-		data.Roads = append(data.Roads, viewRoad(h.Name, e, i))
+		data.Roads = append(data.Roads, w.viewRoad(h.Name, e, i))
 	}
 	data.First = mirror.Host{Endpoints: h.Host.Endpoints}.InUse().Name
 	data.Away = h.InUse().Name != data.First
-	span := chartSpans()[0]
-	for _, s := range chartSpans() {
+	span := w.chartSpans()[0]
+	for _, s := range w.chartSpans() {
 		if s.Name == g.Query("span") {
 			span = s
 		}
 	}
-	for _, s := range chartSpans() {
+	for _, s := range w.chartSpans() {
 		data.Spans = append(data.Spans, link{Name: s.Words, URL: "?span=" + s.Name, Here: s.Name == span.Name})
 	}
 	now := time.Now()
@@ -134,7 +134,7 @@ func (c *console) upstreamPage(g *gin.Context) error {
 	if data.Events, err = c.Store.HostEvents(ctx, h.Name, 0, 200); err != nil {
 		return err
 	}
-	data.Chart = drawChart(h, sums, data.Events, span, now)
+	data.Chart = w.drawChart(h, sums, data.Events, span, now)
 	data.Events = data.Events[:min(len(data.Events), 30)]
 	return c.render(g, http.StatusOK, "upstream", data)
 }
@@ -154,11 +154,11 @@ func (c *console) probeUpstream(g *gin.Context) error {
 			failed++
 		}
 	}
-	text := times(len(samples), "endpoint") + " measured just now."
+	w := c.words(g)
 	if failed > 0 {
-		text = times(len(samples), "endpoint") + " measured just now, " + times(failed, "failure") + "."
+		return c.then(g, nil, "{1}, {2}.", upstreamURL(host), w.n("{1} endpoints measured just now", len(samples)), w.failures(failed))
 	}
-	return c.then(g, nil, text, upstreamURL(host))
+	return c.then(g, nil, "{1}.", upstreamURL(host), w.n("{1} endpoints measured just now", len(samples)))
 }
 
 // useUpstream pins an endpoint, or leaves it to the rule again.
@@ -172,9 +172,8 @@ func (c *console) useUpstream(g *gin.Context) error {
 		}
 	}
 	h, err := c.Roads.Use(g.Request.Context(), host, g.PostForm("endpoint"), pin, auth.From(g.Request.Context()).Name)
-	text := "The rule decides again which endpoint of " + host + " is used."
 	if h.Pinned {
-		text = "Syncs reach " + host + " by " + h.InUse().Name + " now."
+		return c.orTell(g, err, "Syncs reach {1} by {2} now.", upstreamURL(host), host, h.InUse().Name)
 	}
-	return c.orTell(g, err, text, upstreamURL(host))
+	return c.orTell(g, err, "The rule decides again which endpoint of {1} is used.", upstreamURL(host), host)
 }

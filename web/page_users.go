@@ -37,11 +37,24 @@ type roleChoice struct {
 	Words string
 }
 
-func roles() []roleChoice {
+// role is a role in a word.
+func (w *words) role(r auth.Role) string {
+	switch r {
+	case auth.Developer:
+		return w.t("developer")
+	case auth.Robot:
+		return w.t("robot")
+	case auth.Admin:
+		return w.t("admin")
+	}
+	return string(r)
+}
+
+func (w *words) roles() []roleChoice {
 	return []roleChoice{
-		{auth.Developer, "developer: reads mirrors, asks for syncs"},
-		{auth.Robot, "robot: a program, with tokens only"},
-		{auth.Admin, "admin: everything"},
+		{auth.Developer, w.t("developer: reads mirrors, asks for syncs")},
+		{auth.Robot, w.t("robot: a program, with tokens only")},
+		{auth.Admin, w.t("admin: everything")},
 	}
 }
 
@@ -74,7 +87,7 @@ func (c *console) renderUsers(g *gin.Context, status int, data usersPage) error 
 	for _, t := range tokens {
 		nTokens[t.User]++
 	}
-	data.Roles = roles()
+	data.Roles = c.words(g).roles()
 	for _, u := range list {
 		data.Users = append(data.Users, userView{
 			ID: u.ID, Name: u.Name, Role: u.Role, Disabled: u.Disabled, HasPassword: u.PasswordHash != "", Robot: u.Role == auth.Robot,
@@ -93,11 +106,10 @@ func (c *console) addUser(g *gin.Context) error {
 	if data.Wrong != nil {
 		return c.renderUsers(g, newProblem(g.Request.Context(), data.Wrong).Status, data)
 	}
-	message := user.Name + " was added. Tell them the password; they can change it under their name."
 	if user.PasswordHash == "" {
-		message = user.Name + " was added, without a password."
+		return c.then(g, nil, "{1} was added, without a password.", "/users", user.Name)
 	}
-	return c.then(g, nil, message, "/users")
+	return c.then(g, nil, "{1} was added. Tell them the password; they can change it under their name.", "/users", user.Name)
 }
 
 // createUserToken makes a token for a robot, which cannot sign in to make its
@@ -123,7 +135,7 @@ func (c *console) setRole(g *gin.Context) error {
 	if err == nil {
 		err = c.Accounts.SetRole(g.Request.Context(), g.Param("user"), role)
 	}
-	return c.orTell(g, err, "The role is now "+string(role)+".", "/users")
+	return c.orTell(g, err, "The role is now {1}.", "/users", string(role))
 }
 
 func (c *console) resetPassword(g *gin.Context) error {

@@ -2,7 +2,6 @@ package web
 
 import (
 	"bytes"
-	"fmt"
 	"html/template"
 	"io/fs"
 	"net/http"
@@ -10,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+	"golang.org/x/text/language"
 
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
@@ -18,8 +18,11 @@ import (
 // console is the part of the server that people see: pages made of templates.
 type console struct {
 	*Server
-	assets    assets
-	templates map[string]*template.Template // "mirrors" → templates/mirrors.html in the frame
+	assets  assets
+	tongues []*words // the first where no other is wanted
+	matcher language.Matcher
+	// templates are those of a language: "mirrors" → templates/mirrors.html in the frame.
+	templates map[*words]map[string]*template.Template
 }
 
 // pageRoutes mounts the console and sets errorPage.
@@ -39,6 +42,7 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	open.GET("/login", do(c.loginForm))
 	open.POST("/login", do(c.login))
 	open.POST("/logout", do(c.logout))
+	open.POST("/look", do(c.setLook))
 
 	read := r.Group("/", s.bySession, c.allow(auth.Read))
 	read.GET("/", do(c.home))
@@ -107,11 +111,28 @@ func newConsole(s *Server) (*console, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &console{Server: s, templates: map[string]*template.Template{}}
+	c := &console{Server: s, templates: map[*words]map[string]*template.Template{}}
 	if c.assets, err = loadAssets(static); err != nil {
 		return nil, err
 	}
-	base, err := template.New("").Funcs(c.functions()).ParseFS(embedded, "templates/parts/*.html")
+	if c.tongues, err = loadWords(); err != nil {
+		return nil, err
+	}
+	var tags []language.Tag
+	for _, w := range c.tongues {
+		tags = append(tags, w.Tag)
+		if c.templates[w], err = c.parse(w); err != nil {
+			return nil, err
+		}
+	}
+	c.matcher = language.NewMatcher(tags)
+	return c, nil
+}
+
+// parse reads all templates for one language.
+func (c *console) parse(w *words) (map[string]*template.Template, error) {
+	all := map[string]*template.Template{}
+	base, err := template.New("").Funcs(c.functions(w)).ParseFS(embedded, "templates/parts/*.html")
 	if err != nil {
 		return nil, err
 	}
@@ -120,10 +141,10 @@ func newConsole(s *Server) (*console, error) {
 			return err
 		}
 		t, err := template.Must(base.Clone()).ParseFS(embedded, file)
-		c.templates[strings.TrimSuffix(path.Base(file), ".html")] = t
+		all[strings.TrimSuffix(path.Base(file), ".html")] = t
 		return err
 	})
-	return c, err
+	return all, err
 }
 
 // do makes a handler of a function that may fail.
@@ -151,6 +172,8 @@ type page struct {
 	Narrow  bool // a page to read and fill in, not to scan
 	Version string
 	Notices []Flash
+	Theme   string // "light" or "dark"; empty = the browser decides
+	Address string // of this page, to come back to
 
 	SignedIn  bool
 	Name      string // of the user
@@ -176,11 +199,12 @@ type health struct {
 	Swap  bool // it replaces the pill of a page that is open
 }
 
-// page makes the frame; here is the URL of the menu entry it belongs to.
+// page makes the frame. The title is a text of the catalogue, or a name; here is
+// the URL of the menu entry it belongs to.
 func (c *console) page(g *gin.Context, title, here string) (page, error) {
-	who := c.identity(g)
+	who, w := c.identity(g), c.words(g)
 	p := page{
-		Title: title, Version: c.Version, Notices: c.flashes(g),
+		Title: w.t(title), Version: c.Version, Notices: c.flashes(g), Theme: theme(g.Request), Address: address(g.Request),
 		SignedIn: !who.Anonymous(), Name: who.Name,
 		MayManage: c.may(g, auth.Manage, true) == nil, MaySync: c.may(g, auth.Sync, true) == nil,
 	}
@@ -188,29 +212,29 @@ func (c *console) page(g *gin.Context, title, here string) (page, error) {
 		return p, nil
 	}
 	add := func(name, url string) { p.Nav = append(p.Nav, link{Name: name, URL: url, Here: url == here}) }
-	add("Mirrors", "/mirrors")
-	add("Approvals", "/approvals")
+	add(w.t("Mirrors"), "/mirrors")
+	add(w.t("Approvals"), "/approvals")
 	held, err := c.Store.CountHolds(g.Request.Context(), "")
 	if err != nil {
 		return p, err
 	}
 	p.Nav[len(p.Nav)-1].Count = held
-	add("Upstreams", "/upstreams")
-	add("Traffic", "/traffic")
-	add("Set up", "/start")
+	add(w.t("Upstreams"), "/upstreams")
+	add(w.t("Traffic"), "/traffic")
+	add(w.t("Set up"), "/start")
 	if p.MayManage {
-		add("Rules", "/rules")
+		add(w.t("Rules"), "/rules")
 	}
 	if c.may(g, auth.Administer, true) == nil {
-		add("Users", "/users")
-		add("System", "/system")
+		add(w.t("Users"), "/users")
+		add(w.t("System"), "/system")
 	}
 	counts, err := c.Store.CountRepos(g.Request.Context(), mirror.RepoQuery{})
-	p.Health = viewHealth(counts)
+	p.Health = w.viewHealth(counts)
 	return p, err
 }
 
-func viewHealth(counts map[mirror.Status]int) health {
+func (w *words) viewHealth(counts map[mirror.Status]int) health {
 	all := 0
 	for _, n := range counts {
 		all += n
@@ -218,23 +242,21 @@ func viewHealth(counts map[mirror.Status]int) health {
 	first := counts[mirror.Queued] + counts[mirror.Cloning]
 	switch {
 	case all == 0:
-		return health{Words: "No mirrors yet", Look: "wait", URL: "/mirrors"}
-	case counts[mirror.Failed] == 1:
-		return health{Words: "1 needs attention", Look: "bad", URL: "/mirrors?status=failed"}
-	case counts[mirror.Failed] > 1:
-		return health{Words: fmt.Sprintf("%d need attention", counts[mirror.Failed]), Look: "bad", URL: "/mirrors?status=failed"}
+		return health{Words: w.t("No mirrors yet"), Look: "wait", URL: "/mirrors"}
+	case counts[mirror.Failed] > 0:
+		return health{Words: w.n("{1} need attention", counts[mirror.Failed]), Look: "bad", URL: "/mirrors?status=failed"}
 	case counts[mirror.Retrying] > 0:
-		return health{Words: fmt.Sprintf("%d retrying", counts[mirror.Retrying]), Look: "warn", URL: "/mirrors?status=retrying"}
+		return health{Words: w.t("{1} retrying", counts[mirror.Retrying]), Look: "warn", URL: "/mirrors?status=retrying"}
 	case first > 0:
-		return health{Words: fmt.Sprintf("%d of %d ready", all-first, all), Look: "busy", URL: "/mirrors"}
+		return health{Words: w.t("{1} of {2} ready", all-first, all), Look: "busy", URL: "/mirrors"}
 	}
-	return health{Words: "All mirrors healthy", Look: "good", URL: "/mirrors"}
+	return health{Words: w.t("All mirrors healthy"), Look: "good", URL: "/mirrors"}
 }
 
 // render runs a template into memory and sends it: a page is whole or an error.
 func (c *console) render(g *gin.Context, status int, name string, data any) error {
 	var out bytes.Buffer
-	if err := c.templates[name].ExecuteTemplate(&out, "layout", data); err != nil {
+	if err := c.templates[c.words(g)][name].ExecuteTemplate(&out, "layout", data); err != nil {
 		return err
 	}
 	g.Data(status, "text/html; charset=utf-8", out.Bytes())
@@ -242,39 +264,41 @@ func (c *console) render(g *gin.Context, status int, name string, data any) erro
 }
 
 // fragment is a part of a page, for the event streams.
-func (c *console) fragment(name string, data any) (string, error) {
+func (c *console) fragment(w *words, name string, data any) (string, error) {
 	var out bytes.Buffer
-	err := c.templates["mirrors"].ExecuteTemplate(&out, name, data)
+	err := c.templates[w]["mirrors"].ExecuteTemplate(&out, name, data)
 	return out.String(), err
 }
 
-// then ends a form: with the error, or a message on the page it leads to.
-func (c *console) then(g *gin.Context, err error, message, to string) error {
+// then ends a form: with the error, or a message on the page it leads to. The
+// message is a text of the catalogue; args are its particulars.
+func (c *console) then(g *gin.Context, err error, message, to string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	c.flash(g, "done", message)
+	c.flash(g, "done", c.words(g).t(message, args...))
 	g.Redirect(http.StatusSeeOther, to)
 	return nil
 }
 
 // orTell is then for forms that are one button: what went wrong is told on the
 // page the button is on.
-func (c *console) orTell(g *gin.Context, err error, message, to string) error {
+func (c *console) orTell(g *gin.Context, err error, message, to string, args ...any) error {
 	if err == nil {
-		return c.then(g, nil, message, to)
+		return c.then(g, nil, message, to, args...)
 	}
 	p := newProblem(g.Request.Context(), err)
 	if p.Status == http.StatusNotFound || p.Status >= http.StatusInternalServerError {
 		return err
 	}
-	text := p.Title
-	for _, more := range []string{p.Detail, p.Action} {
-		if more != "" {
-			text += ". " + more
+	w := c.words(g)
+	text := ""
+	for _, part := range []string{p.Title, p.Detail, p.Action} {
+		if part != "" {
+			text += w.t("{1}. ", w.say(part))
 		}
 	}
-	c.flash(g, "problem", text+".")
+	c.flash(g, "problem", strings.TrimSpace(text))
 	g.Redirect(http.StatusSeeOther, to)
 	return nil
 }

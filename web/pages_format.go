@@ -13,18 +13,34 @@ import (
 
 // functions are what templates may call: wording of numbers and times, nothing
 // that looks anything up.
-func (c *console) functions() template.FuncMap {
+func (c *console) functions(w *words) template.FuncMap {
 	return template.FuncMap{
-		"asset":    c.assets.url,
-		"bytes":    bytesText,
-		"count":    countText,
-		"every":    everyText,
-		"latency":  latencyText,
-		"milli":    milliText,
-		"list":     func(words ...string) []string { return words },
-		"sentence": sentence,
-		"short":    shortHash,
-		"when":     func(t time.Time) whenView { return when(t, time.Now()) },
+		"t":       w.t,
+		"tn":      w.n,
+		"tx":      w.x,
+		"tnx":     w.nx,
+		"say":     w.say,
+		"problem": w.problem,
+		"ago":     w.ago,
+		"code":    code,
+		"date":    w.date,
+		"role":    w.role,
+		"scope":   w.scope,
+		"origin":  w.origin,
+
+		"language":    func() *words { return w },
+		"languages":   func() []*words { return c.tongues },
+		"scriptWords": w.script,
+		"asset":       c.assets.url,
+		"bytes":       bytesText,
+		"count":       countText,
+		"every":       w.every,
+		"latency":     latencyText,
+		"milli":       milliText,
+		"list":        func(words ...string) []string { return words },
+		"sentence":    sentence,
+		"short":       shortHash,
+		"when":        func(t time.Time) whenView { return w.when(t, time.Now()) },
 	}
 }
 
@@ -65,19 +81,19 @@ func milliText(ms float64) string {
 	return strconv.FormatFloat(ms, 'f', 0, 64)
 }
 
-// spanText is a length of time in its largest unit, rounded, as people say it.
+// span is a length of time in its largest unit, rounded, as people say it.
 // app.js has the same table, to keep pages that stay open true.
-func spanText(d time.Duration) string {
+func (w *words) span(d time.Duration) string {
 	seconds := d.Abs().Round(time.Second).Seconds()
 	switch {
 	case seconds < 60:
-		return fmt.Sprintf("%.0f s", seconds)
+		return w.t("{1} s", int(seconds))
 	case math.Round(seconds/60) < 60:
-		return fmt.Sprintf("%.0f min", seconds/60)
+		return w.t("{1} min", int(math.Round(seconds/60)))
 	case math.Round(seconds/3600) < 48:
-		return fmt.Sprintf("%.0f h", seconds/3600)
+		return w.t("{1} h", int(math.Round(seconds/3600)))
 	}
-	return fmt.Sprintf("%.0f days", seconds/86400)
+	return w.t("{1} days", int(math.Round(seconds/86400)))
 }
 
 // sentence begins a problem's text with a capital. A name that stands first
@@ -90,12 +106,12 @@ func sentence(text string) string {
 	return strings.ToUpper(text[:1]) + text[1:]
 }
 
-// everyText is the interval of a mirror: "every 10m", "adaptive".
-func everyText(d time.Duration) string {
+// every is the interval of a mirror: "every 10m", "automatic, …".
+func (w *words) every(d time.Duration) string {
 	if d == 0 {
-		return "automatic, by how often it changes"
+		return w.t("automatic, by how often it changes")
 	}
-	return "every " + intervalText(d)
+	return w.t("every {1}", intervalText(d))
 }
 
 // intervalText is a duration without needless zeros: "10m", "1h", "1h30m"; empty for zero.
@@ -130,26 +146,30 @@ type whenView struct {
 	Clock string // "23:49 UTC", or the date when that is a day away
 }
 
-func when(t, now time.Time) whenView {
+func (w *words) when(t, now time.Time) whenView {
 	if t.IsZero() {
 		return whenView{Never: true}
 	}
 	t = t.UTC()
-	v := whenView{ISO: t.Format(time.RFC3339), Exact: t.Format("2 Jan 2006, 15:04:05") + " UTC"}
-	v.Clock = t.Format("15:04") + " UTC"
+	v := whenView{ISO: t.Format(time.RFC3339), Exact: w.date(t, "2 Jan 2006, 15:04:05 UTC")}
+	v.Clock = w.date(t, "15:04 UTC")
 	if now.Sub(t).Abs() > 20*time.Hour {
-		v.Clock = t.Format("2 Jan 2006")
+		v.Clock = w.date(t, "2 Jan 2006")
 	}
 	switch d := now.Sub(t); {
 	case d.Abs() < 5*time.Second:
-		v.Words = "just now"
+		v.Words = w.t("just now")
 	case d > 0:
-		v.Words = spanText(d) + " ago"
+		v.Words = w.t("{1} ago", w.span(d))
 	default:
-		v.Words = "in " + spanText(d)
+		v.Words = w.t("in {1}", w.span(d))
 	}
 	return v
 }
+
+// date writes a time in UTC. The layout, as of time.Format, is a text of the
+// catalogue: other languages put the parts in another order.
+func (w *words) date(t time.Time, layout string) string { return t.UTC().Format(w.t(layout)) }
 
 // stateView is a mirror's state in words, and the look that goes with it.
 type stateView struct {
@@ -158,52 +178,71 @@ type stateView struct {
 	Detail string // what the word leaves open: how often it failed, when it is tried again
 }
 
-func viewState(r mirror.Repo, now time.Time) stateView {
+func (w *words) viewState(r mirror.Repo, now time.Time) stateView {
 	s := r.State
 	next := ""
 	if !s.NextSync.IsZero() {
-		next = "next try " + when(s.NextSync, now).Words
+		next = w.t("next try {1}", w.when(s.NextSync, now).Words)
 		if s.NextSync.Before(now) {
-			next = "next try is due"
+			next = w.t("next try is due")
 		}
 	}
 	switch s.Status {
 	case mirror.Queued:
-		return stateView{"Waiting", "wait", "first clone has not begun"}
+		return stateView{w.status(s.Status), "wait", w.t("first clone has not begun")}
 	case mirror.Cloning:
-		return stateView{"Cloning", "busy", "first clone is running"}
+		return stateView{w.status(s.Status), "busy", w.t("first clone is running")}
 	case mirror.Ready:
-		return stateView{"Ready", "good", ""}
+		return stateView{w.status(s.Status), "good", ""}
 	case mirror.Syncing:
-		return stateView{"Syncing", "busy", ""}
+		return stateView{w.status(s.Status), "busy", ""}
 	case mirror.Retrying:
-		return stateView{"Retrying", "warn", join(times(s.Failures, "failure"), next)}
+		return stateView{w.status(s.Status), "warn", w.join(w.failures(s.Failures), next)}
 	case mirror.Failed:
-		return stateView{"Needs attention", "bad", join(times(s.Failures, "failure"), next)}
+		return stateView{w.status(s.Status), "bad", w.join(w.failures(s.Failures), next)}
 	case mirror.Paused:
-		return stateView{"Paused", "off", "served, not synced"}
+		return stateView{w.status(s.Status), "off", w.t("served, not synced")}
 	}
 	return stateView{string(s.Status), "wait", ""}
 }
 
-func times(n int, thing string) string {
-	switch n {
-	case 0:
-		return ""
-	case 1:
-		return "1 " + thing
+// status is the state of a mirror in a word.
+func (w *words) status(s mirror.Status) string {
+	switch s {
+	case mirror.Queued:
+		return w.t("Waiting")
+	case mirror.Cloning:
+		return w.t("Cloning")
+	case mirror.Ready:
+		return w.t("Ready")
+	case mirror.Syncing:
+		return w.t("Syncing")
+	case mirror.Retrying:
+		return w.t("Retrying")
+	case mirror.Failed:
+		return w.t("Needs attention")
+	case mirror.Paused:
+		return w.t("Paused")
 	}
-	return strconv.Itoa(n) + " " + thing + "s"
+	return string(s)
 }
 
-func join(parts ...string) string {
+func (w *words) failures(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return w.n("{1} failures", n)
+}
+
+// join puts the parts that are there behind each other.
+func (w *words) join(parts ...string) string {
 	kept := parts[:0]
 	for _, p := range parts {
 		if p != "" {
 			kept = append(kept, p)
 		}
 	}
-	return strings.Join(kept, ", ")
+	return strings.Join(kept, w.t(", "))
 }
 
 // stale tells whether the data is older than anybody would expect: three

@@ -19,45 +19,49 @@ type runView struct {
 	Problem *mirror.Problem
 }
 
-func viewRun(r mirror.Run) runView {
+func (w *words) viewRun(r mirror.Run) runView {
 	v := runView{Started: r.Started, Bytes: r.Bytes, Problem: r.Problem}
 	v.Why = map[mirror.Trigger]string{
-		mirror.ByAdd: "first clone", mirror.BySchedule: "on schedule", mirror.ByHand: "asked by hand", mirror.ByClient: "a client waited",
+		mirror.ByAdd: w.t("first clone"), mirror.BySchedule: w.t("on schedule"), mirror.ByHand: w.t("asked by hand"), mirror.ByClient: w.t("a client waited"),
 	}[r.Trigger]
 	switch r.Outcome {
 	case mirror.Unchanged:
-		v.Word, v.Look = "Nothing new", "good"
+		v.Word, v.Look = w.t("Nothing new"), "good"
 	case mirror.Updated:
-		v.Word, v.Look = "Updated", "good"
+		v.Word, v.Look = w.t("Updated"), "good"
 	case mirror.RunFailed:
-		v.Word, v.Look = "Failed", "bad"
+		v.Word, v.Look = w.t("Failed"), "bad"
 	case mirror.Interrupted:
-		v.Word, v.Look = "Interrupted", "off"
+		v.Word, v.Look = w.t("Interrupted"), "off"
 	default:
-		v.Word, v.Look = "Running", "busy"
+		v.Word, v.Look = w.t("Running"), "busy"
 	}
 	if !r.Ended.IsZero() {
-		v.Took = tookText(r.Ended.Sub(r.Started))
+		v.Took = w.took(r.Ended.Sub(r.Started))
 	}
-	v.Changes = join(times(r.Created, "new ref"), changed(r.Updated, "moved"), changed(r.Deleted, "dropped upstream"))
+	var changes []string
+	if r.Created > 0 {
+		changes = append(changes, w.n("{1} new refs", r.Created))
+	}
+	if r.Updated > 0 {
+		changes = append(changes, w.t("{1} moved", r.Updated))
+	}
+	if r.Deleted > 0 {
+		changes = append(changes, w.t("{1} dropped upstream", r.Deleted))
+	}
+	v.Changes = w.join(changes...)
 	return v
 }
 
-func changed(n int, how string) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d %s", n, how)
-}
-
-func tookText(d time.Duration) string {
+// took is how long something ran.
+func (w *words) took(d time.Duration) string {
 	if d < time.Second {
-		return fmt.Sprintf("%d ms", d.Milliseconds())
+		return w.t("{1} ms", d.Milliseconds())
 	}
 	if d < 10*time.Second {
-		return fmt.Sprintf("%.1f s", d.Seconds())
+		return w.t("{1} s", fmt.Sprintf("%.1f", d.Seconds()))
 	}
-	return spanText(d)
+	return w.span(d)
 }
 
 // eventView is an event in words. Path is set where events of several mirrors
@@ -74,27 +78,27 @@ type eventView struct {
 	Text     string
 }
 
-func viewEvent(e mirror.Event, path mirror.Path) eventView {
+func (w *words) viewEvent(e mirror.Event, path mirror.Path) eventView {
 	title := map[mirror.EventKind]string{
-		mirror.TagMoved:    "Tag moved by the original",
-		mirror.RefRewound:  "Branch rewritten by the original; the old commits are kept",
-		mirror.RefDeleted:  "Dropped by the original; kept here",
-		mirror.HeadMoved:   "Default branch changed",
-		mirror.RefRejected: "Name refused",
+		mirror.TagMoved:    w.t("Tag moved by the original"),
+		mirror.RefRewound:  w.t("Branch rewritten by the original; the old commits are kept"),
+		mirror.RefDeleted:  w.t("Dropped by the original; kept here"),
+		mirror.HeadMoved:   w.t("Default branch changed"),
+		mirror.RefRejected: w.t("Name refused"),
 
-		mirror.RefsHeld:     "Held for a decision",
-		mirror.RefLeftOut:   "Left out by this mirror's settings; kept here",
-		mirror.TagOffBranch: "Warning: the commit of a tag is on no branch",
-		mirror.DiskDamaged:  "Our copy was found damaged",
-		mirror.DiskMended:   "Our copy was put right",
-		mirror.RefLost:      "Lost with the damaged copy",
+		mirror.RefsHeld:     w.t("Held for a decision"),
+		mirror.RefLeftOut:   w.t("Left out by this mirror's settings; kept here"),
+		mirror.TagOffBranch: w.t("Warning: the commit of a tag is on no branch"),
+		mirror.DiskDamaged:  w.t("Our copy was found damaged"),
+		mirror.DiskMended:   w.t("Our copy was put right"),
+		mirror.RefLost:      w.t("Lost with the damaged copy"),
 	}[e.Kind]
 	if title == "" {
 		title = string(e.Kind)
 	}
 	return eventView{
 		Repo: e.Repo, Path: path, At: e.At, Title: title, Code: e.Code(), Ref: mirror.Ref{Name: e.Ref}.Short(),
-		Old: e.Old, New: e.New, Moved: e.Old != "" && e.New != "", Text: e.Text,
+		Old: e.Old, New: e.New, Moved: e.Old != "" && e.New != "", Text: w.say(e.Text),
 	}
 }
 
@@ -119,7 +123,7 @@ const (
 )
 
 // chartRuns returns nil when there is nothing to compare.
-func chartRuns(runs []mirror.Run) *barChart {
+func (w *words) chartRuns(runs []mirror.Run) *barChart {
 	if len(runs) < 2 {
 		return nil
 	}
@@ -131,7 +135,7 @@ func chartRuns(runs []mirror.Run) *barChart {
 		}
 	}
 	c := &barChart{Width: max(len(runs), 24) * (barWidth + barGap), Height: chartHeight}
-	c.Label = fmt.Sprintf("%d runs, %s received, %d failed", len(runs), bytesText(total), failed)
+	c.Label = w.t("{1} runs, {2} received, {3} failed", len(runs), bytesText(total), failed)
 	for i, r := range runs {
 		b := bar{X: c.Width - (i+1)*(barWidth+barGap), Width: barWidth, Class: "bar", Height: int(r.Bytes * (chartHeight - 6) / most)}
 		b.Height = max(b.Height, 3)
@@ -142,7 +146,7 @@ func chartRuns(runs []mirror.Run) *barChart {
 			b.Class, b.Height = "bar-bad", max(b.Height, chartHeight/3)
 		}
 		b.Y = chartHeight - b.Height
-		b.Title = fmt.Sprintf("%s: %s, %s", r.Started.UTC().Format("2 Jan 15:04"), viewRun(r).Word, bytesText(r.Bytes))
+		b.Title = w.t("{1}: {2}, {3}", w.date(r.Started, "2 Jan 15:04"), w.viewRun(r).Word, bytesText(r.Bytes))
 		c.Bars = append(c.Bars, b)
 	}
 	return c

@@ -92,6 +92,7 @@ func (c *console) mirrorLive(g *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	w := c.words(g)
 	var phase mirror.Phase
 	var drawn time.Time
 	begin := func(out fragments) error {
@@ -109,14 +110,14 @@ func (c *console) mirrorLive(g *gin.Context) error {
 		if p.Phase == phase && time.Since(drawn) < fragmentEvery {
 			return nil
 		}
-		view := viewProgress(p)
+		view := w.viewProgress(p)
 		if p.Phase != phase {
 			if err := out.swap("phase", view.Word); err != nil {
 				return err
 			}
 		}
 		phase, drawn = p.Phase, time.Now()
-		html, err := c.fragment("run-live", view)
+		html, err := c.fragment(w, "run-live", view)
 		if err != nil {
 			return err
 		}
@@ -126,7 +127,7 @@ func (c *console) mirrorLive(g *gin.Context) error {
 
 // mirrorsLive keeps the list true: each row is an event named by the mirror's id.
 func (c *console) mirrorsLive(g *gin.Context) error {
-	ctx := g.Request.Context()
+	ctx, w := g.Request.Context(), c.words(g)
 	type drawing struct {
 		repo  mirror.Repo
 		phase mirror.Phase
@@ -149,11 +150,11 @@ func (c *console) mirrorsLive(g *gin.Context) error {
 		}
 		d.phase, d.at = p.Phase, time.Now()
 		drawn[p.Repo] = d
-		row := c.row(d.repo, time.Now())
+		row := c.row(w, d.repo, time.Now())
 		if !ended {
-			row.showProgress(p)
+			row.showProgress(w, p)
 		}
-		if err := c.sendFragment(out, string(p.Repo), "mirror-row", row); err != nil || !ended {
+		if err := c.sendFragment(w, out, string(p.Repo), "mirror-row", row); err != nil || !ended {
 			return err
 		}
 		delete(drawn, p.Repo)
@@ -161,9 +162,9 @@ func (c *console) mirrorsLive(g *gin.Context) error {
 		if err != nil {
 			return err
 		}
-		news := listNews{viewFirstClones(counts), viewHealth(counts)}
+		news := listNews{viewFirstClones(counts), w.viewHealth(counts)}
 		news.Health.Swap = true
-		return c.sendFragment(out, "first-clones", "list-news", news)
+		return c.sendFragment(w, out, "first-clones", "list-news", news)
 	})
 }
 
@@ -173,8 +174,8 @@ type listNews struct {
 	Health      health
 }
 
-func (c *console) sendFragment(out fragments, event, name string, data any) error {
-	html, err := c.fragment(name, data)
+func (c *console) sendFragment(w *words, out fragments, event, name string, data any) error {
+	html, err := c.fragment(w, name, data)
 	if err != nil {
 		return err
 	}

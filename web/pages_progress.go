@@ -26,7 +26,7 @@ type step struct {
 	Mark string // read out: "done", "62 %", ""
 }
 
-func viewProgress(p mirror.Progress) *progressView {
+func (w *words) viewProgress(p mirror.Progress) *progressView {
 	v := &progressView{
 		Percent: p.Percent(), Done: p.Done, Total: p.Total, Bytes: p.Bytes, Rate: p.Rate, Started: p.Started,
 	}
@@ -34,24 +34,24 @@ func viewProgress(p mirror.Progress) *progressView {
 		phase      mirror.Phase
 		name, word string
 	}{
-		{mirror.Connecting, "connect", "Connecting to upstream"},
-		{mirror.Negotiating, "negotiate", "Upstream prepares the objects"},
-		{mirror.Receiving, "receive", "Receiving objects"},
-		{mirror.Indexing, "index", "Indexing objects"},
-		{mirror.Verifying, "verify", "Verifying that all is there"},
-		{mirror.Publishing, "publish", "Publishing"},
+		{mirror.Connecting, w.t("connect"), w.t("Connecting to upstream")},
+		{mirror.Negotiating, w.t("negotiate"), w.t("Upstream prepares the objects")},
+		{mirror.Receiving, w.t("receive"), w.t("Receiving objects")},
+		{mirror.Indexing, w.t("index"), w.t("Indexing objects")},
+		{mirror.Verifying, w.t("verify"), w.t("Verifying that all is there")},
+		{mirror.Publishing, w.t("publish"), w.t("Publishing")},
 	}
 	look := "done"
 	for _, ph := range phases {
-		s := step{Name: ph.name, Look: look, Mark: look}
+		s := step{Name: ph.name, Look: look}
+		if look == "done" {
+			s.Mark = w.t("done")
+		}
 		if ph.phase == p.Phase {
-			s.Look, s.Mark, v.Word, look = "now", "running", ph.word, "todo"
+			s.Look, s.Mark, v.Word, look = "now", w.t("running"), ph.word, "todo"
 			if v.Percent >= 0 {
 				s.Mark = strconv.Itoa(v.Percent) + " %"
 			}
-		}
-		if s.Look == "todo" {
-			s.Mark = ""
 		}
 		v.Steps = append(v.Steps, s)
 	}

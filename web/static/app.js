@@ -4,26 +4,30 @@
 
 document.documentElement.classList.add("js");
 
-// The same table as spanText in pages_format.go.
+// The language of the page: words.script in words.go.
+const text = JSON.parse(document.body.dataset.words);
+const say = (key, value) => text[key].replace("{1}", value);
+
+// The same table as words.span in pages_format.go.
 function span(seconds) {
-	if (seconds < 60) return `${seconds} s`;
-	if (Math.round(seconds / 60) < 60) return `${Math.round(seconds / 60)} min`;
-	if (Math.round(seconds / 3600) < 48) return `${Math.round(seconds / 3600)} h`;
-	return `${Math.round(seconds / 86400)} days`;
+	if (seconds < 60) return say("s", seconds);
+	if (Math.round(seconds / 60) < 60) return say("min", Math.round(seconds / 60));
+	if (Math.round(seconds / 3600) < 48) return say("h", Math.round(seconds / 3600));
+	return say("days", Math.round(seconds / 86400));
 }
 
 function words(time) {
 	const past = Math.round((Date.now() - Date.parse(time.dateTime)) / 1000);
 	const length = span(Math.abs(past));
 	if (time.dataset.ago === "age") return length;
-	if (Math.abs(past) < 5) return "just now";
-	return past > 0 ? `${length} ago` : `in ${length}`;
+	if (Math.abs(past) < 5) return text.now;
+	return say(past > 0 ? "ago" : "in", length);
 }
 
 function refresh() {
 	for (const time of document.querySelectorAll("time[data-ago]")) {
-		const text = words(time);
-		if (time.textContent !== text) time.textContent = text;
+		const now = words(time);
+		if (time.textContent !== now) time.textContent = now;
 	}
 }
 
@@ -36,16 +40,16 @@ function enable(root) {
 }
 
 async function copy(button) {
-	const text = document.getElementById(button.dataset.copy).textContent;
+	const command = document.getElementById(button.dataset.copy).textContent;
 	try {
-		await navigator.clipboard.writeText(text);
+		await navigator.clipboard.writeText(command);
 	} catch { // no clipboard on plain http: select, so that one key press copies
 		getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
-		button.textContent = "Press Ctrl+C";
+		button.textContent = text.press;
 		return;
 	}
-	button.textContent = "Copied";
-	setTimeout(() => { button.textContent = "Copy"; }, 2000);
+	button.textContent = text.copied;
+	setTimeout(() => { button.textContent = text.copy; }, 2000);
 }
 
 document.addEventListener("click", (event) => {
@@ -57,7 +61,7 @@ document.addEventListener("input", (event) => {
 	const field = event.target;
 	if (!field.dataset?.guard) return;
 	const secret = field.value.includes("PRIVATE KEY");
-	field.setCustomValidity(secret ? "This is a private key. Nothing was sent. Paste the file that ends in .pub." : "");
+	field.setCustomValidity(secret ? text.private : "");
 	if (secret) field.reportValidity();
 });
 
