@@ -4,7 +4,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.8.0
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build test faults storm rewrite-projects gateway-hashes lint bench bench-sync bench-serve clean test-deps
+.PHONY: build test faults storm rewrite-projects gateway-hashes gateway-flows lint bench bench-sync bench-serve clean test-deps
 
 build: ## the binary, static, at ./bin/gitmirror
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/gitmirror .
@@ -27,6 +27,9 @@ rewrite-projects: ## five real projects, users of Kubernetes and etcd among them
 
 gateway-hashes: ## all module versions of modproxy/testdata/hashes.txt made of git, compared with the checksum database's hashes
 	GITMIRROR_HASHES=all go test -count=1 -timeout 60m -run '^TestHashes$$' -v ./modproxy
+
+gateway-flows: ## the 72 flows of docs/modules-flows.md, with the module proxies of the environment behind ours; needs curl and jq
+	GITMIRROR_FLOWS=all go test -count=1 -timeout 60m -run '^TestFlowScript$$' -v ./modproxy
 
 lint: ## gofmt, vet, staticcheck, and govulncheck where its database can be had
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run gofmt -w on the files above"; exit 1; }

@@ -61,8 +61,11 @@ func (h *Handler) origins(ctx context.Context, modPath string, r *http.Request) 
 	others := h.Proxies.Any() && mode != mirror.MirrorOnly || mode == mirror.Offline
 	mirrored, err := h.mirrored(ctx, modPath, fetch, others && fetch)
 	var hidden *hiddenError
-	if errors.As(err, &hidden) {
-		return nil, h.absent(modPath, mode) // and nobody else hears the name
+	if errors.As(err, &hidden) { // and nobody else hears the name
+		if others && !h.own(modPath) {
+			return []origin{&proxied{h: h, path: modPath, fetch: fetch, mode: mode, hidden: true}}, nil
+		}
+		return nil, h.absent(modPath, mode)
 	}
 	passes := err == nil || errors.Is(err, mirror.ErrNotFound) || errors.Is(err, mirror.ErrUpstream) || errors.Is(err, mirror.ErrBusy) ||
 		errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil

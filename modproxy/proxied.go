@@ -21,6 +21,9 @@ type proxied struct {
 	path  string
 	fetch bool // the proxies may be asked
 	mode  mirror.ModuleMode
+	// hidden is of a private mirror's module for who may not know of it: as if no
+	// proxy had it, see pretend.
+	hidden bool
 }
 
 // How long an answer that may change is taken for the newest; how long nobody is
@@ -218,7 +221,7 @@ func (o *proxied) zip(ctx context.Context, version string) (zipReply, error) {
 		return nil, o.unknown(version)
 	}
 	s := o.h.state()
-	if k, ok := o.h.Store.Find(key); ok {
+	if k, ok := o.find(key); ok {
 		if k.Size <= maxSmall {
 			if data, err := o.h.Store.Read(k); err == nil {
 				s.hits.Add(1)
@@ -231,12 +234,13 @@ func (o *proxied) zip(ctx context.Context, version string) (zipReply, error) {
 	}
 	f, by := s.fills.running(key), byMiss
 	if f == nil {
-		if err := o.mayAsk(key, version); err != nil {
+		if err := o.mayAsk(ctx, key, version); err != nil {
 			return nil, err
 		}
 		f, err = s.fills.join(ctx, key, o.h.Repos.Temp, func(ctx context.Context, f *fill) error {
+			began := time.Now()
 			err := o.fetchZip(ctx, f, version, file, key)
-			o.remember(key, err)
+			o.remember(key, began, err)
 			return err
 		})
 		if err != nil {
@@ -254,11 +258,15 @@ func (o *proxied) zip(ctx context.Context, version string) (zipReply, error) {
 }
 
 // mayAsk tells why no proxy is asked for something that is not kept.
-func (o *proxied) mayAsk(key, version string) error {
+func (o *proxied) mayAsk(ctx context.Context, key, version string) error {
 	if !o.fetch {
 		return o.notKept(version)
 	}
-	return o.h.state().isGone(key)
+	err := o.h.state().isGone(key)
+	if err == nil && o.hidden {
+		return o.pretend(ctx, key, version)
+	}
+	return err
 }
 
 // notKept is the answer when nobody may be asked.

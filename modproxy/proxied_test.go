@@ -3,6 +3,7 @@ package modproxy_test
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -152,8 +153,8 @@ func (w *world) behind(t testing.TB, list string) *modproxy.Store {
 }
 
 // vouch gives the world a checksum database that knows what the peer has when it
-// is first asked.
-func (w *world) vouch(t *testing.T, p *peer) {
+// is first asked, and what the mirrors have.
+func (w *world) vouch(t *testing.T, p *peer) *sumUpstream {
 	t.Helper()
 	signer, verifier, err := note.GenerateKey(rand.Reader, sumName)
 	if err != nil {
@@ -165,12 +166,19 @@ func (w *world) vouch(t *testing.T, p *peer) {
 	}
 	log := sumdb.NewServer(sumdb.NewTestServer(signer, func(path, version string) ([]byte, error) {
 		sums, err := p.h1(path, version)
+		if err != nil {
+			answers, resolved := w.repos.Resolve(context.Background(), []mirror.ModuleQuery{{Path: path, Version: version}})
+			if resolved == nil && answers[0].Problem == nil {
+				sums, err = answers[0].Original, nil
+			}
+		}
 		return fmt.Appendf(nil, "%s %s %s\n%s %s/go.mod %s\n", path, version, sums.Zip, path, version, sums.Mod), err
 	}))
 	u := &sumUpstream{db: db, log: log}
 	srv := httptest.NewServer(u)
 	t.Cleanup(srv.Close)
 	w.handler.SumDB = &modproxy.SumDB{DB: db, Proxies: srv.URL, Client: w.disk.HTTPClient(), Dir: t.TempDir()}
+	return u
 }
 
 const someTime = "2024-01-02T03:04:05Z"

@@ -22,6 +22,7 @@ import (
 // proxyState is what a Handler knows of the files of proxies while it runs.
 type proxyState struct {
 	fills  fills
+	pace   pace // of those who had to hear that nobody has it
 	flight singleflight.Group
 	gone   *lru.Cache[string, goneFile]
 	places *lru.Cache[placeKey, knownPlace]
@@ -59,8 +60,11 @@ func (s *proxyState) isGone(key string) error {
 }
 
 // remember notes what no proxy had, so that nobody is asked for it at once again.
-func (o *proxied) remember(key string, err error) {
+func (o *proxied) remember(key string, began time.Time, err error) {
 	if errors.Is(err, mirror.ErrNotFound) || errors.Is(err, errDirect) {
+		if !o.hidden {
+			o.h.state().pace.add(time.Since(began))
+		}
 		o.h.state().gone.Add(key, goneFile{time.Now().Add(proxiedGone), err})
 	}
 }
@@ -68,13 +72,13 @@ func (o *proxied) remember(key string, err error) {
 // lasting is a small file that never changes: kept, or asked for once.
 func (o *proxied) lasting(ctx context.Context, k Kept, file string, most int64, accept func([]byte) error) ([]byte, how, error) {
 	s := o.h.state()
-	if found, ok := o.h.Store.Find(k.Key); ok {
+	if found, ok := o.find(k.Key); ok {
 		if data, err := o.h.Store.Read(found); err == nil {
 			s.hits.Add(1)
 			return data, byHit, nil
 		}
 	}
-	if err := o.mayAsk(k.Key, k.Version); err != nil {
+	if err := o.mayAsk(ctx, k.Key, k.Version); err != nil {
 		return nil, "", err
 	}
 	s.misses.Add(1)
@@ -86,7 +90,7 @@ func (o *proxied) lasting(ctx context.Context, k Kept, file string, most int64, 
 // otherwise; what is kept goes on to be served while nobody can be asked.
 func (o *proxied) changing(ctx context.Context, k Kept, file string, most int64, accept func([]byte) error) ([]byte, how, error) {
 	s := o.h.state()
-	found, ok := o.h.Store.Find(k.Key)
+	found, ok := o.find(k.Key)
 	var old []byte
 	if ok {
 		var err error
@@ -98,7 +102,7 @@ func (o *proxied) changing(ctx context.Context, k Kept, file string, most int64,
 		s.hits.Add(1)
 		return old, byHit, nil
 	}
-	err := o.mayAsk(k.Key, k.Version)
+	err := o.mayAsk(ctx, k.Key, k.Version)
 	if err == nil {
 		s.misses.Add(1)
 		var data []byte
@@ -126,8 +130,9 @@ func (o *proxied) shared(ctx context.Context, k Kept, file string, most int64, a
 	done := o.h.state().flight.DoChan(k.Key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), proxiedWait)
 		defer cancel()
+		began := time.Now()
 		data, err := o.fetchSmall(ctx, k, file, most, accept)
-		o.remember(k.Key, err)
+		o.remember(k.Key, began, err)
 		return data, err
 	})
 	select {

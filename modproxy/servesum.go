@@ -28,7 +28,7 @@ func (h *Handler) serveSum(ctx context.Context, w http.ResponseWriter, r *http.R
 			return err
 		}
 		if private || module.MatchPrefixPatterns(h.NoSum, m.Path) {
-			return unknownSum(m.String()) // as if it had been asked
+			return h.SumDB.pretend(ctx, m)
 		}
 	}
 	data, forever, err := h.SumDB.Answer(ctx, question)
@@ -44,6 +44,19 @@ func (h *Handler) serveSum(ctx context.Context, w http.ResponseWriter, r *http.R
 		seconds = foreverSeconds
 	}
 	return serveBytes(w, r, "text/plain; charset=utf-8", data, cacheControl(h.Policy.AnonymousRead, seconds))
+}
+
+// pretend answers as if the database had been asked and did not know the module.
+func (s *SumDB) pretend(ctx context.Context, m module.Version) error {
+	if err := s.pace.wait(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed != nil {
+		return s.failed
+	}
+	return unknownSum(m.String())
 }
 
 // private tells whether a module's name is nobody else's business.

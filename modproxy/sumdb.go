@@ -41,6 +41,7 @@ type SumDB struct {
 	files  *mirror.SumFiles
 	flight singleflight.Group
 	road   road
+	pace   pace // of those who had to hear that it does not know something
 
 	mu     sync.Mutex
 	asked  time.Time // when the newest tree was asked for last
@@ -241,8 +242,12 @@ func (s *SumDB) lookup(ctx context.Context, m module.Version) ([]byte, error) {
 	return s.shared(ctx, file, func(ctx context.Context) ([]byte, error) {
 		ops := &sumOps{SumFiles: s.files, db: s, ctx: ctx}
 		// A client of its own for each: it remembers failures for ever.
+		began := time.Now()
 		if _, err := sumdb.NewClient(ops).Lookup(m.Path, m.Version); err != nil {
-			return nil, ops.explain(m, err)
+			if err = ops.explain(m, err); errors.Is(err, mirror.ErrNotFound) {
+				s.pace.add(time.Since(began))
+			}
+			return nil, err
 		}
 		if ops.record == nil {
 			return nil, fmt.Errorf("checksum database: %s: no record was kept", m)
