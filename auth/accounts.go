@@ -24,6 +24,7 @@ import (
 // else is trouble with the store.
 type Accounts struct {
 	Store Store
+	Trail *Trail       // gets the sign-ins that fail; may be nil
 	Log   *slog.Logger // nil = discard
 
 	once    sync.Once
@@ -107,6 +108,7 @@ func (a *Accounts) password(ctx context.Context, name, password, peer string, re
 	}
 	if !matches {
 		a.Log.Info("sign-in refused", "user", printable(name), "addr", peer)
+		a.Trail.signInFailed(ctx, user.Name, user.ID != "", peer, errCredentials())
 		return Identity{}, errCredentials()
 	}
 	if remember {

@@ -82,7 +82,8 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	}
 
 	// Who may come in.
-	accounts := &auth.Accounts{Store: changedPasswords{db, data}, Log: log}
+	trail := &auth.Trail{Store: db, Log: log}
+	accounts := &auth.Accounts{Store: auth.RecordAccounts(changedPasswords{db, data}), Trail: trail, Log: log}
 	policy := auth.Policy{AnonymousRead: c.bool("auth.anonymous_read")}
 	first, err := p.firstAdmin(ctx, accounts, data)
 	if err != nil {
@@ -96,8 +97,9 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		Workers:  c.count("sync.workers"), Checks: c.count("sync.checks"), Timeout: c.duration("sync.timeout"),
 		MaxStaleness: c.duration("sync.max_staleness"), FreshWait: c.duration("sync.fresh_wait"),
 	}
+	recorded := auth.RecordMirrors(db, trail)
 	catalog := &mirror.Catalog{
-		Store: db, Disk: disk, Syncer: syncer, Vault: vault, Site: site, Blocked: disk.Blocked,
+		Store: recorded, Disk: disk, Syncer: syncer, Vault: vault, Site: site, Blocked: disk.Blocked,
 		MayAdmit: func(ctx context.Context, rule mirror.Rule) error {
 			return policy.May(auth.From(ctx), auth.Sync, rule.Private)
 		},
@@ -107,7 +109,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		catalog.Discoverer = disk
 		catalog.Owners = &mirror.Owners{Catalog: catalog, Lister: disk, Log: log}
 	}
-	roads := newRoads(db, disk, catalog, metrics, log)
+	roads := newRoads(recorded, disk, catalog, metrics, log)
 	syncer.Roads, syncer.Budget = roads, roads.Budget
 	room := newRoom(c, disk, log)
 	syncer.Pause, catalog.Full = room.Full, room.Full
@@ -148,7 +150,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	}
 	proxy.Repos, proxy.Accounts, proxy.Policy, proxy.Changes = modules, accounts, policy, db.Changes
 	console := &web.Server{
-		Catalog: catalog, Syncer: syncer, Roads: roads, Upkeep: upkeep, Headroom: room, Traffic: traffic, Packs: gate.Load, Store: db, Reader: disk, Accounts: accounts, Policy: policy,
+		Catalog: catalog, Syncer: syncer, Roads: roads, Upkeep: upkeep, Headroom: room, Traffic: traffic, Packs: gate.Load, Store: recorded, Trail: trail, Reader: disk, Accounts: accounts, Policy: policy,
 		Sessions: db.Sessions(), Modules: modules, ModulesOf: modulesOf, ModuleCache: proxy, Site: site, Version: p.version().Version,
 		Settings: c.shown(), Done: ctx.Done(), Log: log,
 	}
@@ -199,6 +201,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		}
 		run.Go(func() error { return serveHTTP(ctx, server, httpAt) })
 	}
+	recordStart(ctx, trail, c, data.Node, p.version().Version)
 	p.greet(site, data, first)
 	err = run.Wait()
 	if ctx.Err() != nil && err == nil {

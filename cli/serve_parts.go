@@ -62,7 +62,7 @@ func countMirrors(db *store.DB) func(context.Context) (int, error) {
 }
 
 // newRoads are the ways to the upstream hosts.
-func newRoads(db *store.DB, disk *git.Disk, catalog *mirror.Catalog, metrics *telemetry.Metrics, log *slog.Logger) *mirror.Roads {
+func newRoads(db mirror.Store, disk *git.Disk, catalog *mirror.Catalog, metrics *telemetry.Metrics, log *slog.Logger) *mirror.Roads {
 	return &mirror.Roads{
 		Store: db, Prober: disk, Credential: catalog.OpenCredential, Check: catalog.CheckEndpoint, Log: log,
 		OnSample: func(s mirror.Sample) {

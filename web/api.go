@@ -49,6 +49,7 @@ func (s *Server) apiRoutes(r *gin.Engine) error {
 	a.userOperations()
 	a.eventOperations()
 	a.trafficOperations()
+	a.auditOperations()
 	return a.describe(r)
 }
 
@@ -65,6 +66,7 @@ func (s *Server) apiConfig() huma.Config {
 		{Name: "modules", Description: "Go modules"}, {Name: "aliases", Description: "Import prefixes"},
 		{Name: "rules", Description: "Rules"}, {Name: "credentials", Description: "Upstream credentials"},
 		{Name: "users", Description: "Users"}, {Name: "keys", Description: "SSH keys"}, {Name: "tokens", Description: "API tokens"},
+		{Name: "audit", Description: "Who did what"},
 		{Name: "site", Description: "This server"},
 	}
 	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
@@ -133,6 +135,7 @@ func (s *Server) check(ctx context.Context, need access) error {
 // register mounts an operation: authorise, read and check the request, do,
 // answer. op.Errors holds the statuses that are particular to it.
 func register[I, O any](a *api, need access, op huma.Operation, do func(context.Context, *I) (*O, error)) {
+	a.operations[op.Method+" "+ginRoute(op.Path)] = op.OperationID
 	op.Security = []map[string][]string{}
 	op.Errors = append(op.Errors, http.StatusUnprocessableEntity, http.StatusTooManyRequests)
 	if need != anybody {

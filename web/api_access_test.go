@@ -74,6 +74,10 @@ var access = map[string]string{
 	"POST /api/v1/modules/cache/trim": "snnynyss",
 	"GET /api/v1/modules/refusals":    "snnynyss",
 
+	"GET /api/v1/audit":        "snnnnyss",
+	"GET /api/v1/audit/export": "snnnnyss",
+	"GET /api/v1/audit/verify": "snnnnyss",
+
 	"GET /api/v1/users":          "snnnnyss",
 	"POST /api/v1/users":         "snnnnyss",
 	"GET /api/v1/users/:user":    "shhhhyss",

@@ -108,6 +108,14 @@ func (s *Server) cause(ctx context.Context, err error, route string) *mirror.Pro
 
 // repo finds a mirror by id or by path.
 func (s *Server) repo(ctx context.Context, idOrPath string) (mirror.Repo, error) {
+	repo, err := s.findRepo(ctx, idOrPath)
+	if err == nil {
+		auth.Note(ctx, "mirror "+string(repo.Path))
+	}
+	return repo, err
+}
+
+func (s *Server) findRepo(ctx context.Context, idOrPath string) (mirror.Repo, error) {
 	if id, err := mirror.ParseID(idOrPath); err == nil {
 		repo, err := s.Store.RepoByID(ctx, id)
 		if errors.Is(err, mirror.ErrNotFound) {

@@ -81,13 +81,15 @@ func newRig(t *testing.T, change ...func(*web.Server)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.accounts = &auth.Accounts{Store: r.db, Log: log}
+	trail := &auth.Trail{Store: r.db, Log: log}
+	recorded := auth.RecordMirrors(r.db, trail)
+	r.accounts = &auth.Accounts{Store: auth.RecordAccounts(r.db), Trail: trail, Log: log}
 	r.syncer = &mirror.Syncer{Store: r.db, Disk: disk, Owner: "test", Schedule: mirror.Schedule{Min: time.Hour, Max: time.Hour}, Log: log}
-	r.catalog = &mirror.Catalog{Store: r.db, Disk: disk, Syncer: r.syncer, Vault: vault, Site: mirror.Site{URL: "http://mirror.example:8080"}}
+	r.catalog = &mirror.Catalog{Store: recorded, Disk: disk, Syncer: r.syncer, Vault: vault, Site: mirror.Site{URL: "http://mirror.example:8080"}}
 	r.syncer.Credential = r.catalog.OpenCredential
-	r.roads = &mirror.Roads{Store: r.db, Prober: disk, Credential: r.catalog.OpenCredential, Check: r.catalog.CheckEndpoint, Log: log}
+	r.roads = &mirror.Roads{Store: recorded, Prober: disk, Credential: r.catalog.OpenCredential, Check: r.catalog.CheckEndpoint, Log: log}
 	r.server = &web.Server{
-		Catalog: r.catalog, Syncer: r.syncer, Roads: r.roads, Store: r.db, Reader: disk, Accounts: r.accounts,
+		Catalog: r.catalog, Syncer: r.syncer, Roads: r.roads, Store: recorded, Trail: trail, Reader: disk, Accounts: r.accounts,
 		Upkeep: &mirror.Upkeep{Store: r.db, Disk: disk, Syncer: r.syncer, Log: log},
 		Policy: auth.Policy{AnonymousRead: true}, Sessions: r.db.Sessions(), Version: "v0.0.0-test",
 		Site: mirror.Site{URL: "http://mirror.example:8080", SSH: "ssh://git@mirror.example:2222"},

@@ -1,7 +1,9 @@
 package web
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 )
 
 // LocalPath is localPath, for its table of hostile addresses.
@@ -39,3 +41,17 @@ func (s *Server) Routes() ([]string, error) {
 	}
 	return routes, nil
 }
+
+// Operations lists the ids of the API's operations.
+func (s *Server) Operations() ([]string, error) {
+	h := *s
+	h.sessions = h.newSessions()
+	h.origins = http.NewCrossOriginProtection()
+	if _, err := h.engine(); err != nil {
+		return nil, err
+	}
+	return slices.Collect(maps.Values(h.operations)), nil
+}
+
+// ConsoleTwins is consoleTwins.
+func ConsoleTwins() map[string]string { return consoleTwins() }

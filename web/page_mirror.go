@@ -10,6 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -88,6 +89,9 @@ func (c *console) repo(g *gin.Context) (mirror.Repo, error) {
 			Kind: mirror.ErrNotFound, What: "there is no such mirror", Why: "it was removed, or the address is mistyped",
 			Do: "look for it in the list of mirrors",
 		}
+	}
+	if err == nil {
+		auth.Note(g.Request.Context(), "mirror "+string(repo.Path))
 	}
 	return repo, err
 }

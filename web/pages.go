@@ -100,6 +100,8 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	admin.POST("/users/:user/disable", do(c.disableUser))
 	admin.POST("/users/:user/enable", do(c.enableUser))
 	admin.POST("/users/:user/remove", do(c.removeUser))
+	admin.GET("/audit", do(c.audit))
+	admin.GET("/audit/export", do(c.exportAudit))
 	admin.GET("/system", do(c.system))
 	return nil
 }
@@ -227,6 +229,7 @@ func (c *console) page(g *gin.Context, title, here string) (page, error) {
 	}
 	if c.may(g, auth.Administer, true) == nil {
 		add(w.t("Users"), "/users")
+		add(w.t("Audit"), "/audit")
 		add(w.t("System"), "/system")
 	}
 	counts, err := c.Store.CountRepos(g.Request.Context(), mirror.RepoQuery{})
@@ -287,6 +290,7 @@ func (c *console) orTell(g *gin.Context, err error, message, to string, args ...
 	if err == nil {
 		return c.then(g, nil, message, to, args...)
 	}
+	auth.NoteProblem(g.Request.Context(), err)
 	p := newProblem(g.Request.Context(), err)
 	if p.Status == http.StatusNotFound || p.Status >= http.StatusInternalServerError {
 		return err

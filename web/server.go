@@ -15,7 +15,7 @@ import (
 )
 
 // Server is the console and the JSON API. All fields but Traffic, Packs, Headroom,
-// Settings, Done, Beat and Log are needed.
+// Settings, Trail, Done, Beat and Log are needed.
 type Server struct {
 	Catalog  *mirror.Catalog
 	Syncer   *mirror.Syncer
@@ -43,6 +43,8 @@ type Server struct {
 	Headroom *mirror.Headroom
 	// Settings are the effective ones for the System page, secrets already masked.
 	Settings []Setting
+	// Trail is where what people do is written down; nil = nowhere.
+	Trail *auth.Trail
 	// Done ends the event streams when it is closed, so that a server that shuts
 	// down does not wait for browsers. Nil = they end with their connections.
 	Done <-chan struct{}
@@ -54,6 +56,8 @@ type Server struct {
 	sessions *scs.SessionManager
 	origins  *http.CrossOriginProtection
 	streams  chan struct{} // one place per open event stream
+	// operations are the ids of the API's, by "METHOD /route".
+	operations map[string]string
 	// errorPage renders a problem for a person; pageRoutes sets it.
 	errorPage func(c *gin.Context, status int, p Problem)
 }
@@ -109,7 +113,8 @@ func (s *Server) engine() (*gin.Engine, error) {
 	r.UnescapePathValues = false
 	r.HandleMethodNotAllowed = true
 	r.RedirectTrailingSlash = false
-	r.Use(s.logRequest, s.recoverPanic, s.sameOrigin, s.limitBody, unescape)
+	s.operations = map[string]string{}
+	r.Use(s.logRequest, s.audited, s.recoverPanic, s.sameOrigin, s.limitBody, unescape)
 	if err := s.routes(r); err != nil {
 		return nil, err
 	}

@@ -118,7 +118,25 @@ func (s *Server) signIn(c *gin.Context, userID string) error {
 	s.sessions.Put(ctx, keyUser, user.ID)
 	s.sessions.Put(ctx, keyEpoch, user.Epoch)
 	s.sessions.Put(ctx, keySeen, time.Now().Unix())
+	s.noteSignIn(c, user)
 	return nil
+}
+
+// noteSignIn puts the beginning of a session into the audit trail: into the entry
+// of the request or, when it came back by a link from elsewhere, as one of its own.
+func (s *Server) noteSignIn(c *gin.Context, user auth.User) {
+	id := auth.Identity{User: user.ID, Name: user.Name, Role: user.Role, Via: auth.BySession}
+	if safeMethod(c.Request.Method) {
+		d := auth.Deed{Action: "sign-in", Objects: []string{"user " + user.Name}, Outcome: auth.Succeeded, Addr: c.RemoteIP(),
+			Client: c.Request.UserAgent(), Request: requestID(c.Request.Context())}
+		d.By(id)
+		s.Trail.Add(c.Request.Context(), d)
+		return
+	}
+	auth.Note(c.Request.Context(), "user "+user.Name)
+	if auth.From(c.Request.Context()).Anonymous() {
+		auth.NoteActor(c.Request.Context(), id)
+	}
 }
 
 // signOut ends the session, here and in the store.
