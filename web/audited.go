@@ -163,7 +163,8 @@ func consoleTwins() map[string]string {
 // long, changes nothing.
 func onlyLooks(operation string) bool {
 	switch operation {
-	case "preview-mirrors", "preview-rule", "resolve-modules", "locate-modules":
+	case "preview-mirrors", "preview-rule", "resolve-modules", "locate-modules",
+		"POST /look": // a cookie
 		return true
 	}
 	return false

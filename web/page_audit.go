@@ -121,7 +121,7 @@ func (c *console) exportAudit(g *gin.Context) error {
 		if !g.Writer.Written() {
 			return err
 		}
-		c.logFailure(g.Request.Context(), err, "audit export")
+		c.logFailure(g.Request.Context(), err, g.FullPath())
 		panic(http.ErrAbortHandler)
 	}
 	return nil
