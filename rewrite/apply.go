@@ -41,17 +41,17 @@ func (p *Plan) record(past *record) (*record, error) {
 	w := p.unwinder(past)
 	first := past == nil && len(w.ours) == 0 && len(p.inPlace) == 0 // nothing of ours is in the files
 	for _, e := range p.Edits {
-		f := recordFile{Name: e.Name, Missing: e.Created, AfterSum: sumOf(e.After)}
+		f := recordFile{Name: e.Name, Missing: e.Created, AfterSum: sumOf(bytesOf(e.After))}
 		old, known := past.file(e.Name)
 		var before []byte
 		switch {
-		case known && old.AfterSum == sumOf(e.Before):
+		case known && old.AfterSum == sumOf(bytesOf(e.Before)):
 			before, f.Missing = past.content(old), old.Missing
 		case !e.Created && first:
-			before = e.Before
+			before = bytesOf(e.Before)
 		case !e.Created:
 			var err error
-			if before, err = w.file(e.Name, e.Before); err != nil {
+			if before, err = w.file(e.Name, bytesOf(e.Before)); err != nil {
 				return nil, err
 			}
 		}
@@ -82,7 +82,7 @@ func (p *Plan) record(past *record) (*record, error) {
 // unwinder knows the work of earlier runs, by their record and by what the plan
 // found in the files.
 func (p *Plan) unwinder(past *record) *unwinder {
-	w := &unwinder{hosts: []string{p.Host}, ours: map[module.Version]module.Version{}}
+	w := &unwinder{reader: newReader(), hosts: []string{p.Host}, ours: map[module.Version]module.Version{}}
 	if past != nil {
 		w.hosts = append(w.hosts, past.Host)
 		w.inPlace, w.sums = past.InPlace, past.Sums
@@ -90,20 +90,17 @@ func (p *Plan) unwinder(past *record) *unwinder {
 	w.inPlace = append(slices.Clone(w.inPlace), p.inPlace...)
 	w.sums = append(slices.Clone(w.sums), p.sums...)
 	for _, e := range p.Edits {
-		w.learn(e.Name, e.Before)
+		if data := bytesOf(e.Before); strings.HasSuffix(e.Name, "go.mod") && bytes.Contains(data, []byte(markerHead)) {
+			if m, err := w.parseGoMod(e.Name, data); err == nil {
+				w.learn(m)
+			}
+		}
 	}
 	return w
 }
 
 // learn notes the marked statements of a go.mod.
-func (w *unwinder) learn(name string, data []byte) (found bool) {
-	if !strings.HasSuffix(name, "go.mod") || !bytes.Contains(data, []byte(markerHead)) {
-		return false
-	}
-	m, err := parseGoMod(name, data)
-	if err != nil {
-		return false
-	}
+func (w *unwinder) learn(m *gomod) (found bool) {
 	for _, r := range m.replaces {
 		if r.ours {
 			w.ours[r.new] = r.old

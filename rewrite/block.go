@@ -25,6 +25,11 @@ type block struct {
 	between    string   // comments of the user between marker and statement
 	head, tail string   // of a block
 	pieces     []piece
+
+	// whole: it is just as it would be written today, with these lines, and has no
+	// pieces. What it becomes is then written anew.
+	whole bool
+	lines []*replaceLine
 }
 
 // text is a piece as it is in the file, or as it has become.
@@ -178,17 +183,64 @@ func (r replacement) String() string {
 }
 
 // compare orders replaces as the go command sorts the lines of a block.
-func (r replacement) compare(o replacement) int {
-	if c := strings.Compare(r.old.Path, o.old.Path); c != 0 {
-		return c
+func (r replacement) compare(o replacement) int { return compareVersions(r.old, o.old) }
+
+// wantedLine is a replacement of one project: the same ones go into many files.
+type wantedLine struct {
+	replacement
+	text  string // without indentation
+	plain bool   // it needs no quotes
+}
+
+func newWanted(old, new module.Version) *wantedLine {
+	w := &wantedLine{replacement: replacement{old, new}, plain: true}
+	w.text = w.String()
+	for _, token := range []string{old.Path, old.Version, new.Path, new.Version} {
+		w.plain = w.plain && !modfile.MustQuote(token)
 	}
-	return strings.Compare(r.old.Version, o.old.Version)
+	return w
+}
+
+// statement is a marked statement with these replaces.
+func statement(host, eol string, wanted []*wantedLine) string {
+	if len(wanted) == 1 {
+		return marker(host) + eol + "replace " + wanted[0].text
+	}
+	size := len(markerHead) + 2*len(host) + 150
+	for _, w := range wanted {
+		size += len(w.text) + 3
+	}
+	var b strings.Builder
+	b.Grow(size)
+	b.WriteString(marker(host) + eol + "replace (" + eol)
+	for _, w := range wanted {
+		b.WriteByte('\t')
+		b.WriteString(w.text)
+		b.WriteString(eol)
+	}
+	b.WriteByte(')')
+	return b.String()
+}
+
+// says tells whether a whole block has just these replaces.
+func (b *block) says(host string, wanted []*wantedLine) bool {
+	return b.whole && b.host == host && slices.EqualFunc(b.lines, wanted, func(l *replaceLine, w *wantedLine) bool {
+		return l.old == w.old && l.new == w.new
+	})
 }
 
 // render returns the statement with exactly the wanted replaces, the right sides
 // of inPlace exchanged, and whatever else the user put into it; empty when
 // nothing is left.
-func (b *block) render(host, eol string, wanted []replacement, inPlace map[*replaceLine]module.Version) string {
+func (b *block) render(host, eol string, wanted []*wantedLine, inPlace map[*replaceLine]module.Version) string {
+	switch {
+	case b.whole && len(wanted) == 0:
+		return ""
+	case b.says(host, wanted):
+		return string(b.data[b.start:b.end])
+	case b.whole:
+		return statement(host, eol, wanted)
+	}
 	pieces, changed := b.update(wanted, inPlace)
 	top := marker(host) + eol + b.between
 	if !slices.ContainsFunc(pieces, func(p piece) bool { return p.line.ours }) {
@@ -226,7 +278,7 @@ func (b *block) plain(p piece) bool {
 }
 
 // update drops, mends and inserts lines.
-func (b *block) update(wanted []replacement, inPlace map[*replaceLine]module.Version) (pieces []piece, changed bool) {
+func (b *block) update(wanted []*wantedLine, inPlace map[*replaceLine]module.Version) (pieces []piece, changed bool) {
 	todo := make(map[module.Version]module.Version, len(wanted))
 	var last replacement // the highest there is
 	for _, p := range b.pieces {
@@ -266,13 +318,13 @@ func (b *block) update(wanted []replacement, inPlace map[*replaceLine]module.Ver
 		line := &replaceLine{old: w.old, new: w.new, ours: true}
 		i := len(pieces)
 		if w.compare(last) > 0 {
-			last = w
+			last = w.replacement
 		} else if at := slices.IndexFunc(pieces, func(p piece) bool {
-			return p.line.ours && replacement{old: p.line.old}.compare(w) > 0
+			return p.line.ours && replacement{old: p.line.old}.compare(w.replacement) > 0
 		}); at >= 0 {
 			i = at
 		}
-		pieces = slices.Insert(pieces, i, piece{text: "\t" + w.String(), line: line})
+		pieces = slices.Insert(pieces, i, piece{text: "\t" + w.text, line: line})
 	}
 	return pieces, changed
 }
@@ -280,7 +332,10 @@ func (b *block) update(wanted []replacement, inPlace map[*replaceLine]module.Ver
 // edit returns the file with exactly the wanted replaces in the marked
 // statement, which is appended when there is none, and the right sides of
 // inPlace exchanged.
-func (m *gomod) edit(host string, wanted []replacement, inPlace map[*replaceLine]module.Version) []byte {
+func (m *gomod) edit(host string, wanted []*wantedLine, inPlace map[*replaceLine]module.Version) []byte {
+	if len(inPlace) == 0 && len(m.blocks) == 1 && m.blocks[0].says(host, wanted) {
+		return m.data
+	}
 	var changes []splice
 	in := map[*replaceLine]bool{}
 	for i, b := range m.blocks {
@@ -306,7 +361,6 @@ func (m *gomod) edit(host string, wanted []replacement, inPlace map[*replaceLine
 	if len(m.blocks) > 0 || len(wanted) == 0 {
 		return data
 	}
-	fresh := &block{start: -1}
 	gap := m.eol
 	switch {
 	case !bytes.HasSuffix(data, []byte("\n")):
@@ -314,7 +368,8 @@ func (m *gomod) edit(host string, wanted []replacement, inPlace map[*replaceLine
 	case bytes.HasSuffix(data, []byte("\n\n")), bytes.HasSuffix(data, []byte("\n\r\n")):
 		gap = ""
 	}
-	return append(data, gap+fresh.render(host, m.eol, wanted, nil)+m.eol...)
+	added := statement(host, m.eol, wanted)
+	return append(append(append(slices.Grow(data, len(gap)+len(added)+len(m.eol)), gap...), added...), m.eol...)
 }
 
 // paragraph is the marked statement with its last EOL and one blank line around it.

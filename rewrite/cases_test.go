@@ -212,7 +212,7 @@ func same(t *testing.T, what string, got, want map[string]string) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if text, ok := got[name]; !ok || text != want[name] {
-			t.Errorf("%s: %s =\n%q\nwant\n%q\n%s", what, name, text, want[name], rewrite.Diff([]rewrite.Edit{{Name: name, Before: []byte(want[name]), After: []byte(text)}}))
+			t.Errorf("%s: %s =\n%q\nwant\n%q\n%s", what, name, text, want[name], rewrite.Diff([]rewrite.Edit{{Name: name, Before: rewrite.Text(want[name]), After: rewrite.Text(text)}}))
 		}
 	}
 	for name := range got {

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/mod/module"
-
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -16,16 +14,18 @@ func (b *builder) cover() {
 	paths := map[string]bool{}
 	patterns, unreachable := map[string]bool{}, map[string]bool{}
 	behind, unmirrored := map[mirror.Path]bool{}, map[string]bool{}
-	keys := map[module.Version]bool{}
-	for m := range b.found {
-		keys[m] = true
+	var noted set
+	for m, entry := range b.found {
+		if entry != nil {
+			noted.add(id(m))
+		}
 	}
-	for _, m := range sorted(keys) {
-		entry := b.found[m]
-		if b.chosen[m] == nil && b.isMain(m.Path) {
+	for _, n := range b.inOrder(noted) {
+		m, entry, a := b.names.of(n), b.found.at(n), b.chosen.at(n)
+		if a == nil && b.isMain(m.Path) {
 			continue // an unpublished version of a neighbour, found in the workspace
 		}
-		if a := b.chosen[m]; a != nil {
+		if a != nil {
 			if b.p.mode() == Replace {
 				entry.Replacement = a.Replacement
 			}
@@ -45,7 +45,7 @@ func (b *builder) cover() {
 			}
 		}
 		if served, ok := paths[m.Path]; !ok || served {
-			paths[m.Path] = b.chosen[m] != nil
+			paths[m.Path] = a != nil
 		}
 		b.plan.Modules = append(b.plan.Modules, *entry)
 	}

@@ -18,7 +18,7 @@ func (e Edit) diff(name string) string {
 		to = "/dev/null"
 	}
 	text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
-		A: diffLines(e.Before), B: diffLines(e.After), FromFile: from, ToFile: to, Context: 3,
+		A: diffLines(bytesOf(e.Before)), B: diffLines(bytesOf(e.After)), FromFile: from, ToFile: to, Context: 3,
 	})
 	if err != nil { // writing to a string does not fail
 		return ""

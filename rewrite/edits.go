@@ -6,8 +6,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 
-	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 	"golang.org/x/sync/errgroup"
 
@@ -19,48 +19,71 @@ type edited struct {
 	mod      *gomod // as it will be
 	files    []Edit
 	inPlace  []recordEdit
-	sums     []recordSum
 	warnings []string
 }
 
-// edits writes the chosen replacements into every file, for several units at a time.
+// hand edits the files of one unit after the other.
+type hand struct {
+	*exchanger
+	earlier *earlier
+	used    set // numbers of b.lines whose lines went into a go.sum, twice and one more for the go.mod's
+}
+
+// edits writes the chosen replacements into every file, with several hands.
 func (b *builder) edits() error {
 	b.pairUp()
+	b.names.rank()
+	b.proj.sums.rank()
 	all := b.all()
 	results := make([]*edited, len(all))
+	hands := make([]*hand, min(runtime.GOMAXPROCS(0), len(all)))
 	var g errgroup.Group
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i, u := range all {
+	var next atomic.Int64
+	for i := range hands {
+		h := &hand{exchanger: &exchanger{}, earlier: b.newEarlier()}
+		hands[i] = h
 		g.Go(func() error {
-			e := &edited{}
-			results[i] = e
-			if err := b.editMod(u, e); err != nil {
-				return err
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(all) {
+					return nil
+				}
+				e := &edited{}
+				results[i] = e
+				if err := b.editMod(all[i], e); err != nil {
+					return err
+				}
+				b.editSum(all[i], e, h)
 			}
-			b.editSum(u, e)
-			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	after := map[*unit]*gomod{}
-	seen := map[recordSum]bool{}
 	for i, e := range results {
 		after[all[i]] = e.mod
 		b.plan.Edits = append(b.plan.Edits, e.files...)
 		b.plan.inPlace = append(b.plan.inPlace, e.inPlace...)
 		b.plan.Warnings = append(b.plan.Warnings, e.warnings...)
-		for _, s := range e.sums {
-			if !seen[s] {
-				seen[s] = true
-				b.plan.sums = append(b.plan.sums, s)
-			}
-		}
 	}
+	b.noteSums(hands)
 	b.editVendors(after)
 	slices.SortFunc(b.plan.Edits, func(x, y Edit) int { return strings.Compare(x.Name, y.Name) })
 	return nil
+}
+
+// noteSums enters what was exchanged in go.sum files into the plan.
+func (b *builder) noteSums(hands []*hand) {
+	var used set
+	for _, h := range hands {
+		used.addAll(h.used)
+	}
+	for n := range used.all() {
+		was, now := b.lines.at(n / 2).sums(n%2 == 1)
+		b.plan.sums = append(b.plan.sums, recordSum{Was: was.text(), Now: now.text()})
+	}
+	slices.SortFunc(b.plan.sums, func(x, y recordSum) int { return strings.Compare(x.Was, y.Was) })
 }
 
 func (b *builder) editVendors(after map[*unit]*gomod) {
@@ -71,50 +94,42 @@ func (b *builder) editVendors(after map[*unit]*gomod) {
 	}
 	if w := b.proj.work; w != nil && w.vendor != nil {
 		before, now := []*gomod{b.work.mod}, []*gomod{after[b.work]}
-		for _, u := range b.members() {
+		for _, u := range b.in {
 			before, now = append(before, u.mod), append(now, after[u])
 		}
 		b.editVendor(w.vendor, before, now)
 	}
 }
 
-// edit notes a file if its bytes change.
-func (e *edited) edit(name string, before, after []byte, existed bool) {
-	if !bytes.Equal(before, after) {
-		e.files = append(e.files, Edit{Name: name, Before: before, After: after, Created: !existed})
-	}
-}
-
 // wanted are the replaces for the marked statement of u.
-func (b *builder) wanted(u *unit, e *edited) []replacement {
+func (b *builder) wanted(u *unit, e *edited) []*wantedLine {
 	if u == b.work {
 		return nil
 	}
-	var wanted []replacement
-	for _, m := range sorted(u.versions) {
-		if a := b.chosen[m]; a != nil {
-			wanted = append(wanted, replacement{m, module.Version(a.Replacement)})
+	var wanted []*wantedLine
+	for _, m := range b.inOrder(u.versions) {
+		if line := b.lines.at(m); line != nil {
+			wanted = append(wanted, line.wantedLine)
 			continue
 		}
-		if now, ok := u.now(m); ok && u.base.sums(m) == (mirror.Sums{}) && u.base.sums(now) != (mirror.Sums{}) {
+		if now, ok := u.now(m); ok && !u.base.has(m) && u.base.has(now) {
 			// Mirrored once, and go.sum knows only the replacement.
-			wanted = append(wanted, replacement{m, now})
-			e.warnings = append(e.warnings, fmt.Sprintf("%s: %s is no longer served by the mirror; its replacement stays", u.name(), m))
+			wanted = append(wanted, newWanted(b.names.of(m), b.names.of(now)))
+			e.warnings = append(e.warnings, fmt.Sprintf("%s: %s is no longer served by the mirror; its replacement stays", u.name(), b.names.of(m)))
 		}
 	}
-	slices.SortFunc(wanted, replacement.compare)
 	return wanted
 }
 
 func (b *builder) editMod(u *unit, e *edited) error {
 	inPlace := map[*replaceLine]module.Version{}
 	for line, to := range u.targets {
-		a := b.chosen[to]
+		a := b.chosen.at(to)
 		if a == nil {
 			continue
 		}
 		now := module.Version(a.Replacement)
-		e.inPlace = append(e.inPlace, recordEdit{File: u.name(), Old: mirror.ModuleVersion(line.old), Was: mirror.ModuleVersion(to), Now: a.Replacement})
+		e.inPlace = append(e.inPlace, recordEdit{File: u.name(), Old: mirror.ModuleVersion(line.old), Was: mirror.ModuleVersion(b.names.of(to)), Now: a.Replacement})
 		if now != line.new {
 			inPlace[line] = now
 		}
@@ -124,12 +139,14 @@ func (b *builder) editMod(u *unit, e *edited) error {
 	e.mod = u.mod
 	if !bytes.Equal(data, u.mod.data) {
 		var err error
-		if e.mod, err = b.settle(u, data, wanted); err != nil {
+		if e.mod, err = b.settle(u, data, wanted, len(inPlace)); err != nil {
 			return fmt.Errorf("the edited %s does not parse: %w", u.name(), err)
 		}
 	}
-	e.edit(u.name(), u.mod.data, e.mod.data, true)
-	if u == b.work {
+	if !bytes.Equal(e.mod.data, u.mod.data) {
+		e.files = append(e.files, Edit{Name: u.name(), Before: Text(u.mod.data), After: Text(e.mod.data)})
+	}
+	if u == b.work || e.mod.asWritten {
 		return nil
 	}
 	for _, w := range wanted { // the file as written must mean what was planned
@@ -140,39 +157,36 @@ func (b *builder) editMod(u *unit, e *edited) error {
 	return nil
 }
 
-// onlyAdded is the file when all that was done to it is a statement at its end
-// that needs no quotes. It means what was planned, by how it is written, and is
-// not read again: a project may have a thousand of them. Nil where it needs to be.
-func (b *builder) onlyAdded(u *unit, data []byte, wanted []replacement) *gomod {
+// onlyOurs is the file when all that was done to it is to its marked statement,
+// which is new or was whole, and needs no quotes. It means what was planned, by
+// how it is written, and is not read again: a project may have a thousand of
+// them. Nil where it needs to be.
+func (b *builder) onlyOurs(u *unit, data []byte, wanted []*wantedLine, inPlace int) *gomod {
 	vendored := u == b.work || u.m.vendor != nil || b.proj.work != nil && b.proj.work.vendor != nil
-	if vendored || !bytes.HasPrefix(data, u.mod.data) || bytes.Contains(u.mod.data, []byte(markerHead)) {
+	if vendored || inPlace > 0 || slices.ContainsFunc(wanted, func(w *wantedLine) bool { return !w.plain }) {
 		return nil
 	}
-	mod := &gomod{name: u.mod.name, data: data, index: make(map[module.Version]*replaceLine, len(wanted))}
-	for _, w := range wanted {
-		for _, token := range []string{w.old.Path, w.old.Version, w.new.Path, w.new.Version} {
-			if modfile.MustQuote(token) {
-				return nil
-			}
-		}
-		mod.index[w.old] = &replaceLine{old: w.old, new: w.new}
+	switch {
+	case len(u.mod.blocks) == 1 && u.mod.blocks[0].whole:
+	case len(u.mod.blocks) > 0 || bytes.Contains(u.mod.data, []byte(markerHead)):
+		return nil
 	}
-	return mod
+	return &gomod{name: u.mod.name, data: data, asWritten: true}
 }
 
 // settle reads what was edited, and edits again until nothing changes: markers a
 // merge left behind may come to stand above another statement.
-func (b *builder) settle(u *unit, data []byte, wanted []replacement) (*gomod, error) {
-	if mod := b.onlyAdded(u, data, wanted); mod != nil {
+func (b *builder) settle(u *unit, data []byte, wanted []*wantedLine, inPlace int) (*gomod, error) {
+	if mod := b.onlyOurs(u, data, wanted, inPlace); mod != nil {
 		return mod, nil
 	}
 	for tries := 0; ; tries++ {
 		var mod *gomod
 		var err error
 		if u == b.work {
-			mod, _, err = parseGoWork(u.name(), data)
+			mod, _, err = newReader().parseGoWork(u.name(), data)
 		} else {
-			mod, err = parseGoMod(u.name(), data)
+			mod, err = newReader().parseGoMod(u.name(), data)
 		}
 		if err != nil || tries == 5 {
 			return mod, err
@@ -184,58 +198,58 @@ func (b *builder) settle(u *unit, data []byte, wanted []replacement) (*gomod, er
 }
 
 // editSum exchanges the lines of what is replaced.
-func (b *builder) editSum(u *unit, e *edited) {
-	to := map[module.Version][]*mirror.ModuleAnswer{}
-	for m := range b.promised(u) {
-		if a := b.chosen[m]; a != nil {
-			to[m] = append(to[m], a)
+func (b *builder) editSum(u *unit, e *edited, h *hand) {
+	promised := b.promised(u)
+	h.earlier.of(u)
+	out := h.exchange(u.base, func(l *sumLine) (*sumLine, bool) {
+		m, ok := h.earlier.replaces(l.id)
+		if !ok || b.lines.at(m) == nil {
+			if m, ok = l.id, promised.has(l.id); !ok || b.lines.at(m) == nil {
+				return nil, false
+			}
 		}
-	}
-	earlier := b.replacements(u)
-	out := u.base.exchange(func(l *sumLine) (lines []*sumLine, ok bool) {
-		as := to[l.mod]
-		if old, ours := earlier[l.mod]; ours && b.chosen[old] != nil {
-			as = []*mirror.ModuleAnswer{b.chosen[old]}
+		_, now := b.lines.at(m).sums(l.file == "")
+		n := 2 * m
+		if l.file == "" {
+			n++
 		}
-		for _, a := range as {
-			now, was := b.exchanged(a, l.file)
-			lines = append(lines, now)
-			e.sums = append(e.sums, recordSum{Was: was.text(), Now: now.text()})
-		}
-		if len(lines) == 1 && lines[0].text() == l.text() {
-			return nil, false // as it is, in its own spelling
-		}
-		return lines, len(as) > 0
+		h.used.add(n)
+		return now, now.text() != l.text() // else as it is, in its own spelling
 	}, b.freshLines(u))
 	if raw := b.rawSum(u); !raw.same(out) {
-		e.edit(u.base.name, raw.bytes(), out.bytes(), raw.exists)
+		edit := Edit{Name: u.base.name, Before: raw, After: out, Created: !raw.exists}
+		e.files = append(e.files, edit)
 	}
 }
 
-// sumOfAnswer names one of the two lines of a module.
-type sumOfAnswer struct {
-	answer *mirror.ModuleAnswer
-	file   string
+// pair is what is chosen for a module: its replace directive, and its go.sum
+// lines before and after.
+type pair struct {
+	*wantedLine
+	was, now struct{ zip, mod *sumLine }
 }
 
-// pairUp makes the go.sum lines of all replacements and of their originals: the
-// same ones go into many files.
+func (p *pair) sums(zip bool) (was, now *sumLine) {
+	if zip {
+		return p.was.zip, p.now.zip
+	}
+	return p.was.mod, p.now.mod
+}
+
+// pairUp makes the lines of all replacements and of their originals: the same
+// ones go into many files.
 func (b *builder) pairUp() {
-	b.pairs = make(map[sumOfAnswer][2]*sumLine, 2*len(b.chosen))
-	for _, a := range b.chosen {
+	lines := b.proj.sums
+	for m, a := range b.chosen {
 		if a == nil {
 			continue
 		}
 		now, was := module.Version(a.Replacement), module.Version{Path: a.Path, Version: a.Version}
-		b.pairs[sumOfAnswer{a, ""}] = [2]*sumLine{newSumLine(now, "", a.Replaced.Zip), newSumLine(was, "", a.Original.Zip)}
-		b.pairs[sumOfAnswer{a, "/go.mod"}] = [2]*sumLine{newSumLine(now, "/go.mod", a.Replaced.Mod), newSumLine(was, "/go.mod", a.Original.Mod)}
+		p := &pair{wantedLine: newWanted(b.names.of(id(m)), now)}
+		p.was.zip, p.was.mod = lines.made(was, "", a.Original.Zip), lines.made(was, "/go.mod", a.Original.Mod)
+		p.now.zip, p.now.mod = lines.made(now, "", a.Replaced.Zip), lines.made(now, "/go.mod", a.Replaced.Mod)
+		b.lines.put(id(m), p)
 	}
-}
-
-// exchanged is the go.sum line of a replacement, and the one of the original.
-func (b *builder) exchanged(a *mirror.ModuleAnswer, file string) (now, was *sumLine) {
-	pair := b.pairs[sumOfAnswer{a, file}]
-	return pair[0], pair[1]
 }
 
 func (b *builder) rawSum(u *unit) *gosum {
@@ -252,14 +266,13 @@ func (b *builder) freshLines(u *unit) (lines []*sumLine) {
 		return nil
 	}
 	for _, m := range b.fresh(u) {
-		a := b.chosen[m]
-		if u.selected[m.Path] == m.Version && a.Replaced.Zip != "" {
-			now, _ := b.exchanged(a, "")
-			lines = append(lines, now)
+		_, zip := b.lines.at(m).sums(true)
+		if u.selected.has(m) && b.chosen.at(m).Replaced.Zip != "" {
+			lines = append(lines, zip)
 		}
-		if u.loaded[m] {
-			now, _ := b.exchanged(a, "/go.mod")
-			lines = append(lines, now)
+		if u.loaded.has(m) {
+			_, mod := b.lines.at(m).sums(false)
+			lines = append(lines, mod)
 		}
 	}
 	return lines
@@ -271,9 +284,10 @@ func (b *builder) editVendor(file *text, before, after []*gomod) {
 	for i := range before {
 		same = same && bytes.Equal(before[i].data, after[i].data) && len(after[i].blocks) == 0
 	}
-	if !same {
-		e := &edited{}
-		e.edit(file.name, file.data, rewriteVendor(file.data, after), true)
-		b.plan.Edits = append(b.plan.Edits, e.files...)
+	if same {
+		return
+	}
+	if data := rewriteVendor(file.data, after); !bytes.Equal(data, file.data) {
+		b.plan.Edits = append(b.plan.Edits, Edit{Name: file.name, Before: Text(file.data), After: Text(data)})
 	}
 }

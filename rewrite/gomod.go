@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unique"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
@@ -35,26 +34,36 @@ type gomod struct {
 	name     string
 	data     []byte
 	eol      string
-	main     string           // its module path; empty for a go.work
-	golang   string           // of its go line; empty without one, and for a go.work
-	needs    *summary         // what it requires; nil for a go.work
-	direct   []string         // paths required without "// indirect"
-	exclude  []module.Version // of a go.mod
+	main     string   // its module path; empty for a go.work
+	golang   string   // of its go line; empty without one, and for a go.work
+	needs    *summary // what it requires; nil for a go.work
+	direct   []id     // required without "// indirect"
+	exclude  []id     // of a go.mod
 	replaces []*replaceLine
 	blocks   []*block
-	index    map[module.Version]*replaceLine
-	user     map[module.Version]*replaceLine // without ours
+	user     map[module.Version]*replaceLine // replaces that are not ours; nil without any
+	index    map[module.Version]*replaceLine // all of them; nil until somebody asks
+
+	asWritten bool // it was written here and not read again: there is only data
 }
 
-// replaceLine is one replace directive.
+// replaceLine is one replace directive. Those of a marked statement that is as it
+// would be written today are shared by all files that have them, and lack rhs.
 type replaceLine struct {
-	old, new module.Version
-	rhs      [2]int // bytes of its right side
-	line     int
-	ours     bool // in a marked statement and of the form written there
+	old, new     module.Version
+	oldID, newID id
+	rhs          [2]int // bytes of its right side
+	ours         bool   // in a marked statement and of the form written there
 }
 
-func parseGoMod(name string, data []byte) (*gomod, error) {
+// parseGoMod reads one go.mod of a project.
+func (r *reader) parseGoMod(name string, data []byte) (*gomod, error) {
+	r.mu.Lock()
+	m := r.goMod(name, data)
+	r.mu.Unlock()
+	if m != nil {
+		return m, nil
+	}
 	f, err := modfile.Parse(name, data, nil)
 	if err != nil {
 		return nil, malformed(name, err)
@@ -62,32 +71,33 @@ func parseGoMod(name string, data []byte) (*gomod, error) {
 	if f.Module == nil || f.Module.Mod.Path == "" {
 		return nil, badProject(name+" has no module line", "", "run `go mod init` first")
 	}
-	// Of the syntax tree nothing is kept: a project may have a thousand of them.
-	m := &gomod{name: name, data: data, eol: lineEnd(data), main: f.Module.Mod.Path, needs: summarize(f)}
-	for i, r := range m.needs.require {
-		m.needs.require[i] = interned(r)
-	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m = &gomod{name: name, data: data, eol: lineEnd(data), main: f.Module.Mod.Path, needs: r.summarize(f)}
 	if f.Go != nil {
 		m.golang = f.Go.Version
 	}
-	for _, r := range f.Require {
-		if !r.Indirect {
-			m.direct = append(m.direct, r.Mod.Path)
+	for i, x := range f.Require {
+		if !x.Indirect {
+			m.direct = append(m.direct, m.needs.require[i])
 		}
 	}
-	for _, e := range f.Exclude {
-		m.exclude = append(m.exclude, e.Mod)
+	for _, x := range f.Exclude {
+		m.exclude = append(m.exclude, r.names.id(x.Mod))
 	}
-	return m, m.locate(f.Syntax, f.Replace)
+	return m, m.locate(r, f.Syntax, f.Replace)
 }
 
-func parseGoWork(name string, data []byte) (*gomod, *modfile.WorkFile, error) {
+// parseGoWork reads a go.work.
+func (r *reader) parseGoWork(name string, data []byte) (*gomod, *modfile.WorkFile, error) {
 	f, err := modfile.ParseWork(name, data, nil)
 	if err != nil {
 		return nil, nil, malformed(name, err)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	m := &gomod{name: name, data: data, eol: lineEnd(data)}
-	return m, f, m.locate(f.Syntax, f.Replace)
+	return m, f, m.locate(r, f.Syntax, f.Replace)
 }
 
 // malformed names the first line that is wrong; x/mod lists all of them.
@@ -107,23 +117,16 @@ func lineEnd(data []byte) string {
 }
 
 // locate finds the bytes of every replace directive and of the marked statements.
-func (m *gomod) locate(syntax *modfile.FileSyntax, replaces []*modfile.Replace) error {
-	byLine := map[*modfile.Line]*replaceLine{}
-	m.index = make(map[module.Version]*replaceLine, len(replaces))
+func (m *gomod) locate(r *reader, syntax *modfile.FileSyntax, replaces []*modfile.Replace) error {
+	byLine := make(map[*modfile.Line]*replaceLine, len(replaces))
 	m.replaces = make([]*replaceLine, 0, len(replaces))
-	for _, r := range replaces {
-		tokens := tokenize(m.data, r.Syntax.Start.Byte, r.Syntax.End.Byte)
-		arrow := slices.IndexFunc(tokens, func(t [2]int) bool { return string(m.data[t[0]:t[1]]) == "=>" })
-		if arrow < 0 || arrow+1 >= len(tokens) || len(tokens) != len(r.Syntax.Token) {
-			return badProject(fmt.Sprintf("%s:%d cannot be edited", m.name, r.Syntax.Start.Line), "its replace directive is written in an unknown way", "write it as `replace OLD => NEW VERSION`")
+	for _, x := range replaces {
+		line, ok := r.replaceLine(m.data, x)
+		if !ok {
+			return badProject(fmt.Sprintf("%s:%d cannot be edited", m.name, x.Syntax.Start.Line), "its replace directive is written in an unknown way", "write it as `replace OLD => NEW VERSION`")
 		}
-		line := &replaceLine{
-			old: interned(r.Old), new: interned(r.New), line: r.Syntax.Start.Line,
-			rhs: [2]int{tokens[arrow+1][0], tokens[len(tokens)-1][1]},
-		}
-		byLine[r.Syntax] = line
-		m.replaces = append(m.replaces, line)
-		m.index[line.old] = line
+		byLine[x.Syntax] = &line
+		m.replaces = append(m.replaces, &line)
 	}
 	var before []modfile.Comment // of a comment block that a blank line cut off
 	for _, stmt := range syntax.Stmt {
@@ -136,18 +139,21 @@ func (m *gomod) locate(syntax *modfile.FileSyntax, replaces []*modfile.Replace) 
 		}
 		before = nil
 	}
-	m.user = map[module.Version]*replaceLine{}
-	for _, r := range m.replaces {
-		if !r.ours {
-			m.user[r.old] = r
-		}
-	}
+	m.noteUsers()
 	return nil
 }
 
-// interned is a module version whose text is kept once, however many files name it.
-func interned(m module.Version) module.Version {
-	return module.Version{Path: unique.Make(m.Path).Value(), Version: unique.Make(m.Version).Value()}
+// noteUsers indexes the replaces that are not ours.
+func (m *gomod) noteUsers() {
+	for _, r := range m.replaces {
+		if r.ours {
+			continue
+		}
+		if m.user == nil {
+			m.user = map[module.Version]*replaceLine{}
+		}
+		m.user[r.old] = r
+	}
 }
 
 // tokenize finds the tokens between two offsets as x/mod's lexer does. (The
@@ -186,6 +192,12 @@ func tokenize(data []byte, start, end int) (tokens [][2]int) {
 // replaced is what the file replaces v by, as the go command reads it: a
 // directive with a version wins over one without.
 func (m *gomod) replaced(v module.Version) (*replaceLine, bool) {
+	if m.index == nil {
+		m.index = make(map[module.Version]*replaceLine, len(m.replaces))
+		for _, r := range m.replaces {
+			m.index[r.old] = r
+		}
+	}
 	if r, ok := m.index[v]; ok {
 		return r, true
 	}
@@ -195,6 +207,9 @@ func (m *gomod) replaced(v module.Version) (*replaceLine, bool) {
 
 // userReplaced is the replace of the user that rules v.
 func (m *gomod) userReplaced(v module.Version) (*replaceLine, bool) {
+	if m.user == nil {
+		return nil, false
+	}
 	if r, ok := m.user[v]; ok {
 		return r, true
 	}

@@ -19,78 +19,146 @@ import (
 type gosum struct {
 	name   string
 	exists bool
-	data   []byte // as it was read; see bytes
-	lazy   bool   // data is not made yet
+	data   []byte // as it was read, where the lines do not say all of it
 	eol    string
 	lines  []*sumLine
 	sorted bool
-	index  map[module.Version]mirror.Sums // nil until somebody asks
+	pool   *sumLines
+	index  []sumEntry // by mod; nil until somebody asks
 }
 
+// sumLine is a line of a go.sum. All files of a project share one of each.
 type sumLine struct {
 	raw  string         // without EOL
 	key  string         // the line in its canonical form
+	n    int32          // number of the line in its canonical form
 	mod  module.Version // Path empty = a blank line
+	id   id             // of mod
 	file string         // "" for the zip, "/go.mod"
 	hash string
+}
+
+// sumEntry is what a go.sum has of one module version: lines of it, by their
+// place from 1 on; 0 = none.
+type sumEntry struct {
+	mod       id
+	zip, gomo int32
 }
 
 // emptyGoMod is the hash an old go command wrote for non-modules; it reads such
 // lines as absent.
 const emptyGoMod = "h1:G7mAYYxgmS0lVkHyy2hEOLQCFB0DlQFTMLWggykrydY="
 
-// sumReader reads the go.sum files of one project, most lines of which are in
-// many of them: each is understood and kept once.
-type sumReader struct{ known map[string]*sumLine }
-
-func (r *sumReader) read(fsys fs.FS, name string) (*gosum, error) {
+// read reads a go.sum; one that does not exist is empty.
+func (r *reader) read(fsys fs.FS, name string) (*gosum, error) {
 	data, ok, err := readFile(fsys, name, maxGoSum)
 	if err != nil {
 		return nil, err
 	}
-	s, err := r.parse(name, data)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, err := r.sums.parse(name, data)
 	if err == nil {
 		s.exists = ok
 	}
 	return s, err
 }
 
-func parseGoSum(name string, data []byte) (*gosum, error) {
-	return (&sumReader{}).parse(name, data)
+// sumLines are the lines of the go.sum files of one project.
+type sumLines struct {
+	names *names
+	known map[string]*sumLine
+	keys  []*sumLine // of each number, some line that has it
+	ranks []int32    // of each number, its place in the order of the go command; see rank
 }
 
-func (r *sumReader) parse(name string, data []byte) (*gosum, error) {
-	if r.known == nil {
-		r.known = map[string]*sumLine{}
+func newSumLines(n *names) *sumLines {
+	return &sumLines{names: n, known: map[string]*sumLine{}}
+}
+
+// line is the line with these bytes.
+func (p *sumLines) line(raw []byte) (*sumLine, error) {
+	if l, ok := p.known[string(raw)]; ok {
+		return l, nil
 	}
-	count := bytes.Count(data, []byte("\n")) + 1
-	s := &gosum{name: name, data: data, eol: lineEnd(data), sorted: true, lines: make([]*sumLine, 0, count)}
-	n := 0
+	l, err := parseLine(string(raw))
+	if err != nil {
+		return nil, err
+	}
+	p.known[l.raw] = l
+	if same, ok := p.known[l.key]; ok && same != l {
+		l.n, l.id = same.n, same.id
+		return l, nil
+	}
+	l.n, p.keys = int32(len(p.keys)), append(p.keys, l)
+	if l.mod.Path != "" {
+		l.id = p.names.id(l.mod)
+	}
+	if l.key != l.raw {
+		canonical := *l
+		canonical.raw = l.key
+		p.known[l.key] = &canonical
+	}
+	return l, nil
+}
+
+// made is the line for a hash of m.
+func (p *sumLines) made(m module.Version, file, hash string) *sumLine {
+	key := m.Path + " " + m.Version + file + " " + hash
+	l, ok := p.known[key]
+	if ok && l.mod == m && l.file == file {
+		return l
+	}
+	l = &sumLine{raw: key, key: key, mod: m, id: p.names.id(m), file: file, hash: hash, n: int32(len(p.keys))}
+	p.keys = append(p.keys, l)
+	if !ok {
+		p.known[key] = l
+	}
+	return l
+}
+
+// rank puts all numbers in the order of the go command. Until there are new lines
+// it may be called by several goroutines after the first call.
+func (p *sumLines) rank() []int32 {
+	if len(p.ranks) == len(p.keys) {
+		return p.ranks
+	}
+	order := slices.Clone(p.keys)
+	slices.SortFunc(order, (*sumLine).compare)
+	p.ranks = make([]int32, len(order))
+	for rank, l := range order {
+		p.ranks[l.n] = int32(rank)
+	}
+	return p.ranks
+}
+
+func (p *sumLines) parse(name string, data []byte) (*gosum, error) {
+	s := &gosum{name: name, eol: lineEnd(data), sorted: true, pool: p, lines: make([]*sumLine, 0, bytes.Count(data, []byte("\n"))+1)}
+	n, exact := 0, true
 	for raw := range bytes.Lines(data) {
 		n++
+		size := len(raw)
+		exact = exact && bytes.HasSuffix(raw, []byte(s.eol))
 		raw = bytes.TrimRight(raw, "\r\n")
-		line, ok := r.known[string(raw)]
-		if !ok {
-			var err error
-			if line, err = parseLine(string(raw)); err != nil {
-				return nil, badProject(fmt.Sprintf("%s:%d is not well-formed", name, n), err.Error(), "run `go mod tidy`")
-			}
-			r.known[line.raw] = line
+		exact = exact && size == len(raw)+len(s.eol)
+		line, err := p.line(raw)
+		if err != nil {
+			return nil, badProject(fmt.Sprintf("%s:%d is not well-formed", name, n), err.Error(), "run `go mod tidy`")
 		}
 		if line.mod.Path == "" || len(s.lines) > 0 && s.lines[len(s.lines)-1].compare(line) > 0 {
 			s.sorted = false
 		}
 		s.lines = append(s.lines, line)
 	}
-	if bytes.Equal(s.render(), data) {
-		s.data, s.lazy = nil, true // the lines say it all, and other files share them
+	if !exact { // else the lines, which other files share, say it all
+		s.data = data
 	}
 	return s, nil
 }
 
 // parseLine reads one line; a blank one has no module.
 func parseLine(raw string) (*sumLine, error) {
-	line := &sumLine{raw: raw}
+	line := &sumLine{raw: raw, id: -1}
 	fields := strings.Fields(raw)
 	switch len(fields) {
 	case 0:
@@ -125,123 +193,146 @@ func (l *sumLine) compare(o *sumLine) int {
 	return cmp.Or(strings.Compare(l.file, o.file), strings.Compare(l.hash, o.hash))
 }
 
-func newSumLine(m module.Version, file, hash string) *sumLine {
-	key := m.Path + " " + m.Version + file + " " + hash
-	return &sumLine{raw: key, key: key, mod: m, file: file, hash: hash}
-}
-
 // text is the line in its canonical form.
 func (l *sumLine) text() string { return l.key }
 
-// byModule is the index. The go command believes the first line it finds of an
+// entries is the index. The go command believes the first line it finds of an
 // algorithm it knows.
-func (s *gosum) byModule() map[module.Version]mirror.Sums {
+func (s *gosum) entries() []sumEntry {
 	if s.index != nil {
 		return s.index
 	}
-	modules := 0
+	index := make([]sumEntry, 0, len(s.lines)/2+1)
 	for i, l := range s.lines {
-		if i == 0 || s.lines[i-1].mod != l.mod {
-			modules++
-		}
-	}
-	s.index = make(map[module.Version]mirror.Sums, modules)
-	for _, l := range s.lines {
 		if l.mod.Path == "" || !strings.HasPrefix(l.hash, "h1:") || l.hash == emptyGoMod {
 			continue
 		}
-		sums := s.index[l.mod]
-		if l.file == "" && sums.Zip == "" {
-			sums.Zip = l.hash
-		} else if l.file != "" && sums.Mod == "" {
-			sums.Mod = l.hash
+		if n := len(index); n == 0 || index[n-1].mod != l.id {
+			index = append(index, sumEntry{mod: l.id})
 		}
-		s.index[l.mod] = sums
+		e := &index[len(index)-1]
+		if l.file == "" && e.zip == 0 {
+			e.zip = int32(i + 1)
+		} else if l.file != "" && e.gomo == 0 {
+			e.gomo = int32(i + 1)
+		}
+	}
+	slices.SortStableFunc(index, func(x, y sumEntry) int { return int(x.mod - y.mod) })
+	s.index = index[:0]
+	for _, e := range index { // one module may stand at several places of a file that is not sorted
+		n := len(s.index)
+		if n == 0 || s.index[n-1].mod != e.mod {
+			s.index = append(s.index, e)
+			continue
+		}
+		before := &s.index[n-1]
+		before.zip, before.gomo = cmp.Or(before.zip, e.zip), cmp.Or(before.gomo, e.gomo)
 	}
 	return s.index
 }
 
 // sums are the hashes the file holds of a module version.
-func (s *gosum) sums(m module.Version) mirror.Sums { return s.byModule()[m] }
+func (s *gosum) sums(m id) (sums mirror.Sums) {
+	entries := s.entries()
+	i, ok := slices.BinarySearchFunc(entries, m, func(e sumEntry, m id) int { return int(e.mod - m) })
+	if !ok {
+		return sums
+	}
+	return s.of(entries[i])
+}
 
-// modules are the module versions of the file, in its order.
-func (s *gosum) modules() []module.Version {
-	seen := map[module.Version]bool{}
-	var found []module.Version
+func (s *gosum) of(e sumEntry) (sums mirror.Sums) {
+	if e.zip > 0 {
+		sums.Zip = s.lines[e.zip-1].hash
+	}
+	if e.gomo > 0 {
+		sums.Mod = s.lines[e.gomo-1].hash
+	}
+	return sums
+}
+
+// has tells whether the file holds a hash of a module version.
+func (s *gosum) has(m id) bool { return s.sums(m) != mirror.Sums{} }
+
+// modules are the module versions of the file.
+func (s *gosum) modules() (found set) {
 	for _, l := range s.lines {
-		if l.mod.Path != "" && l.hash != emptyGoMod && !seen[l.mod] {
-			seen[l.mod] = true
-			found = append(found, l.mod)
+		if l.mod.Path != "" && l.hash != emptyGoMod {
+			found.add(l.id)
 		}
 	}
 	return found
 }
 
+// exchanger exchanges lines of go.sum files, one file after the other.
+type exchanger struct {
+	have  []int32 // by number: the round in which the line was seen
+	round int32
+}
+
+func (x *exchanger) seen(l *sumLine) bool {
+	if n := int(l.n) + 1 - len(x.have); n > 0 {
+		x.have = append(x.have, make([]int32, n)...)
+	}
+	before := x.have[l.n] == x.round
+	x.have[l.n] = x.round
+	return before
+}
+
 // exchange returns the file with every line for which swap says so replaced by
-// others (or by none), and more lines added. When nothing is different the
+// another (or by none), and more lines added. When nothing is different the
 // bytes are the same.
-func (s *gosum) exchange(swap func(*sumLine) ([]*sumLine, bool), more []*sumLine) *gosum {
-	out := &gosum{name: s.name, exists: s.exists, eol: s.eol, sorted: s.sorted}
-	have := make(map[string]bool, len(s.lines))
+func (x *exchanger) exchange(s *gosum, swap func(*sumLine) (to *sumLine, ok bool), more []*sumLine) *gosum {
+	x.round++
 	changed := false
-	swaps := make([][]*sumLine, len(s.lines))
-	goes := make([]bool, len(s.lines))
+	swaps := make([]*sumLine, len(s.lines)) // a line that stays is its own
 	for i, l := range s.lines {
 		if l.mod.Path == "" {
+			swaps[i] = l
 			continue
 		}
-		if swaps[i], goes[i] = swap(l); !goes[i] {
-			have[l.text()] = true
+		to, goes := swap(l)
+		if !goes {
+			to = l
+			x.seen(l)
 		}
+		changed = changed || goes
+		swaps[i] = to
 	}
-	if !slices.Contains(goes, true) && !slices.ContainsFunc(more, func(w *sumLine) bool { return !have[w.text()] }) {
-		return s
-	}
-	out.lines = make([]*sumLine, 0, len(s.lines)+len(more))
+	out := &gosum{name: s.name, exists: true, eol: s.eol, sorted: s.sorted, pool: s.pool}
+	out.lines = swaps[:0]
 	for i, l := range s.lines {
-		if !goes[i] {
-			out.lines = append(out.lines, l)
-			continue
-		}
-		changed = true
-		for _, w := range swaps[i] {
-			if !have[w.text()] {
-				have[w.text()] = true
-				out.lines = append(out.lines, w)
-			}
+		to := swaps[i]
+		if to == l && to != nil || to != nil && !x.seen(to) {
+			out.lines = append(out.lines, to)
 		}
 	}
-	for _, w := range more {
-		if !have[w.text()] {
-			have[w.text()] = true
-			out.lines = append(out.lines, w)
+	for _, l := range more {
+		if !x.seen(l) {
+			out.lines = append(out.lines, l)
 			changed = true
 		}
 	}
 	if !changed {
 		return s
 	}
-	out.exists, out.data, out.lazy = true, nil, true
 	if s.sorted {
-		slices.SortStableFunc(out.lines, (*sumLine).compare)
+		ranks := s.pool.rank()
+		slices.SortStableFunc(out.lines, func(a, b *sumLine) int { return int(ranks[a.n] - ranks[b.n]) })
 	}
 	return out
 }
 
-// bytes is the file; one that was exchanged is written when it is asked for.
-func (s *gosum) bytes() []byte {
-	if !s.lazy {
-		return s.data
+// AppendTo implements Content.
+func (s *gosum) AppendTo(data []byte) []byte {
+	if s.data != nil {
+		return append(data, s.data...)
 	}
-	return s.render()
-}
-
-func (s *gosum) render() []byte {
 	size := 0
 	for _, l := range s.lines {
 		size += len(l.raw) + len(s.eol)
 	}
-	data := make([]byte, 0, size)
+	data = slices.Grow(data, size)
 	for _, l := range s.lines {
 		data = append(append(data, l.raw...), s.eol...)
 	}
@@ -253,8 +344,8 @@ func (s *gosum) same(o *gosum) bool {
 	if s == o {
 		return true
 	}
-	if !s.lazy || !o.lazy || s.eol != o.eol {
-		return bytes.Equal(s.bytes(), o.bytes())
+	if s.data != nil || o.data != nil || s.eol != o.eol {
+		return bytes.Equal(bytesOf(s), bytesOf(o))
 	}
 	return slices.EqualFunc(s.lines, o.lines, func(x, y *sumLine) bool { return x == y || x.raw == y.raw })
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
 
@@ -50,9 +49,8 @@ func Inspect(fsys fs.FS, root string, dirs ...string) (Facts, error) {
 	for _, m := range proj.modules {
 		f.roots(m.mod)
 		mains[m.mod.main] = true
-		file, err := modfile.ParseLax(m.mod.name, m.mod.data, nil)
-		if err == nil && file.Go != nil && semver.Compare("v"+file.Go.Version, "v"+f.Go) > 0 {
-			f.Go = file.Go.Version
+		if m.mod.golang != "" && semver.Compare("v"+m.mod.golang, "v"+f.Go) > 0 {
+			f.Go = m.mod.golang
 		}
 	}
 	roots := slices.Clone(f.Roots)
@@ -76,11 +74,12 @@ func Inspect(fsys fs.FS, root string, dirs ...string) (Facts, error) {
 			}
 		}
 		for _, r := range m.mod.needs.require {
-			to := replacedBy(files, r)
+			need := proj.names.of(r)
+			to := replacedBy(files, need)
 			switch {
-			case to.Path == "" && !mains[r.Path]:
-				plain[r] = true
-			case to.Version != "" && here(to.Path) && !slices.ContainsFunc(sums, func(s *gosum) bool { return s != nil && s.sums(to).Mod != "" }):
+			case to.Path == "" && !mains[need.Path]:
+				plain[need] = true
+			case to.Version != "" && here(to.Path) && !slices.ContainsFunc(sums, func(s *gosum) bool { return s != nil && s.sums(proj.names.id(to)).Mod != "" }):
 				noSum[to] = true
 			}
 		}

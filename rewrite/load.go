@@ -3,162 +3,170 @@ package rewrite
 import (
 	"context"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 
-	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
-
-	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// loadUnits loads the module graph of each main module by itself.
-func (b *builder) loadUnits(ctx context.Context) error {
-	for _, u := range b.units {
-		main := u.mod.needs
-		g := &graph{mains: map[string]*summary{u.mod.main: main}, exclude: map[module.Version]bool{}}
-		for _, m := range u.mod.exclude {
-			g.exclude[m] = true
-		}
-		g.read = func(ctx context.Context, ms []module.Version) (map[module.Version]*summary, error) {
-			return b.read(ctx, []*unit{u}, ms)
-		}
-		if err := g.load(ctx, main.require, main.pruning); err != nil {
-			return err
-		}
-		if err := g.also(ctx, b.inSum(u)); err != nil {
-			return err
-		}
-		b.take(u, g)
-		for _, r := range main.require {
-			none := mirror.Sums{}
-			if u.versions[r] && !b.isMain(r.Path) && u.base.sums(r) == none && (b.work == nil || b.work.base.sums(r) == none) && u.ourSums(r) == none && !g.exclude[r] {
-				u.absent = append(u.absent, r)
+// load loads the module graphs. One that runs into modules nobody asked about
+// waits until all others did, and is then loaded anew: one question goes to the
+// mirror about all of them.
+func (b *builder) load(ctx context.Context) error {
+	g := &graph{names: b.names}
+	for todo := b.all(); len(todo) > 0; {
+		var waiting []*unit
+		for _, u := range todo {
+			if u == b.work && len(b.in) == 0 {
+				continue
+			}
+			b.loadOne(g, u)
+			if g.open {
+				waiting = append(waiting, u)
+				continue
+			}
+			b.take(u, g)
+			if u != b.work {
+				b.noteAbsent(u, g)
 			}
 		}
-		if len(u.absent) == 0 && b.proj.work == nil {
-			u.loaded, u.selected = nil, nil // for those and for members of a workspace
+		unasked := slices.Collect(b.unasked.all())
+		b.unasked = nil
+		if err := b.answered(ctx, unasked); err != nil {
+			return err
 		}
+		todo = waiting
 	}
+	for _, u := range b.all() {
+		b.plan.Warnings = append(b.plan.Warnings, u.warnings...)
+	}
+	b.shareWork()
 	return nil
 }
 
-// inSum are the modules whose go.mod go.sum has a line for.
-func (b *builder) inSum(u *unit) (ms []module.Version) {
-	for _, m := range u.base.modules() {
-		has := u.base.sums(m).Mod != ""
-		if old, ok := b.original(u, m); ok {
-			m = old
-		}
-		if has && !b.skip(m) && !b.userReplaced(u, m) {
-			ms = append(ms, m)
-		}
+// loadOne loads the graph of one main module, or of the workspace.
+func (b *builder) loadOne(g *graph, u *unit) {
+	units, mains := []*unit{u}, []*unit{u}
+	if u == b.work {
+		units, mains = append(units, b.in...), b.in
 	}
-	return ms
-}
-
-// ourSums are the go.sum hashes of what m is replaced by in the marked statement.
-func (u *unit) ourSums(m module.Version) mirror.Sums {
-	if now, ok := u.now(m); ok {
-		return u.base.sums(now)
-	}
-	return mirror.Sums{}
-}
-
-// loadWork loads the graph of the workspace. What only it names goes into the
-// member that knows the module, else into the first one.
-func (b *builder) loadWork(ctx context.Context) error {
-	if b.work == nil {
-		return nil
-	}
-	g := &graph{mains: map[string]*summary{}, exclude: map[module.Version]bool{}}
-	members := b.members()
-	for _, u := range members {
-		g.mains[u.mod.main] = u.mod.needs
-		for _, m := range u.mod.exclude {
-			g.exclude[m] = true
+	summaries := make(map[id]*summary, len(mains))
+	var exclude map[id]bool
+	for _, main := range mains {
+		summaries[b.names.id(module.Version{Path: main.mod.main})] = main.mod.needs
+		for _, m := range main.mod.exclude {
+			if exclude == nil {
+				exclude = map[id]bool{}
+			}
+			exclude[m] = true
 		}
 	}
-	if len(members) == 0 {
-		return nil
+	g.begin(summaries, exclude)
+	g.read = func(m id) (*summary, bool) { return b.goMod(units, m) }
+	if u == b.work {
+		g.loadWork()
+		return
 	}
-	g.read = func(ctx context.Context, ms []module.Version) (map[module.Version]*summary, error) {
-		return b.read(ctx, append([]*unit{b.work}, members...), ms)
-	}
-	if err := g.loadWork(ctx); err != nil {
-		return err
-	}
-	b.take(b.work, g)
-	for m := range b.work.versions {
-		if slices.ContainsFunc(members, func(u *unit) bool { return u.versions[m] }) {
+	g.load(u.mod.needs)
+	for _, e := range u.base.entries() {
+		if e.gomo == 0 {
 			continue
 		}
-		home := slices.IndexFunc(members, func(u *unit) bool { return u.selected[m.Path] != "" })
-		members[max(home, 0)].versions[m] = true
-	}
-	return nil
-}
-
-func (b *builder) members() (found []*unit) {
-	for _, u := range b.units {
-		if u.m.inWork {
-			found = append(found, u)
+		m := e.mod
+		if old, ok := u.ours(m); ok {
+			m = old
+		}
+		if !b.skip(m) && !b.userReplaced(u, m) {
+			g.also(m)
 		}
 	}
-	return found
+}
+
+// noteAbsent finds what u requires and no go.sum says anything about.
+func (b *builder) noteAbsent(u *unit, g *graph) {
+	for _, r := range u.mod.needs.require {
+		silent := !u.base.has(r) && (b.work == nil || !b.work.base.has(r)) && !u.ourSums(r)
+		if silent && u.versions.has(r) && !b.isMain(b.names.of(r).Path) && !g.exclude[r] {
+			u.absent = append(u.absent, r)
+		}
+	}
+	if len(u.absent) == 0 && b.proj.work == nil {
+		u.loaded, u.selected, u.selectedPaths = nil, nil, nil // for those and for members of a workspace
+	}
+}
+
+// ourSums tells whether go.sum has hashes of what m is replaced by in the marked
+// statement.
+func (u *unit) ourSums(m id) bool {
+	now, ok := u.now(m)
+	return ok && u.base.has(now)
+}
+
+// shareWork puts what only the workspace names into the member that knows the
+// module, else into the first one.
+func (b *builder) shareWork() {
+	if len(b.in) == 0 {
+		return
+	}
+	var known set
+	for _, u := range b.in {
+		known.addAll(u.versions)
+	}
+	for m := range b.work.versions.all() {
+		if !known.has(m) {
+			home := slices.IndexFunc(b.in, func(u *unit) bool { return u.selectedPaths.has(id(b.names.path[m])) })
+			b.in[max(home, 0)].versions.add(m)
+		}
+	}
 }
 
 // take fills in the set of a unit: loaded ∪ selected ∪ go.sum, without what the
 // user already replaces.
 func (b *builder) take(u *unit, g *graph) {
-	u.loaded, u.selected = g.loaded, g.selected
+	u.loaded = g.loaded
+	u.selected, u.selectedPaths = g.selection()
 	inGraph := g.versions()
-	target := map[module.Version]bool{}
+	all := slices.Clone(inGraph)
+	var target set
 	for _, to := range u.targets {
-		target[to] = true
+		target.add(to)
 	}
-	fromSum := map[module.Version]bool{}
-	for _, m := range u.base.modules() {
+	for m := range u.base.modules().all() {
 		if old, ok := b.original(u, m); ok {
-			fromSum[old] = true
-		} else if !target[m] {
-			fromSum[m] = true
+			all.add(old)
+		} else if !target.has(m) {
+			all.add(m)
 		}
 	}
-	u.versions = make(map[module.Version]bool, max(len(inGraph), len(fromSum)))
-	scope := func(m module.Version) bool { return b.p.Scope != Direct || b.required(u, m.Path) }
-	for _, set := range []map[module.Version]bool{inGraph, fromSum} {
-		for m := range set {
-			if m.Version != "" && !b.ownPath(m.Path) && !b.userReplaced(u, m) && scope(m) {
-				u.versions[m] = true
-			}
+	var direct set // paths
+	if b.p.Scope == Direct && u != b.work {
+		for _, m := range u.mod.direct {
+			direct.add(id(b.names.path[m]))
 		}
 	}
+	for m := range all.all() {
+		v := b.names.of(m)
+		inScope := b.p.Scope != Direct || direct.has(id(b.names.path[m])) || u == b.work && b.direct[v.Path]
+		if v.Version == "" || !inScope || b.ownPath(v.Path) || b.userReplaced(u, m) {
+			all.remove(m)
+		}
+	}
+	u.versions = all
 	b.warnKept(u, inGraph)
 }
 
 // original is what the replacement m stands for in the marked statements that
 // rule u's go.sum.
-func (b *builder) original(u *unit, m module.Version) (module.Version, bool) {
+func (b *builder) original(u *unit, m id) (id, bool) {
 	if u != b.work {
-		return b.ours(u, m)
+		return u.ours(m)
 	}
-	for _, member := range b.members() {
-		if old, ok := b.ours(member, m); ok {
+	for _, member := range b.in {
+		if old, ok := member.ours(m); ok {
 			return old, true
 		}
 	}
-	return module.Version{}, false
-}
-
-// required tells whether u's go.mod requires a path without "// indirect"; for a
-// go.work, whether any does.
-func (b *builder) required(u *unit, p string) bool {
-	if u == b.work {
-		return b.direct[p]
-	}
-	return u.direct[p]
+	return 0, false
 }
 
 // shared are the module versions, and paths at any version, that the user's
@@ -176,7 +184,7 @@ func (b *builder) inMembers() *shared {
 		return b.shared
 	}
 	b.shared = &shared{versions: map[module.Version]bool{}, paths: map[string]bool{}}
-	for _, u := range b.members() {
+	for _, u := range b.in {
 		for old := range u.mod.user {
 			if old.Version == "" {
 				b.shared.paths[old.Path] = true
@@ -193,36 +201,42 @@ func (b *builder) inMembers() *shared {
 // conflict. Those of go.work win over any of a member, which still needs its own
 // where go.work does not count (GOWORK=off, go mod tidy): it gets them for what
 // its go.sum knows.
-func (b *builder) userReplaced(u *unit, m module.Version) bool {
+func (b *builder) userReplaced(u *unit, m id) bool {
 	if b.work == nil || u != b.work && !u.m.inWork {
-		_, ok := u.mod.userReplaced(m)
+		if u.mod.user == nil {
+			return false
+		}
+		_, ok := u.mod.userReplaced(b.names.of(m))
 		return ok
 	}
-	if u == b.work || b.inMembers().has(m) {
+	if u == b.work || b.inMembers().has(b.names.of(m)) {
 		return b.inWorkspace(m)
 	}
-	none := mirror.Sums{}
-	return b.inWorkspace(m) && u.base.sums(m) == none && u.ourSums(m) == none
+	return b.inWorkspace(m) && !u.base.has(m) && !u.ourSums(m)
 }
 
 // inWorkspace tells whether a replace of the user rules m in the workspace.
-func (b *builder) inWorkspace(m module.Version) bool {
-	_, ok := b.work.mod.userReplaced(m)
-	return ok || b.inMembers().has(m)
+func (b *builder) inWorkspace(m id) bool {
+	v := b.names.of(m)
+	_, ok := b.work.mod.userReplaced(v)
+	return ok || b.inMembers().has(v)
 }
 
 // warnKept tells of replaces to directories, which stay, and forgets those of
 // other replaces that nothing uses.
-func (b *builder) warnKept(u *unit, used map[module.Version]bool) {
-	paths := map[string]bool{}
-	for m := range used {
-		paths[m.Path] = true
+func (b *builder) warnKept(u *unit, used set) {
+	if u.mod.user == nil {
+		return
+	}
+	var paths set
+	for m := range used.all() {
+		paths.add(id(b.names.path[m]))
 	}
 	for _, r := range u.mod.replaces {
 		if r.ours {
 			continue
 		}
-		if !used[r.old] && !(r.old.Version == "" && paths[r.old.Path]) {
+		if !used.has(r.oldID) && !(r.old.Version == "" && paths.has(id(b.names.path[r.oldID]))) {
 			delete(u.targets, r)
 			continue
 		}
@@ -231,79 +245,75 @@ func (b *builder) warnKept(u *unit, used map[module.Version]bool) {
 			if r.old.Version != "" {
 				what = "@" + r.old.Version + " is already replaced; left alone"
 			}
-			b.plan.Warnings = append(b.plan.Warnings, u.name()+": "+r.old.Path+what)
+			u.warnings = append(u.warnings, u.name()+": "+r.old.Path+what)
 		}
 	}
 }
 
-// read reads go.mod files for the graph: of the directory or the module that
-// the first of units replaces each module by.
-func (b *builder) read(ctx context.Context, units []*unit, ms []module.Version) (map[module.Version]*summary, error) {
-	found := map[module.Version]*summary{}
-	asked := map[module.Version]module.Version{}
-	for _, m := range ms {
-		asked[m] = m
-		if len(units) > 1 && !b.inWorkspace(m) {
-			continue
-		}
+// goMod reads the go.mod of a module for the graph: of the directory or the
+// module that the first of units replaces it by. ok is false when nobody asked
+// about that one yet.
+func (b *builder) goMod(units []*unit, m id) (s *summary, ok bool) {
+	as := m
+	if len(units) == 1 || b.inWorkspace(m) {
+		v := b.names.of(m)
 		for _, u := range units {
-			r, ok := u.mod.userReplaced(m)
+			r, ok := u.mod.userReplaced(v)
 			if !ok {
 				continue
 			}
 			if r.new.Version == "" {
-				found[m] = b.readDir(u, r.new.Path)
-				delete(asked, m)
-			} else {
-				asked[m] = b.was(u, r)
+				return b.readDir(u, r.new.Path), true
 			}
+			as = b.was(u, r)
 			break
 		}
 	}
-	answers, err := b.answers(ctx, slices.DeleteFunc(slices.Collect(maps.Values(asked)), b.skip))
-	if err != nil {
-		return nil, err
+	if b.read.has(as) {
+		return b.needs.at(as), true
 	}
-	for m, as := range asked {
-		if s := b.needsOf(as, answers[as]); s != nil {
-			found[m] = s
+	if !b.skip(as) {
+		a := b.answer(as)
+		if a == nil {
+			b.unasked.add(as)
+			return nil, false
+		}
+		if a.Problem == nil {
+			b.needs.put(as, b.proj.requires("go.mod", []byte(a.GoMod)))
 		}
 	}
-	return found, nil
-}
-
-// needsOf is what a module requires, by the mirror's answer; nil when that is not known.
-func (b *builder) needsOf(m module.Version, a *mirror.ModuleAnswer) *summary {
-	if a == nil || a.Problem != nil {
-		return nil
-	}
-	s, ok := b.needs[m]
-	if !ok {
-		if f, err := modfile.ParseLax("go.mod", []byte(a.GoMod), nil); err == nil {
-			s = summarize(f)
-		}
-		b.needs[m] = s
-	}
-	return s
+	b.read.add(as)
+	return b.needs.at(as), true
 }
 
 // readDir reads the go.mod of a replacement directory; nil when it cannot.
 func (b *builder) readDir(u *unit, dir string) *summary {
+	name := path.Join(path.Dir(u.name()), dir, "go.mod")
+	outside, key := path.IsAbs(dir) || !fs.ValidPath(name), name
+	if path.IsAbs(dir) {
+		key = "/" + name
+	}
+	if b.dirNeeds == nil {
+		b.dirNeeds = map[string]*summary{}
+		for _, m := range b.proj.modules {
+			b.dirNeeds[m.mod.name] = m.mod.needs
+		}
+	}
+	if s, ok := b.dirNeeds[key]; ok {
+		return s
+	}
 	var data []byte
 	var err error
-	name := path.Join(path.Dir(u.name()), dir, "go.mod")
 	switch {
-	case !path.IsAbs(dir) && fs.ValidPath(name):
+	case !outside:
 		data, _, err = readFile(b.proj.fsys, name, maxGoMod)
 	case b.p.Outside != nil:
 		data, err = b.p.Outside(name)
 	}
-	if err != nil || len(data) == 0 || len(data) > maxGoMod {
-		return nil
+	var s *summary
+	if err == nil && len(data) > 0 && len(data) <= maxGoMod {
+		s = b.proj.requires(name, data)
 	}
-	f, err := modfile.ParseLax(name, data, nil)
-	if err != nil {
-		return nil
-	}
-	return summarize(f)
+	b.dirNeeds[key] = s
+	return s
 }

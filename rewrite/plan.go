@@ -31,11 +31,35 @@ type Plan struct {
 
 // Edit is one file before and after. Name is relative to the project, with "/".
 type Edit struct {
-	Name    string `json:"name"`
-	Before  []byte `json:"-"`
-	After   []byte `json:"-"`
-	Created bool   `json:"created,omitempty"` // there is no such file yet
-	Removed bool   `json:"removed,omitempty"` // there was none before the rewrite (revert only)
+	Name    string  `json:"name"`
+	Before  Content `json:"-"`
+	After   Content `json:"-"`
+	Created bool    `json:"created,omitempty"` // there is no such file yet
+	Removed bool    `json:"removed,omitempty"` // there was none before the rewrite (revert only)
+}
+
+// Content is what is in a file. Of a go.sum it is lines that many files of a
+// project share, and becomes bytes when somebody wants them.
+type Content interface {
+	// AppendTo appends the bytes to data.
+	AppendTo(data []byte) []byte
+}
+
+// Text is the content of a file as bytes.
+type Text []byte
+
+// AppendTo implements Content.
+func (t Text) AppendTo(data []byte) []byte { return append(data, t...) }
+
+// bytesOf is content as bytes, which are not to be changed.
+func bytesOf(c Content) []byte {
+	switch c := c.(type) {
+	case nil:
+		return nil
+	case Text:
+		return c
+	}
+	return c.AppendTo(nil)
 }
 
 // Proof tells why the hashes of a replacement may be believed.

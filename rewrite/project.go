@@ -7,10 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 
 	"golang.org/x/mod/modfile"
+	"golang.org/x/sync/errgroup"
 )
 
 // Limits of what is read. The go command itself refuses a dependency's go.mod
@@ -24,6 +26,7 @@ const (
 
 // project is what is on disk.
 type project struct {
+	*reader
 	fsys    fs.FS
 	modules []*member
 	work    *workspace // nil = none
@@ -56,10 +59,9 @@ type text struct {
 // every module below x). When the project has a go.work and one of them is in
 // it, all its members are read: they share one build.
 func readProject(fsys fs.FS, dirs []string) (*project, []string, error) {
-	p := &project{fsys: fsys}
+	p := &project{reader: newReader(), fsys: fsys}
 	var warnings []string
-	sums := &sumReader{}
-	work, uses, outside, err := readWork(fsys, sums)
+	work, uses, outside, err := p.readWork(fsys)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -84,18 +86,33 @@ func readProject(fsys fs.FS, dirs []string) (*project, []string, error) {
 	if len(wanted) > maxModules {
 		return nil, nil, badProject(fmt.Sprintf("there are more than %d go.mod files", maxModules), "", "name the directories to rewrite")
 	}
-	for _, dir := range wanted {
-		m, err := readMember(fsys, dir, sums)
+	p.modules = make([]*member, len(wanted))
+	errs := make([]error, len(wanted))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, dir := range wanted {
+		g.Go(func() error {
+			p.modules[i], errs[i] = p.readMember(fsys, dir)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	for _, err := range errs { // the first of the files, whoever was first to fail
 		if err != nil {
 			return nil, nil, err
 		}
-		m.inWork = p.work != nil && slices.Contains(uses, dir)
-		p.modules = append(p.modules, m)
+	}
+	used := map[string]bool{}
+	for _, dir := range uses {
+		used[dir] = p.work != nil
+	}
+	for _, m := range p.modules {
+		m.inWork = used[m.dir]
 	}
 	return p, warnings, nil
 }
 
-func readMember(fsys fs.FS, dir string, sums *sumReader) (*member, error) {
+func (r *reader) readMember(fsys fs.FS, dir string) (*member, error) {
 	name := path.Join(dir, "go.mod")
 	data, ok, err := readFile(fsys, name, maxGoMod)
 	if err != nil {
@@ -105,10 +122,10 @@ func readMember(fsys fs.FS, dir string, sums *sumReader) (*member, error) {
 		return nil, badProject("there is no "+name, "", "run it in the directory of a Go module, or name that directory")
 	}
 	m := &member{dir: dir}
-	if m.mod, err = parseGoMod(name, data); err != nil {
+	if m.mod, err = r.parseGoMod(name, data); err != nil {
 		return nil, err
 	}
-	if m.sum, err = sums.read(fsys, path.Join(dir, "go.sum")); err != nil {
+	if m.sum, err = r.read(fsys, path.Join(dir, "go.sum")); err != nil {
 		return nil, err
 	}
 	m.vendor, err = readVendor(fsys, dir)
@@ -125,16 +142,16 @@ func readVendor(fsys fs.FS, dir string) (*text, error) {
 }
 
 // readWork reads go.work at the root. uses are its members inside the project.
-func readWork(fsys fs.FS, sums *sumReader) (w *workspace, uses, outside []string, err error) {
+func (r *reader) readWork(fsys fs.FS) (w *workspace, uses, outside []string, err error) {
 	data, ok, err := readFile(fsys, "go.work", maxGoMod)
 	if err != nil || !ok {
 		return nil, nil, nil, err
 	}
 	w = &workspace{}
-	if w.mod, w.file, err = parseGoWork("go.work", data); err != nil {
+	if w.mod, w.file, err = r.parseGoWork("go.work", data); err != nil {
 		return nil, nil, nil, err
 	}
-	if w.sum, err = sums.read(fsys, "go.work.sum"); err != nil {
+	if w.sum, err = r.read(fsys, "go.work.sum"); err != nil {
 		return nil, nil, nil, err
 	}
 	if w.vendor, err = readVendor(fsys, "."); err != nil {

@@ -55,8 +55,7 @@ func shortWitness(name string) string {
 }
 
 // compare finds what go.sum contradicts, and what it says nothing about.
-func (b *builder) compare() (lies []lie, open map[module.Version]bool) {
-	open = map[module.Version]bool{}
+func (b *builder) compare() (lies []lie, open set) {
 	seen := map[lie]bool{}
 	differ := func(l lie) {
 		if !seen[l] {
@@ -64,6 +63,7 @@ func (b *builder) compare() (lies []lie, open map[module.Version]bool) {
 			lies = append(lies, l)
 		}
 	}
+	x := b.newEarlier()
 	for _, u := range b.all() {
 		file := baseName(u.base.name)
 		against := func(m, as module.Version, sums, have mirror.Sums) {
@@ -74,34 +74,39 @@ func (b *builder) compare() (lies []lie, open map[module.Version]bool) {
 				differ(lie{module: m, subject: goModOf{as}.String(), witness: file, mod: true, ours: as != m, mirror: have.Mod, want: sums.Mod})
 			}
 		}
-		for _, m := range sorted(b.promised(u)) {
-			a, sums := b.chosen[m], u.base.sums(m)
-			if a == nil || sums == (mirror.Sums{}) {
+		promised := b.promised(u)
+		for _, e := range u.base.entries() {
+			a := b.chosen.at(e.mod)
+			if a == nil || !promised.has(e.mod) {
 				continue
 			}
-			against(m, m, sums, a.Original)
-			b.found[m].Proof = BySum
+			v := b.names.of(e.mod)
+			against(v, v, u.base.of(e), a.Original)
+			b.found[e.mod].Proof = BySum
 		}
-		for now, old := range b.replacements(u) {
-			a, sums := b.chosen[old], u.base.sums(now)
-			if a == nil || sums == (mirror.Sums{}) {
+		x.of(u)
+		for _, e := range u.base.entries() {
+			old, ok := x.replaces(e.mod)
+			a := b.chosen.at(old)
+			if !ok || a == nil {
 				continue
 			}
-			switch same := mirror.ModuleVersion(now) == a.Replacement; {
-			case same:
-				against(old, now, sums, a.Replaced)
+			now, sums := b.names.of(e.mod), u.base.of(e)
+			switch {
+			case mirror.ModuleVersion(now) == a.Replacement:
+				against(b.names.of(old), now, sums, a.Replaced)
 				b.found[old].Proof = BySum
 			case sums.Zip == "" && sums.Mod == a.Original.Mod:
 				b.found[old].Proof = BySum
 			default: // of a mirror that had another address
-				open[old] = true
+				open.add(old)
 			}
 		}
 	}
 	for _, u := range b.units {
 		for _, m := range b.fresh(u) {
 			if b.found[m].Proof != BySum {
-				open[m] = true
+				open.add(m)
 			}
 		}
 	}
@@ -110,19 +115,21 @@ func (b *builder) compare() (lies []lie, open map[module.Version]bool) {
 }
 
 // consult asks the checksum database about modules that go.sum does not prove.
-func (b *builder) consult(ctx context.Context, open map[module.Version]bool) error {
-	if len(open) == 0 {
+func (b *builder) consult(ctx context.Context, open set) error {
+	if open.len() == 0 {
 		return nil
 	}
-	recorded, err := b.recorded(ctx, sorted(open))
+	inOrder := b.inOrder(open)
+	recorded, err := b.recorded(ctx, b.proj.versionsOf(inOrder))
 	if err != nil {
 		return err
 	}
 	var lies []lie
 	var unproven []string
 	reasons := map[string]bool{}
-	for _, m := range sorted(open) {
-		a, r := b.chosen[m], recorded[m]
+	for _, n := range inOrder {
+		m := b.names.of(n)
+		a, r := b.chosen.at(n), recorded[m]
 		if r.Problem == nil && r.Sums.Mod != "" && (r.Sums.Zip != "" || a.Original.Zip == "") {
 			if a.Original.Zip != "" && r.Sums.Zip != a.Original.Zip {
 				lies = append(lies, lie{module: m, subject: m.String(), witness: b.p.Database.Name(), mirror: a.Original.Zip, want: r.Sums.Zip})
@@ -130,11 +137,11 @@ func (b *builder) consult(ctx context.Context, open map[module.Version]bool) err
 			if r.Sums.Mod != a.Original.Mod {
 				lies = append(lies, lie{module: m, subject: goModOf{m}.String(), witness: b.p.Database.Name(), mod: true, mirror: a.Original.Mod, want: r.Sums.Mod})
 			}
-			b.found[m].Proof = ByDatabase
+			b.found[n].Proof = ByDatabase
 			continue
 		}
 		if b.p.TrustMirror {
-			b.found[m].Proof = ByTrust
+			b.found[n].Proof = ByTrust
 			continue
 		}
 		unproven = append(unproven, m.String())
@@ -181,21 +188,20 @@ func (b *builder) recorded(ctx context.Context, ms []module.Version) (map[module
 }
 
 // promised are the modules whose original go.sum lines in u will be exchanged.
-func (b *builder) promised(u *unit) map[module.Version]bool {
-	set := map[module.Version]bool{}
+func (b *builder) promised(u *unit) (all set) {
 	for _, other := range b.ruling(u) {
-		maps.Copy(set, other.versions)
+		all.addAll(other.versions)
 		for _, to := range other.targets {
-			set[to] = true
+			all.add(to)
 		}
 	}
-	return set
+	return all
 }
 
 // ruling are the units whose replaces rule the go.sum of u.
 func (b *builder) ruling(u *unit) []*unit {
 	if u == b.work {
-		return append(b.members(), b.work)
+		return append(slices.Clone(b.in), b.work)
 	}
 	if b.work != nil && u.m.inWork {
 		return []*unit{u, b.work}
@@ -203,19 +209,43 @@ func (b *builder) ruling(u *unit) []*unit {
 	return []*unit{u}
 }
 
-// replacements maps replacement → original for go.sum lines of u that are the
-// work of an earlier run.
-func (b *builder) replacements(u *unit) map[module.Version]module.Version {
-	all := map[module.Version]module.Version{}
-	for _, other := range b.ruling(u) {
-		for _, r := range other.mod.replaces {
-			if r.ours {
-				all[r.new] = r.old
+// earlier tells for one unit after the other what the replacements in its go.sum
+// stand for that are the work of an earlier run.
+type earlier struct {
+	b     *builder
+	round int32
+	seen  table[int32]
+	old   table[id]
+}
+
+func (b *builder) newEarlier() *earlier { return &earlier{b: b} }
+
+// of begins with u.
+func (x *earlier) of(u *unit) {
+	x.round++
+	put := func(now, old id) {
+		x.seen.put(now, x.round)
+		x.old.put(now, old)
+	}
+	for _, other := range x.b.ruling(u) {
+		if len(other.mod.blocks) > 0 {
+			for _, r := range other.mod.replaces {
+				if r.ours {
+					put(r.newID, r.oldID)
+				}
 			}
 		}
-		maps.Copy(all, other.edited)
+		for now, old := range other.edited {
+			put(now, old)
+		}
 	}
-	return all
+}
+
+func (x *earlier) replaces(now id) (old id, ok bool) {
+	if x.seen.at(now) != x.round {
+		return 0, false
+	}
+	return x.old.at(now), true
 }
 
 // goModOf prints a module's go.mod as the go command does.

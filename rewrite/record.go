@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -40,7 +41,7 @@ type record struct {
 	// Sums are go.sum lines that were exchanged.
 	Sums []recordSum `json:"sums,omitempty"`
 
-	was map[string]*sumLine // of Sums; made when it is needed
+	inPlace map[recordEdit]module.Version // of InPlace, without Was; made when it is needed
 }
 
 // recordFile is a file before the first rewrite, and the hash of what was written.
@@ -197,44 +198,52 @@ func (r *record) file(name string) (recordFile, bool) {
 }
 
 // before is the right side a replace had before it was edited in place.
-func (r *record) before(file string, old, now module.Version) (module.Version, bool) {
-	if r != nil {
-		for _, e := range r.InPlace {
-			if e.File == file && module.Version(e.Old) == old && module.Version(e.Now) == now {
-				return module.Version(e.Was), true
+func (r *record) before(file string, old, now module.Version) (was module.Version, ok bool) {
+	if r == nil {
+		return was, false
+	}
+	if r.inPlace == nil {
+		r.inPlace = make(map[recordEdit]module.Version, len(r.InPlace))
+		for _, e := range slices.Backward(r.InPlace) { // the first counts
+			key := e
+			key.Was = mirror.ModuleVersion{}
+			r.inPlace[key] = module.Version(e.Was)
+		}
+	}
+	was, ok = r.inPlace[recordEdit{File: file, Old: mirror.ModuleVersion(old), Now: mirror.ModuleVersion(now)}]
+	return was, ok
+}
+
+// undo returns a function that takes earlier exchanges of lines back.
+func (r *record) undo(lines *sumLines) func(*gosum) *gosum {
+	if r == nil {
+		return func(s *gosum) *gosum { return s }
+	}
+	return undo(lines, r.Sums)
+}
+
+func undo(lines *sumLines, sums []recordSum) func(*gosum) *gosum {
+	back := map[string]*sumLine{} // by canonical form
+	for _, e := range sums {
+		if _, ok := parseSumLine(e.Was); ok && e.Was != e.Now {
+			if line, err := lines.line([]byte(e.Was)); err == nil {
+				back[e.Now] = line
 			}
 		}
 	}
-	return module.Version{}, false
-}
-
-// undoSum takes earlier exchanges of lines back.
-func (r *record) undoSum(s *gosum) *gosum {
-	if r == nil {
-		return s
+	var known table[*sumLine] // the same by number
+	var looked set
+	x := &exchanger{}
+	return func(s *gosum) *gosum {
+		return x.exchange(s, func(l *sumLine) (*sumLine, bool) {
+			if !looked.has(id(l.n)) {
+				looked.add(id(l.n))
+				known.put(id(l.n), back[l.text()])
+			}
+			was := known.at(id(l.n))
+			return was, was != nil
+		}, nil)
 	}
-	if r.was == nil {
-		r.was = linesBack(r.Sums)
-	}
-	return restoreSum(s, r.was)
-}
-
-// linesBack maps go.sum lines to what they were.
-func linesBack(sums []recordSum) map[string]*sumLine {
-	was := make(map[string]*sumLine, len(sums))
-	for _, e := range sums {
-		if line, ok := parseSumLine(e.Was); ok && e.Was != e.Now {
-			was[e.Now] = line
-		}
-	}
-	return was
-}
-
-func restoreSum(s *gosum, was map[string]*sumLine) *gosum {
-	return s.exchange(func(l *sumLine) ([]*sumLine, bool) {
-		line, ok := was[l.text()]
-		return []*sumLine{line}, ok
-	}, nil)
 }
 
 func parseSumLine(text string) (*sumLine, bool) {

@@ -63,7 +63,7 @@ func (r Reverter) Plan(fsys fs.FS, dirs ...string) (*Reverted, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &unwinder{ours: map[module.Version]module.Version{}, guess: past == nil}
+	w := &unwinder{reader: newReader(), ours: map[module.Version]module.Version{}, guess: past == nil}
 	if past != nil {
 		w.hosts = []string{past.Host}
 		w.inPlace, w.sums = past.InPlace, past.Sums
@@ -121,7 +121,7 @@ func (r Reverter) names(fsys fs.FS, past *record, dirs []string, w *unwinder) ([
 	found := r.Host != ""
 	add := func(files ...string) { names = append(names, files...) }
 	for _, m := range proj.modules {
-		found = w.learn(m.mod.name, m.mod.data) || found
+		found = w.learn(m.mod) || found
 		add(m.mod.name, m.sum.name)
 		if m.vendor != nil {
 			add(m.vendor.name)
@@ -156,7 +156,7 @@ func (r Reverter) one(fsys fs.FS, past *record, w *unwinder, name string, done *
 	case known && sumOf(data) == f.BeforeSum && !f.Missing:
 		return nil
 	case known && sumOf(data) == f.AfterSum:
-		done.Edits = append(done.Edits, Edit{Name: name, Before: data, After: past.content(f), Removed: f.Missing})
+		done.Edits = append(done.Edits, Edit{Name: name, Before: Text(data), After: Text(past.content(f)), Removed: f.Missing})
 		return nil
 	}
 	after, err := w.file(name, data)
@@ -169,7 +169,7 @@ func (r Reverter) one(fsys fs.FS, past *record, w *unwinder, name string, done *
 	if known {
 		done.Notes = append(done.Notes, name+" was edited since the rewrite; only gitmirror's part was taken out")
 	}
-	done.Edits = append(done.Edits, Edit{Name: name, Before: data, After: after})
+	done.Edits = append(done.Edits, Edit{Name: name, Before: Text(data), After: Text(after)})
 	return nil
 }
 

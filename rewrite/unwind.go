@@ -12,10 +12,11 @@ import (
 // unwinder takes this package's work out of files that were edited since, by
 // what it knows of it.
 type unwinder struct {
+	*reader
 	hosts   []string // whose paths are replacements
 	inPlace []recordEdit
 	sums    []recordSum
-	back    map[string]*sumLine // of sums; made when it is needed
+	undo    func(*gosum) *gosum // of sums; made when it is needed
 	// ours maps replacement → original of the marked statements, where sums
 	// says nothing.
 	ours map[module.Version]module.Version
@@ -31,19 +32,19 @@ type unwinder struct {
 func (w *unwinder) file(name string, data []byte) ([]byte, error) {
 	switch path.Base(name) {
 	case "go.mod":
-		mod, err := parseGoMod(name, data)
+		mod, err := w.parseGoMod(name, data)
 		if err != nil {
 			return nil, err
 		}
 		return w.mod(mod), nil
 	case "go.work":
-		mod, _, err := parseGoWork(name, data)
+		mod, _, err := w.parseGoWork(name, data)
 		if err != nil {
 			return nil, err
 		}
 		return w.mod(mod), nil
 	case "go.sum", "go.work.sum":
-		sum, err := parseGoSum(name, data)
+		sum, err := w.reader.sums.parse(name, data)
 		if err != nil {
 			return nil, err
 		}
@@ -90,12 +91,13 @@ func (w *unwinder) was(name string, r *replaceLine) (module.Version, bool) {
 // sum restores the lines of originals. The go.mod hash of a replacement tells
 // the one of its original; a zip hash does not.
 func (w *unwinder) sum(s *gosum) []byte {
-	if w.back == nil {
-		w.back = linesBack(w.sums)
+	if w.undo == nil {
+		w.undo = undo(w.reader.sums, w.sums)
 	}
-	s = restoreSum(s, w.back)
-	return s.exchange(func(l *sumLine) ([]*sumLine, bool) {
+	x := &exchanger{}
+	return bytesOf(x.exchange(w.undo(s), func(l *sumLine) (*sumLine, bool) {
 		old, ok := w.ours[l.mod]
+		hash := l.hash
 		switch {
 		case !ok:
 			return nil, false
@@ -104,11 +106,11 @@ func (w *unwinder) sum(s *gosum) []byte {
 				w.lost = append(w.lost, old.String())
 			}
 			return nil, true
-		case l.hash == hashGoMod("module "+modfile.AutoQuote(l.mod.Path)+"\n"): // it has none
-			return []*sumLine{newSumLine(old, l.file, hashGoMod("module "+modfile.AutoQuote(old.Path)+"\n"))}, true
+		case hash == hashGoMod("module "+modfile.AutoQuote(l.mod.Path)+"\n"): // it has none
+			hash = hashGoMod("module " + modfile.AutoQuote(old.Path) + "\n")
 		}
-		return []*sumLine{newSumLine(old, l.file, l.hash)}, true
-	}, nil).bytes()
+		return w.reader.sums.made(old, l.file, hash), true
+	}, nil))
 }
 
 // vendor takes replacements out of vendor/modules.txt.

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -111,7 +112,7 @@ func current(root *os.Root, e Edit) (fs.FileMode, error) {
 	if err != nil {
 		return 0, err
 	}
-	if ok == e.Created || string(data) != string(e.Before) {
+	if ok == e.Created || !bytes.Equal(data, bytesOf(e.Before)) {
 		return 0, &mirror.Problem{
 			Code: CodeFiles, Kind: mirror.ErrBusy, What: e.Name + " changed while the rewrite was planned",
 			Do: "run it again; nothing was changed",
@@ -160,7 +161,7 @@ func changeAll(root *os.Root, edits []Edit, before func() error) (err error) {
 			if e.Removed {
 				return nil
 			}
-			return w.stage(e.Name, e.After, mode)
+			return w.stage(e.Name, bytesOf(e.After), mode)
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -204,7 +205,7 @@ func putBack(root *os.Root, done []Edit, modes map[string]fs.FileMode) error {
 			errs = append(errs, root.Remove(e.Name))
 			continue
 		}
-		err := w.stage(e.Name, e.Before, modes[e.Name])
+		err := w.stage(e.Name, bytesOf(e.Before), modes[e.Name])
 		if err == nil {
 			err = w.commit(e.Name)
 		}
