@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/mod/module"
+	"golang.org/x/sync/errgroup"
 )
 
 // Apply writes the plan into the project and records how to revert it. Each
@@ -24,7 +27,7 @@ func Apply(root *os.Root, plan *Plan) (err error) {
 	}
 	defer unlock()
 	past, err := readRecord(root.FS())
-	if err != nil {
+	if err != nil || past.intact() != nil {
 		past = nil // the plan warned of it
 	}
 	rec, err := plan.record(past)
@@ -37,31 +40,33 @@ func Apply(root *os.Root, plan *Plan) (err error) {
 // record is what revert will need when the plan is applied on top of past.
 func (p *Plan) record(past *record) (*record, error) {
 	rec := &record{Format: recordFormat, Host: p.Host, InPlace: p.inPlace, Sums: p.sums}
-	contents := map[string][]byte{}
 	w := p.unwinder(past)
 	first := past == nil && len(w.ours) == 0 && len(p.inPlace) == 0 // nothing of ours is in the files
+	contents := map[string]Content{}
 	for _, e := range p.Edits {
-		f := recordFile{Name: e.Name, Missing: e.Created, AfterSum: sumOf(bytesOf(e.After))}
+		f := recordFile{Name: e.Name, Missing: e.Created}
 		old, known := past.file(e.Name)
-		var before []byte
+		var before Content = Text(nil)
 		switch {
 		case known && old.AfterSum == sumOf(bytesOf(e.Before)):
-			before, f.Missing = past.content(old), old.Missing
+			before, f.Missing = Text(past.content(old)), old.Missing
 		case !e.Created && first:
-			before = bytesOf(e.Before)
+			before = e.Before
 		case !e.Created:
-			var err error
-			if before, err = w.file(e.Name, bytesOf(e.Before)); err != nil {
+			data, err := w.file(e.Name, bytesOf(e.Before))
+			if err != nil {
 				return nil, err
 			}
+			before = Text(data)
 		}
-		f.BeforeSum, contents[e.Name] = sumOf(before), before
+		contents[e.Name] = before
 		rec.Files = append(rec.Files, f)
 	}
+	hashFiles(rec.Files, p.Edits, contents)
 	if past != nil {
 		for _, f := range past.Files {
 			if _, again := contents[f.Name]; !again {
-				contents[f.Name] = past.content(f)
+				contents[f.Name] = Text(past.content(f))
 				rec.Files = append(rec.Files, f)
 			}
 		}
@@ -69,7 +74,7 @@ func (p *Plan) record(past *record) (*record, error) {
 		rec.Sums = append(rec.Sums, past.Sums...)
 	}
 	slices.SortFunc(rec.Files, func(a, b recordFile) int { return strings.Compare(a.Name, b.Name) })
-	ordered := make([][]byte, len(rec.Files))
+	ordered := make([]Content, len(rec.Files))
 	for i, f := range rec.Files {
 		ordered[i] = contents[f.Name]
 	}
@@ -77,6 +82,26 @@ func (p *Plan) record(past *record) (*record, error) {
 	rec.InPlace = once(rec.InPlace)
 	rec.Sums = once(rec.Sums)
 	return rec, nil
+}
+
+// hashFiles fills in the hashes of files before and after edits, which are many bytes.
+func hashFiles(files []recordFile, edits []Edit, before map[string]Content) {
+	var g errgroup.Group
+	var next atomic.Int64
+	for range min(runtime.GOMAXPROCS(0), len(files)) {
+		g.Go(func() error {
+			var room []byte
+			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
+				f := &files[i]
+				room = before[f.Name].AppendTo(room[:0])
+				f.BeforeSum = sumOf(room)
+				room = edits[i].After.AppendTo(room[:0])
+				f.AfterSum = sumOf(room)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
 }
 
 // unwinder knows the work of earlier runs, by their record and by what the plan
@@ -90,10 +115,11 @@ func (p *Plan) unwinder(past *record) *unwinder {
 	w.inPlace = append(slices.Clone(w.inPlace), p.inPlace...)
 	w.sums = append(slices.Clone(w.sums), p.sums...)
 	for _, e := range p.Edits {
-		if data := bytesOf(e.Before); strings.HasSuffix(e.Name, "go.mod") && bytes.Contains(data, []byte(markerHead)) {
-			if m, err := w.parseGoMod(e.Name, data); err == nil {
-				w.learn(m)
-			}
+		if !strings.HasSuffix(e.Name, "go.mod") || !bytes.Contains(bytesOf(e.Before), []byte(markerHead)) {
+			continue
+		}
+		if m, err := w.parseGoMod(e.Name, bytesOf(e.Before)); err == nil {
+			w.learn(m)
 		}
 	}
 	return w

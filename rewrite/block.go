@@ -333,9 +333,6 @@ func (b *block) update(wanted []*wantedLine, inPlace map[*replaceLine]module.Ver
 // statement, which is appended when there is none, and the right sides of
 // inPlace exchanged.
 func (m *gomod) edit(host string, wanted []*wantedLine, inPlace map[*replaceLine]module.Version) []byte {
-	if len(inPlace) == 0 && len(m.blocks) == 1 && m.blocks[0].says(host, wanted) {
-		return m.data
-	}
 	var changes []splice
 	in := map[*replaceLine]bool{}
 	for i, b := range m.blocks {

@@ -31,6 +31,17 @@ func (p *Planner) Plan(ctx context.Context, fsys fs.FS, dirs ...string) (*Plan, 
 		warnings = append(warnings, err.Error()+"; it is not used")
 		past = nil
 	}
+	plan, err := p.plan(ctx, proj, past, warnings)
+	if err != nil || plan.Empty() || past == nil {
+		return plan, err
+	}
+	if err := past.intact(); err != nil { // its contents are needed now
+		return p.plan(ctx, proj, nil, append(warnings, err.Error()+"; it is not used"))
+	}
+	return plan, nil
+}
+
+func (p *Planner) plan(ctx context.Context, proj *project, past *record, warnings []string) (*Plan, error) {
 	b := &builder{
 		p: p, form: p.form(), host: p.Site.Root(), proj: proj, names: proj.names, past: past, ask: newAsker(p),
 		mains: map[string]bool{}, direct: map[string]bool{},

@@ -135,6 +135,10 @@ func (b *builder) editMod(u *unit, e *edited) error {
 		}
 	}
 	wanted := b.wanted(u, e)
+	if len(inPlace) == 0 && len(u.mod.blocks) == 1 && u.mod.blocks[0].says(b.host, wanted) {
+		e.mod = u.mod
+		return nil
+	}
 	data := u.mod.edit(b.host, wanted, inPlace)
 	e.mod = u.mod
 	if !bytes.Equal(data, u.mod.data) {

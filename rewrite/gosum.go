@@ -49,11 +49,15 @@ type sumEntry struct {
 // lines as absent.
 const emptyGoMod = "h1:G7mAYYxgmS0lVkHyy2hEOLQCFB0DlQFTMLWggykrydY="
 
-// read reads a go.sum; one that does not exist is empty.
-func (r *reader) read(fsys fs.FS, name string) (*gosum, error) {
-	data, ok, err := readFile(fsys, name, maxGoSum)
+// readSum reads a go.sum; one that does not exist is empty. It uses room, and
+// returns it for the next.
+func (r *reader) readSum(fsys fs.FS, name string, room []byte) (*gosum, []byte, error) {
+	data, ok, err := readInto(room, fsys, name, name, maxGoSum)
 	if err != nil {
-		return nil, err
+		return nil, room, err
+	}
+	if data != nil {
+		room = data
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,7 +65,7 @@ func (r *reader) read(fsys fs.FS, name string) (*gosum, error) {
 	if err == nil {
 		s.exists = ok
 	}
-	return s, err
+	return s, room, err
 }
 
 // sumLines are the lines of the go.sum files of one project.
@@ -151,7 +155,7 @@ func (p *sumLines) parse(name string, data []byte) (*gosum, error) {
 		s.lines = append(s.lines, line)
 	}
 	if !exact { // else the lines, which other files share, say it all
-		s.data = data
+		s.data = bytes.Clone(data)
 	}
 	return s, nil
 }

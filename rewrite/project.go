@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/sync/errgroup"
@@ -89,10 +90,13 @@ func readProject(fsys fs.FS, dirs []string) (*project, []string, error) {
 	p.modules = make([]*member, len(wanted))
 	errs := make([]error, len(wanted))
 	var g errgroup.Group
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i, dir := range wanted {
+	var next atomic.Int64
+	for range min(runtime.GOMAXPROCS(0), len(wanted)) {
 		g.Go(func() error {
-			p.modules[i], errs[i] = p.readMember(fsys, dir)
+			var room []byte
+			for i := int(next.Add(1)) - 1; i < len(wanted); i = int(next.Add(1)) - 1 {
+				p.modules[i], room, errs[i] = p.readMember(fsys, wanted[i], room)
+			}
 			return nil
 		})
 	}
@@ -112,24 +116,25 @@ func readProject(fsys fs.FS, dirs []string) (*project, []string, error) {
 	return p, warnings, nil
 }
 
-func (r *reader) readMember(fsys fs.FS, dir string) (*member, error) {
+// readMember reads the files of one module. It uses room, and returns it for the next.
+func (r *reader) readMember(fsys fs.FS, dir string, room []byte) (*member, []byte, error) {
 	name := path.Join(dir, "go.mod")
 	data, ok, err := readFile(fsys, name, maxGoMod)
 	if err != nil {
-		return nil, err
+		return nil, room, err
 	}
 	if !ok {
-		return nil, badProject("there is no "+name, "", "run it in the directory of a Go module, or name that directory")
+		return nil, room, badProject("there is no "+name, "", "run it in the directory of a Go module, or name that directory")
 	}
 	m := &member{dir: dir}
 	if m.mod, err = r.parseGoMod(name, data); err != nil {
-		return nil, err
+		return nil, room, err
 	}
-	if m.sum, err = r.read(fsys, path.Join(dir, "go.sum")); err != nil {
-		return nil, err
+	if m.sum, room, err = r.readSum(fsys, path.Join(dir, "go.sum"), room); err != nil {
+		return nil, room, err
 	}
 	m.vendor, err = readVendor(fsys, dir)
-	return m, err
+	return m, room, err
 }
 
 func readVendor(fsys fs.FS, dir string) (*text, error) {
@@ -151,7 +156,7 @@ func (r *reader) readWork(fsys fs.FS) (w *workspace, uses, outside []string, err
 	if w.mod, w.file, err = r.parseGoWork("go.work", data); err != nil {
 		return nil, nil, nil, err
 	}
-	if w.sum, err = r.read(fsys, "go.work.sum"); err != nil {
+	if w.sum, _, err = r.readSum(fsys, "go.work.sum", nil); err != nil {
 		return nil, nil, nil, err
 	}
 	if w.vendor, err = readVendor(fsys, "."); err != nil {
@@ -243,37 +248,45 @@ func exists(fsys fs.FS, name string) (bool, error) {
 // is none. Links, pipes, devices and directories are refused before they are
 // opened: what would be written is not the file that was named.
 func readFile(fsys fs.FS, name string, limit int64) (data []byte, ok bool, err error) {
+	return readInto(nil, fsys, name, name, limit)
+}
+
+// readInto is readFile into the room of buf. In messages the file is called shown.
+func readInto(buf []byte, fsys fs.FS, name, shown string, limit int64) (data []byte, ok bool, err error) {
 	info, err := fs.Lstat(fsys, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, false, nil
 	case err != nil:
-		return nil, false, badProject(name+" cannot be read", reason(err), "check the path and its permissions")
+		return nil, false, badProject(shown+" cannot be read", reason(err), "check the path and its permissions")
 	}
 	if why := irregular(info); why != "" {
-		return nil, false, badProject(name+" is "+why+", not a regular file of the project", "",
+		return nil, false, badProject(shown+" is "+why+", not a regular file of the project", "",
 			"put a regular file there; gitmirror does not write through it")
 	}
-	tooLarge := badProject(fmt.Sprintf("%s is larger than %d MB", name, limit>>20), "", "no go command reads such a file; look at how it was made")
 	if info.Size() > limit {
-		return nil, false, tooLarge
+		return nil, false, tooLarge(shown, limit)
 	}
 	f, err := fsys.Open(name)
 	if err != nil {
-		return nil, false, badProject(name+" cannot be read", reason(err), "check its permissions")
+		return nil, false, badProject(shown+" cannot be read", reason(err), "check its permissions")
 	}
 	defer f.Close()
-	var text bytes.Buffer
+	text := bytes.NewBuffer(buf[:0])
 	text.Grow(int(info.Size()) + bytes.MinRead)
 	_, err = text.ReadFrom(io.LimitReader(f, limit+1))
 	data = text.Bytes()
 	if err != nil {
-		return nil, false, badProject(name+" cannot be read", reason(err), "check its permissions")
+		return nil, false, badProject(shown+" cannot be read", reason(err), "check its permissions")
 	}
 	if int64(len(data)) > limit {
-		return nil, false, tooLarge
+		return nil, false, tooLarge(shown, limit)
 	}
 	return data, true, nil
+}
+
+func tooLarge(name string, limit int64) error {
+	return badProject(fmt.Sprintf("%s is larger than %d MB", name, limit>>20), "", "no go command reads such a file; look at how it was made")
 }
 
 // irregular names what a file is when it is not a plain one.

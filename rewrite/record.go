@@ -88,20 +88,51 @@ func (r *record) content(f recordFile) []byte {
 }
 
 // pack moves contents into Lines.
-func (r *record) pack(contents [][]byte) {
+func (r *record) pack(contents []Content) {
 	places := map[string]int{}
-	for i, data := range contents {
+	place := func(line string) int {
+		at, ok := places[line]
+		if !ok {
+			at = len(r.Lines)
+			places[line] = at
+			r.Lines = append(r.Lines, line)
+		}
+		return at
+	}
+	type sumPlace struct {
+		line *sumLine
+		eol  string
+	}
+	sums := map[sumPlace]int{} // the same of lines that go.sum files share; -1 = no UTF-8
+	for i, c := range contents {
 		f := &r.Files[i]
-		if f.Before, f.Parts = nil, nil; !utf8.Valid(data) {
+		f.Before, f.Parts = nil, nil
+		if s, ok := c.(*gosum); ok && s.data == nil {
+			f.Parts = make([]int, len(s.lines))
+			for j, l := range s.lines {
+				at, ok := sums[sumPlace{l, s.eol}]
+				if !ok {
+					if at = -1; utf8.ValidString(l.raw) {
+						at = place(l.raw + s.eol)
+					}
+					sums[sumPlace{l, s.eol}] = at
+				}
+				f.Parts[j] = at
+			}
+			if !slices.Contains(f.Parts, -1) {
+				continue
+			}
+			f.Parts = nil
+		}
+		data := bytesOf(c)
+		if !utf8.Valid(data) {
 			f.Before = data
 			continue
 		}
 		for line := range bytes.Lines(data) {
 			at, ok := places[string(line)]
 			if !ok {
-				at = len(r.Lines)
-				places[string(line)] = at
-				r.Lines = append(r.Lines, string(line))
+				at = place(string(line))
 			}
 			f.Parts = append(f.Parts, at)
 		}
@@ -129,43 +160,57 @@ func (r *record) whole() bool {
 	return true
 }
 
-// readRecord returns nil when there is none.
+func badRecord(why string) error {
+	return &mirror.Problem{
+		Code: CodeRecord, Kind: mirror.ErrInvalid, What: recordName + " cannot be used", Why: why,
+		Do: "delete it; revert then takes out what it finds by the marker comments, and `git checkout` gives back the rest",
+	}
+}
+
+// intact is an error when a content is not what was recorded.
+func (r *record) intact() error {
+	if r == nil {
+		return nil
+	}
+	for _, f := range r.Files {
+		if sumOf(r.content(f)) != f.BeforeSum {
+			return badRecord("the content it holds of " + f.Name + " does not have the hash it was written with")
+		}
+	}
+	return nil
+}
+
+// readRecord returns nil when there is none. Who uses the contents asks intact, too.
 func readRecord(fsys fs.FS) (*record, error) {
 	data, ok, err := readFile(fsys, recordName, maxRecord)
 	if err != nil || !ok {
 		return nil, err
 	}
-	bad := func(why string) error {
-		return &mirror.Problem{
-			Code: CodeRecord, Kind: mirror.ErrInvalid, What: recordName + " cannot be used", Why: why,
-			Do: "delete it; revert then takes out what it finds by the marker comments, and `git checkout` gives back the rest",
-		}
-	}
 	r := &record{}
 	if err := json.Unmarshal(data, r); err != nil {
-		return nil, bad("it is not the JSON gitmirror wrote")
+		return nil, badRecord("it is not the JSON gitmirror wrote")
 	}
 	if r.Format != recordFormat && r.Format != 1 {
-		return nil, bad(fmt.Sprintf("it has format %d, this gitmirror knows %d", r.Format, recordFormat))
+		return nil, badRecord(fmt.Sprintf("it has format %d, this gitmirror knows %d", r.Format, recordFormat))
 	}
 	if !r.whole() {
-		return nil, bad("it holds less, or more, than it says")
+		return nil, badRecord("it holds less, or more, than it says")
 	}
 	seen := map[string]bool{}
 	for _, f := range r.Files {
 		switch {
 		case !recordable(f.Name):
-			return nil, bad(fmt.Sprintf("it names %q, which no rewrite writes", printable(f.Name)))
+			return nil, badRecord(fmt.Sprintf("it names %q, which no rewrite writes", printable(f.Name)))
 		case seen[f.Name]:
-			return nil, bad("it names " + f.Name + " twice")
-		case sumOf(r.content(f)) != f.BeforeSum || f.Missing && len(f.Before)+len(f.Parts) > 0:
-			return nil, bad("the content it holds of " + f.Name + " does not have the hash it was written with")
+			return nil, badRecord("it names " + f.Name + " twice")
+		case f.Missing && len(f.Before)+len(f.Parts) > 0:
+			return nil, badRecord("it holds content of " + f.Name + ", which it says was missing")
 		}
 		seen[f.Name] = true
 	}
 	for _, s := range r.Sums {
 		if _, ok := parseSumLine(s.Was); !ok {
-			return nil, bad("it holds a malformed go.sum line")
+			return nil, badRecord("it holds a malformed go.sum line")
 		}
 	}
 	return r, nil

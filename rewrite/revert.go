@@ -60,6 +60,9 @@ func (r Reverter) Revert(root *os.Root, dirs ...string) (*Reverted, error) {
 // Plan works out what Revert would do and writes nothing.
 func (r Reverter) Plan(fsys fs.FS, dirs ...string) (*Reverted, error) {
 	past, err := readRecord(fsys)
+	if err == nil {
+		err = past.intact()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -206,8 +209,10 @@ func lock(root *os.Root) (unlock func(), err error) {
 	if err != nil {
 		return nil, unwritable(lockName, err)
 	}
-	sweep(root, recordName)
-	sweep(root, ignoreName)
+	if d, err := newWriter(root).open(recordDir); err == nil {
+		sweep(d, []Edit{{Name: recordName}, {Name: ignoreName}})
+		d.Close()
+	}
 	return func() {
 		release()
 		root.Remove(recordDir) // fails when the record is in it, as it should
