@@ -18,6 +18,7 @@ const (
 	missing  = "github.com/acme/nothing"
 )
 
+// HOSTILE D01 (writing), D02 (paths) and D03 (the dumb protocol).
 func TestHTTPRoutes(t *testing.T) {
 	r := newRig(t)
 	signed := basic("x", r.token)
@@ -104,7 +105,7 @@ func TestHTTPRoutes(t *testing.T) {
 	}
 }
 
-// Strangers cannot tell a private mirror from none; those who are signed in
+// HOSTILE D08 and D10: strangers cannot tell a private mirror from none; those who are signed in
 // without the right to it neither.
 func TestExistenceIsNotRevealed(t *testing.T) {
 	r := newRig(t)
@@ -139,7 +140,7 @@ func TestExistenceIsNotRevealed(t *testing.T) {
 	}
 }
 
-// A token gives the same rights however it is sent.
+// HOSTILE D09: a token gives the same rights however it is sent.
 func TestTokenWorksAllWaysOrNone(t *testing.T) {
 	r := newRig(t)
 	ways := func(token string) map[string]map[string]string {
@@ -193,6 +194,7 @@ func packed(text []byte) io.Reader {
 	return &b
 }
 
+// HOSTILE D04.
 func TestRequestBodies(t *testing.T) {
 	r := newRig(t)
 	lsRefs := pkt("command=ls-refs\n") + "0001" + pkt("peel\n") + "0000"
@@ -263,7 +265,7 @@ func (s *sized) Read(p []byte) (int, error) {
 	return int(n), nil
 }
 
-// What another repository has, or what is hidden, cannot be had by asking for
+// HOSTILE D05: what another repository has, or what is hidden, cannot be had by asking for
 // its hash.
 func TestForeignObjectsAreRefused(t *testing.T) {
 	r := newRig(t)
@@ -283,7 +285,7 @@ func TestForeignObjectsAreRefused(t *testing.T) {
 	}
 }
 
-// Odd filters and depths work or are refused; the server stays well.
+// HOSTILE D06: odd filters and depths work or are refused; the server stays well.
 func TestOddFetches(t *testing.T) {
 	r := newRig(t)
 	for _, args := range [][]string{
@@ -299,7 +301,7 @@ func TestOddFetches(t *testing.T) {
 	}
 }
 
-// One who sends a request a byte at a time, or takes no answer, keeps nobody
+// HOSTILE D07: one who sends a request a byte at a time, or takes no answer, keeps nobody
 // else waiting.
 func TestSlowClientsHoldNobodyUp(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.http.Gate.Total, r.http.Gate.Each = 2, 2 })

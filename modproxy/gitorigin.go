@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -58,11 +59,17 @@ func (o *gitOrigin) zip(ctx context.Context, version string) (zipReply, error) {
 		}
 	}
 	z, err := o.h.zips.join(ctx, key, o.h.Repos.Temp, func(ctx context.Context, z *zipFile) (err error) {
+		if _, ok := o.h.Store.Find(key); ok {
+			return errMeanwhile
+		}
 		if z.hash, err = o.m.Zip(ctx, version, z.file); err != nil {
 			return err
 		}
 		return o.keep(z.file, Kept{Key: key, Module: o.m.Path, Version: version, Kind: "zip", H1: z.hash, Proven: true, At: time.Now().UTC()})
 	})
+	if errors.Is(err, errMeanwhile) {
+		return o.zip(ctx, version)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -51,6 +51,7 @@ func pflagWorld(t *testing.T) *world {
 	return w
 }
 
+// HOSTILE D18 is here, and in TestProxied for what is kept.
 func TestEndpoints(t *testing.T) {
 	w := pflagWorld(t)
 	const at = "/proxy/github.com/!spf13/pflag/"

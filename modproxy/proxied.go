@@ -238,6 +238,9 @@ func (o *proxied) zip(ctx context.Context, version string) (zipReply, error) {
 			return nil, err
 		}
 		f, err = s.fills.join(ctx, key, o.h.Repos.Temp, func(ctx context.Context, f *fill) error {
+			if _, ok := o.find(key); ok {
+				return errMeanwhile
+			}
 			began := time.Now()
 			err := o.fetchZip(ctx, f, version, file, key)
 			o.remember(key, began, err)
@@ -252,10 +255,17 @@ func (o *proxied) zip(ctx context.Context, version string) (zipReply, error) {
 	}
 	if err := f.begin(ctx); err != nil {
 		f.leave()
+		if errors.Is(err, errMeanwhile) {
+			return o.zip(ctx, version)
+		}
 		return nil, err
 	}
 	return &arriving{f, by}, nil
 }
+
+// errMeanwhile ends the second of two transfers, when the first has ended between
+// the look into the store and the begin of the second.
+var errMeanwhile = errors.New("it has come meanwhile")
 
 // mayAsk tells why no proxy is asked for something that is not kept.
 func (o *proxied) mayAsk(ctx context.Context, key, version string) error {

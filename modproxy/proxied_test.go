@@ -289,7 +289,8 @@ func TestProxyList(t *testing.T) {
 	}
 }
 
-// A proxy that says something else than the checksum database is not believed.
+// HOSTILE D14: a proxy that says something else than the checksum database is not
+// believed.
 func TestForged(t *testing.T) {
 	w, p := newWorld(t), newPeer(t)
 	p.add(t, "example.com/lib", "v1.0.0", someTime, map[string]string{"a.go": "package lib\n"})

@@ -127,7 +127,13 @@ func freshFor(key string) time.Duration {
 
 // shared asks for a small file, once for all who want it meanwhile, and keeps it.
 func (o *proxied) shared(ctx context.Context, k Kept, file string, most int64, accept func([]byte) error) ([]byte, error) {
+	asked := time.Now()
 	done := o.h.state().flight.DoChan(k.Key, func() (any, error) {
+		if found, ok := o.find(k.Key); ok && found.At.After(asked.Add(-time.Second)) { // somebody was faster
+			if data, err := o.h.Store.Read(found); err == nil {
+				return data, nil
+			}
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), proxiedWait)
 		defer cancel()
 		began := time.Now()

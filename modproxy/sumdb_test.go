@@ -227,6 +227,7 @@ func TestSumDBProxiesInOrder(t *testing.T) {
 	}
 }
 
+// HOSTILE D20.
 func TestSumDBLies(t *testing.T) {
 	for name, spoil := range map[string]func(string, []byte) []byte{
 		"record": func(path string, data []byte) []byte {
@@ -238,6 +239,12 @@ func TestSumDBLies(t *testing.T) {
 		"tile": func(path string, data []byte) []byte {
 			if strings.HasPrefix(path, "/tile/") {
 				data[0] ^= 1
+			}
+			return data
+		},
+		"short tile": func(path string, data []byte) []byte {
+			if strings.HasPrefix(path, "/tile/") {
+				return data[:len(data)/2]
 			}
 			return data
 		},
@@ -271,7 +278,7 @@ func TestSumDBLies(t *testing.T) {
 	}
 }
 
-// Two logs with one key: the second is refused, by us and by the client.
+// HOSTILE D20. Two logs with one key: the second is refused, by us and by the client.
 func TestSumDBForks(t *testing.T) {
 	w := newWorld(t)
 	signer, verifier, err := note.GenerateKey(rand.Reader, sumName)
@@ -300,6 +307,7 @@ func TestSumDBForks(t *testing.T) {
 	}
 }
 
+// HOSTILE D19.
 func TestSumDBRefusals(t *testing.T) {
 	w := newWorld(t)
 	w.row(t, "github.com/secret/lib", true)
