@@ -59,7 +59,9 @@ func (h *Handler) origins(ctx context.Context, modPath string, r *http.Request) 
 	mode := rules.mode(modPath)
 	fetch := r.Header.Get("Disable-Module-Fetch") != "true" && mode != mirror.Offline && !h.Proxies.loops(r)
 	others := h.Proxies.Any() && mode != mirror.MirrorOnly || mode == mirror.Offline
-	mirrored, err := h.mirrored(ctx, modPath, fetch, others && fetch)
+	// Where proxies are asked first a rule admits nothing until they have been.
+	admit := fetch && (mode != mirror.ProxyOnly || h.Proxies.Direct() && !h.Proxies.Any())
+	mirrored, err := h.mirrored(ctx, modPath, admit, others && fetch)
 	var hidden *hiddenError
 	if errors.As(err, &hidden) { // and nobody else hears the name
 		if others && !h.own(modPath) {
@@ -193,26 +195,46 @@ func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return err
 	}
 	var failed error
+	direct, looked := false, false
 	for _, from := range list {
 		err := h.answerFrom(ctx, w, r, q, from)
 		if err == nil || ctx.Err() != nil || !passesOn(err) {
 			return err
 		}
 		missing := errors.Is(err, mirror.ErrNotFound)
-		if _, mirrored := from.(*gitOrigin); mirrored && missing && (q.kind == "list" || q.kind == "latest") {
+		_, mirrored := from.(*gitOrigin)
+		if looked = looked || mirrored; mirrored && missing && (q.kind == "list" || q.kind == "latest") {
 			// The go command asks so for every directory above a package: the
 			// repository is here, and tells at once.
 			return err
 		}
 		switch {
-		case errors.Is(err, errDirect) && failed == nil:
-			failed = h.absent(q.path, mirror.PreferMirror)
 		case errors.Is(err, errDirect):
+			if direct = true; failed == nil {
+				failed = h.absent(q.path, mirror.PreferMirror)
+			}
 		case failed == nil, errors.Is(failed, mirror.ErrNotFound) && !missing:
 			failed = err
 		}
 	}
+	if direct && !looked && errors.Is(failed, mirror.ErrNotFound) {
+		return h.answerDirect(ctx, w, r, q, failed)
+	}
 	return failed
+}
+
+// answerDirect is for what no proxy has and whose list says "direct": a rule may
+// have its repository mirrored now, and whoever asks waits for it.
+func (h *Handler) answerDirect(ctx context.Context, w http.ResponseWriter, r *http.Request, q question, failed error) error {
+	from, err := h.mirrored(ctx, q.path, true, false)
+	var hidden *hiddenError
+	switch {
+	case errors.As(err, &hidden), errors.Is(err, mirror.ErrNotFound):
+		return failed
+	case err != nil:
+		return err
+	}
+	return h.answerFrom(ctx, w, r, q, from)
 }
 
 func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http.Request, q question, from origin) error {

@@ -63,6 +63,7 @@ func (o *proxied) check(ctx context.Context, p *proof, k Kept) (proven bool, err
 	switch {
 	case p.err == nil:
 	case errors.Is(p.err, mirror.ErrIntegrity):
+		o.h.lied(o.path, k.Version, p.err)
 		return false, p.err
 	case o.h.Verify == VerifyAlways:
 		return false, &mirror.Problem{Code: mirror.CodeSumAway, Kind: mirror.ErrUpstream, What: what + " cannot be verified now",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/module"
 
@@ -18,8 +19,10 @@ func (h *Handler) serveSum(ctx context.Context, w http.ResponseWriter, r *http.R
 	if !ok {
 		return noSuchSum("this mirror passes on the checksum database " + h.SumDB.DB.Name + " and no other")
 	}
+	var m module.Version
 	if text, ok := strings.CutPrefix(question, "lookup/"); ok {
-		m, err := parseLookup(text)
+		var err error
+		m, err = parseLookup(text)
 		if err != nil {
 			return err
 		}
@@ -32,6 +35,9 @@ func (h *Handler) serveSum(ctx context.Context, w http.ResponseWriter, r *http.R
 		}
 	}
 	data, forever, err := h.SumDB.Answer(ctx, question)
+	if errors.Is(err, mirror.ErrIntegrity) {
+		h.lied(m.Path, m.Version, err)
+	}
 	if err != nil {
 		if question == "supported" && !errors.Is(err, mirror.ErrIntegrity) {
 			// Whoever asks may go on to the database itself.
@@ -57,6 +63,13 @@ func (s *SumDB) pretend(ctx context.Context, m module.Version) error {
 		return s.failed
 	}
 	return unknownSum(m.String())
+}
+
+// lied notes that the checksum database, or somebody in its place, did. The module
+// is empty when the question was about none.
+func (h *Handler) lied(modPath, version string, err error) {
+	h.state().forged.Add(1)
+	h.note(mirror.ModuleEvent{At: time.Now().UTC(), Kind: mirror.ModuleForged, Module: modPath, Version: version, From: h.SumDB.DB.Name, Text: err.Error()})
 }
 
 // private tells whether a module's name is nobody else's business.

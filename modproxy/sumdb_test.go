@@ -28,6 +28,7 @@ type sumUpstream struct {
 	mu     sync.Mutex
 	spoil  func(path string, data []byte) []byte
 	down   bool
+	hidden string // what its name has, the database does not know
 	log    *sumdb.Server
 }
 
@@ -60,7 +61,7 @@ func newSumUpstream(t *testing.T) *sumUpstream {
 func (u *sumUpstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.served.Add(1)
 	u.mu.Lock()
-	spoil, down := u.spoil, u.down
+	spoil, down, hidden := u.spoil, u.down, u.hidden
 	u.mu.Unlock()
 	name, ok := strings.CutPrefix(r.URL.Path, "/sumdb/"+sumName)
 	switch {
@@ -71,6 +72,9 @@ func (u *sumUpstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	case name == "/supported":
+		return
+	case hidden != "" && strings.HasPrefix(name, "/lookup/") && strings.Contains(name, hidden):
+		http.NotFound(w, r)
 		return
 	}
 	rec := httptest.NewRecorder()
@@ -89,6 +93,13 @@ func (u *sumUpstream) set(down bool, spoil func(string, []byte) []byte) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.down, u.spoil = down, spoil
+}
+
+// hide has it not know modules whose names have a text.
+func (u *sumUpstream) hide(text string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.hidden = text
 }
 
 // passOn is a handler that passes the database on and knows nothing yet.
@@ -269,6 +280,9 @@ func TestSumDBLies(t *testing.T) {
 			got := ask(w.handler, "GET", "/proxy/sumdb/"+sumName+"/lookup/example.org/lied@v1.0.0")
 			if got.Code != 502 || !strings.Contains(got.Body.String(), "E2106") {
 				t.Errorf("GET lookup = %d %s, want 502 and E2106", got.Code, got.Body)
+			}
+			if events := w.handler.Events(1); len(events) != 1 || events[0].Kind != mirror.ModuleForged || events[0].From != sumName || events[0].Module != "example.org/lied" {
+				t.Errorf("Events() = %+v, want the database's lie", events)
 			}
 			up.set(false, nil)
 			if _, err := w.sumClient(t, up.db).lookup("example.org/lied", "v1.0.0"); err != nil {
