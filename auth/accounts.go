@@ -26,6 +26,10 @@ type Accounts struct {
 	Store Store
 	Trail *Trail       // gets the sign-ins that fail; may be nil
 	Log   *slog.Logger // nil = discard
+	// Vault seals the secrets of second factors; nil = there are none.
+	Vault mirror.Vault
+	// RequireFactor wants a second factor of everybody who has a password.
+	RequireFactor bool
 
 	once    sync.Once
 	hashing chan struct{} // one place per password hash at work: 19 MiB each
@@ -69,18 +73,33 @@ func (a *Accounts) Password(ctx context.Context, name, password, peer string) (I
 	return a.password(ctx, name, password, peer, false)
 }
 
+// BasicCode is Basic with a code of the second factor beside the password, for
+// programs that make themselves a token with it.
+func (a *Accounts) BasicCode(ctx context.Context, user, password, code, peer string) (Identity, error) {
+	id, err := a.Password(ctx, user, password, peer)
+	if err != nil {
+		return Identity{}, err
+	}
+	return id, a.CheckFactor(ctx, id.User, code, peer)
+}
+
 // Basic signs in with the two fields of HTTP basic authentication: a token as
 // password (the user name does not matter), a token as user name (with no
 // password, or one of the fillers other git hosts made customary), or a user's
-// name and password.
+// name and password, which is not enough where there is, or must be, a second
+// factor.
 func (a *Accounts) Basic(ctx context.Context, user, password, peer string) (Identity, error) {
 	switch {
 	case strings.HasPrefix(password, tokenPrefix):
-		return a.Token(ctx, password)
+		return a.TokenFrom(ctx, password, peer)
 	case strings.HasPrefix(user, tokenPrefix) && (password == "" || password == "x-oauth-basic"):
-		return a.Token(ctx, user)
+		return a.TokenFrom(ctx, user, peer)
 	}
-	return a.password(ctx, user, password, peer, true)
+	id, err := a.password(ctx, user, password, peer, true)
+	if err != nil {
+		return Identity{}, err
+	}
+	return id, a.passwordAlone(ctx, id)
 }
 
 func (a *Accounts) password(ctx context.Context, name, password, peer string, remember bool) (Identity, error) {
@@ -149,6 +168,11 @@ func (a *Accounts) attempt(ctx context.Context, name, peer string, check func() 
 
 // Token signs in with an API token.
 func (a *Accounts) Token(ctx context.Context, secret string) (Identity, error) {
+	return a.TokenFrom(ctx, secret, "")
+}
+
+// TokenFrom is Token for a caller whose address is known ("ip" or "ip:port").
+func (a *Accounts) TokenFrom(ctx context.Context, secret, peer string) (Identity, error) {
 	a.init()
 	if !wellFormedToken(secret) {
 		return Identity{}, errToken("it is not a token of gitmirror, or not all of it was copied")
@@ -168,7 +192,7 @@ func (a *Accounts) Token(ctx context.Context, secret string) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	a.note(ctx, t.ID, t.LastUsed)
+	a.note(ctx, t.ID, t.LastUsed, peer)
 	id := identity(user, t.Scope, ByToken)
 	id.Token = t.ID
 	return id, nil
@@ -177,9 +201,14 @@ func (a *Accounts) Token(ctx context.Context, secret string) (Identity, error) {
 // Key signs in with an SSH key whose ownership the caller has already
 // verified; fingerprint is "SHA256:…". A key reads; it has no wider scope.
 func (a *Accounts) Key(ctx context.Context, fingerprint string) (Identity, error) {
+	return a.KeyFrom(ctx, fingerprint, "")
+}
+
+// KeyFrom is Key for a caller whose address is known.
+func (a *Accounts) KeyFrom(ctx context.Context, fingerprint, peer string) (Identity, error) {
 	id, k, err := a.key(ctx, fingerprint)
 	if err == nil {
-		a.note(ctx, k.ID, k.LastUsed)
+		a.note(ctx, k.ID, k.LastUsed, peer)
 	}
 	return id, err
 }
@@ -215,24 +244,6 @@ func (a *Accounts) key(ctx context.Context, fingerprint string) (Identity, Key, 
 	return id, k, nil
 }
 
-// Session continues a session that began when the user's Epoch was epoch. It
-// is ErrSignIn when the user was disabled or removed, or password or role have
-// changed since.
-func (a *Accounts) Session(ctx context.Context, userID string, epoch int64) (Identity, error) {
-	a.init()
-	user, err := a.enabled(ctx, userID)
-	if err != nil {
-		return Identity{}, err
-	}
-	if user.Epoch != epoch {
-		return Identity{}, &mirror.Problem{
-			Code: mirror.CodeSignIn, Kind: mirror.ErrSignIn, What: "your session is over",
-			Why: "the account's password or role was changed", Do: "sign in again",
-		}
-	}
-	return identity(user, ScopeAdmin, BySession), nil
-}
-
 // enabled returns the user behind a credential; it is ErrSignIn when there is
 // none any more or it is disabled.
 func (a *Accounts) enabled(ctx context.Context, id string) (User, error) {
@@ -247,7 +258,7 @@ func (a *Accounts) enabled(ctx context.Context, id string) (User, error) {
 
 // note records the use of a key or token, at most once in noteEvery. Trouble
 // is logged and stops nobody.
-func (a *Accounts) note(ctx context.Context, keyOrToken string, last time.Time) {
+func (a *Accounts) note(ctx context.Context, keyOrToken string, last time.Time, peer string) {
 	now := time.Now().UTC()
 	if before, ok := a.noted.Get(keyOrToken); now.Sub(last) < noteEvery || ok && now.Sub(before) < noteEvery {
 		return
@@ -255,7 +266,7 @@ func (a *Accounts) note(ctx context.Context, keyOrToken string, last time.Time) 
 	a.noted.Add(keyOrToken, now)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteWait)
 	defer cancel()
-	if err := a.Store.Used(ctx, keyOrToken, now); err != nil {
+	if err := a.Store.Used(ctx, keyOrToken, now, address(peer)); err != nil {
 		a.Log.Error("use of a key or token not recorded", "err", err)
 	}
 }

@@ -76,6 +76,14 @@ func peerKey(peer string) string {
 	return p.String()
 }
 
+// address is a peer without its port.
+func address(peer string) string {
+	if ap, err := netip.ParseAddrPort(peer); err == nil {
+		return ap.Addr().Unmap().String()
+	}
+	return peer
+}
+
 // mark stands for a user's verified password in memory. It changes with the
 // stored hash, and tells nothing without this process's secret.
 func (a *Accounts) mark(u User, password string) [32]byte {

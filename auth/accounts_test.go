@@ -276,7 +276,15 @@ func TestSessionEndsWithItsEpoch(t *testing.T) {
 		return now.Epoch
 	}
 	before := epoch()
-	id, err := w.Session(t.Context(), u.ID, before)
+	begin := func() string {
+		s, err := w.Begin(t.Context(), u.ID, auth.ByPassword, "192.0.2.1", "test", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.ID
+	}
+	signIn := begin()
+	id, err := w.Session(t.Context(), u.ID, before, signIn)
 	if err != nil || id.Via != auth.BySession || id.Scope != auth.ScopeAdmin {
 		t.Fatalf("Session = %+v, %v, want bob", id, err)
 	}
@@ -286,17 +294,17 @@ func TestSessionEndsWithItsEpoch(t *testing.T) {
 		"disabled": func() error { return w.Disable(t.Context(), u.ID, true) },
 		"enabled":  func() error { return w.Disable(t.Context(), u.ID, false) },
 	} {
-		before := epoch()
+		before, signIn := epoch(), begin()
 		if err := change(); err != nil {
 			t.Fatalf("change of %s = %v", what, err)
 		}
-		_, err := w.Session(t.Context(), u.ID, before)
+		_, err := w.Session(t.Context(), u.ID, before, signIn)
 		wantKind(t, "Session(after change of "+what+")", err, mirror.ErrSignIn)
 	}
 	if err := w.RemoveUser(t.Context(), u.ID); err != nil {
 		t.Fatal(err)
 	}
-	_, err = w.Session(t.Context(), u.ID, before)
+	_, err = w.Session(t.Context(), u.ID, before, signIn)
 	wantKind(t, "Session(removed user)", err, mirror.ErrSignIn)
 }
 

@@ -182,6 +182,9 @@ func (a *Accounts) change(ctx context.Context, userID, what string, do func(*Use
 	if err := a.Store.EditUser(ctx, after); err != nil {
 		return err
 	}
+	if _, err := a.Store.RemoveSignIns(ctx, userID, ""); err != nil { // the epoch has ended them; they need no list
+		return err
+	}
 	a.Log.Info(what, "user", after.Name, "role", after.Role)
 	return nil
 }

@@ -49,6 +49,7 @@ type Via string
 
 const (
 	ByPassword Via = "password"
+	ByOIDC     Via = "oidc"
 	BySession  Via = "session"
 	ByToken    Via = "token"
 	ByKey      Via = "ssh-key"
@@ -63,6 +64,11 @@ type Identity struct {
 	Via   Via
 	Token string // token id, when Via is ByToken
 	Key   string // key fingerprint, when Via is ByKey
+	// SignIn is the id of the sign-in, and First how it was made, when Via is BySession.
+	SignIn string
+	First  Via
+	// Enrol: a second factor must be set up before anything else is allowed.
+	Enrol bool
 }
 
 // Anonymous tells whether nobody signed in.
@@ -87,6 +93,9 @@ func (a Action) String() string {
 type Policy struct {
 	// AnonymousRead lets anybody read the mirrors of public upstreams.
 	AnonymousRead bool
+	// Access says which private mirrors are for whom; nil = all are for whoever is
+	// signed in.
+	Access *Access
 }
 
 // May returns nil when id may do a, on a private mirror or a public one. Else
@@ -100,6 +109,9 @@ func (p Policy) May(id Identity, a Action, private bool) error {
 			Code: "E2101", Kind: mirror.ErrSignIn, What: "sign-in required to " + a.String(),
 			Do: "sign in, or send a token as the password of HTTP basic authentication",
 		}
+	}
+	if id.Enrol {
+		return errEnrol()
 	}
 	if a >= Read && a <= Administer && allowed(id.Role, id.Scope) >= a {
 		return nil

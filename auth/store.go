@@ -28,8 +28,14 @@ type Store interface {
 	Tokens(ctx context.Context, user string) ([]Token, error) // newest first; user empty = all
 	RemoveToken(ctx context.Context, user, id string) error   // ErrNotFound when it is somebody else's
 
-	// Used records that a key or token was used; errors only when the database is in trouble.
-	Used(ctx context.Context, keyOrToken string, at time.Time) error
+	// Used records that a key or token was used, from which address; errors only when the database is in trouble.
+	Used(ctx context.Context, keyOrToken string, at time.Time, addr string) error
+
+	GroupStore
+	SignInStore
+	FactorStore
+	ExternalStore
+	TrustStore
 }
 
 // User is an account.
@@ -54,6 +60,7 @@ type Key struct {
 	Public      string // authorized_keys form, without comment
 	Created     time.Time
 	LastUsed    time.Time
+	LastAddr    string // of the peer that used it then; empty = not known
 }
 
 // Token is an API token. The secret itself is never stored.
@@ -66,4 +73,6 @@ type Token struct {
 	Created  time.Time
 	Expires  time.Time // zero = never
 	LastUsed time.Time
+	LastAddr string // of the peer that used it then; empty = not known
+	Trust    string // name of the Trust that made it; empty = a person did
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -83,8 +84,14 @@ func (p *program) serve(ctx context.Context, c Config) error {
 
 	// Who may come in.
 	trail := &auth.Trail{Store: db, Log: log}
-	accounts := &auth.Accounts{Store: auth.RecordAccounts(changedPasswords{db, data}), Trail: trail, Log: log}
-	policy := auth.Policy{AnonymousRead: c.bool("auth.anonymous_read")}
+	accounts := &auth.Accounts{
+		Store: auth.RecordAccounts(changedPasswords{db, data}), Trail: trail, Log: log, Vault: vault,
+		RequireFactor: c.text("auth.second_factor") == "required",
+	}
+	policy := auth.Policy{
+		AnonymousRead: c.bool("auth.anonymous_read"),
+		Access:        &auth.Access{Store: db, Strict: c.text("auth.private_read") == "granted", Changes: db.Changes},
+	}
 	first, err := p.firstAdmin(ctx, accounts, data)
 	if err != nil {
 		return err
@@ -100,8 +107,9 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	recorded := auth.RecordMirrors(db, trail)
 	catalog := &mirror.Catalog{
 		Store: recorded, Disk: disk, Syncer: syncer, Vault: vault, Site: site, Blocked: disk.Blocked,
-		MayAdmit: func(ctx context.Context, rule mirror.Rule) error {
-			return policy.May(auth.From(ctx), auth.Sync, rule.Private)
+		MayAdmit: func(ctx context.Context, rule mirror.Rule, path mirror.Path) error {
+			who := auth.From(ctx)
+			return errors.Join(policy.May(who, auth.Sync, rule.Private), policy.Reads(ctx, who, path, rule.Private))
 		},
 	}
 	syncer.Credential, syncer.HostCredential = catalog.OpenCredential, catalog.HostCredential
@@ -141,9 +149,9 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	gitSSH := &gitserver.SSH{
 		Listener: sshAt, HostKeyFile: filepath.Join(data.Path, "ssh_host_ed25519_key"),
 		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate, Front: front,
-		MaxConns: c.count("ssh.connections"), Mirrors: countMirrors(db), Traffic: traffic, OnRequest: gitServed(metrics),
+		MaxConns: c.count("ssh.connections"), Mirrors: countMirrors(db, policy), Traffic: traffic, OnRequest: gitServed(metrics),
 	}
-	modules := &modproxy.Repos{Catalog: catalog, Reader: disk, Site: site, Temp: data.temp(), Log: log}
+	modules := &modproxy.Repos{Catalog: catalog, Policy: &policy, Reader: disk, Site: site, Temp: data.temp(), Log: log}
 	proxy, err := p.newModules(c, disk, data, room, metrics, log)
 	if err != nil {
 		return err

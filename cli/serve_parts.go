@@ -49,10 +49,14 @@ func byState(db *store.DB) func(context.Context) (map[string]int, error) {
 	}
 }
 
-// countMirrors counts them for the greeting of SSH.
-func countMirrors(db *store.DB) func(context.Context) (int, error) {
+// countMirrors counts those the caller may read, for the greeting of SSH.
+func countMirrors(db *store.DB, policy auth.Policy) func(context.Context) (int, error) {
 	return func(ctx context.Context) (int, error) {
-		counts, err := db.CountRepos(ctx, mirror.RepoQuery{})
+		sight, err := policy.Sight(ctx, auth.From(ctx))
+		if err != nil {
+			return 0, err
+		}
+		counts, err := db.CountRepos(ctx, mirror.RepoQuery{Sight: sight})
 		total := 0
 		for _, n := range counts {
 			total += n

@@ -47,6 +47,8 @@ var settings = []setting{
 	{Key: "tls.acme_email", Kind: textKind, Help: "address the ACME server may write to"},
 	{Key: "database.url", Kind: textKind, Help: "postgres://… (default: SQLite at <data>/gitmirror.db)", Secret: true},
 	{Key: "auth.anonymous_read", Kind: boolKind, Default: "true", Help: "let anybody read the mirrors of public upstreams"},
+	{Key: "auth.private_read", Kind: oneOf("signed-in", "granted"), Default: "signed-in", Help: "who reads private mirrors that no grant names: whoever is signed in, or administrators only"},
+	{Key: "auth.second_factor", Kind: oneOf("optional", "required"), Default: "optional", Help: "whether everybody with a password must have a second factor (one-time codes)"},
 	{Key: "sync.interval_min", Kind: durationKind, Default: "1m", Help: "shortest time between two syncs of a mirror"},
 	{Key: "sync.interval_max", Kind: durationKind, Default: "8h", Help: "longest time between two syncs of a mirror"},
 	{Key: "sync.workers", Kind: countKind, Default: "8", Help: "syncs that run at the same time"},

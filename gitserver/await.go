@@ -53,7 +53,7 @@ func (h *HTTP) await(r *http.Request, id auth.Identity, repo mirror.Repo, refsDo
 	})
 	switch {
 	case err == nil:
-		err = h.Policy.May(id, auth.Read, cloned.Private)
+		err = h.Policy.Reads(ctx, id, cloned.Path, cloned.Private)
 		return cloned, mirror.Listing{}, err
 	case coming.Head != "":
 		return repo, coming, nil

@@ -62,7 +62,7 @@ func (h *HTTP) cloneComing(w *answer, r *http.Request, id auth.Identity, repo mi
 	}}
 	cloned, _, err := waitTelling(r.Context(), h.Catalog, repo, say, false)
 	if err == nil {
-		err = h.Policy.May(id, auth.Read, cloned.Private)
+		err = h.Policy.Reads(r.Context(), id, cloned.Path, cloned.Private)
 	}
 	leave()
 	out := &behindPackfile{w: w}

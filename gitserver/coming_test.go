@@ -284,7 +284,7 @@ func TestBadRequestsWhileClientsWait(t *testing.T) {
 func TestRuleAdmitsWhileClientWaits(t *testing.T) {
 	r := newRig(t)
 	host, _, _ := strings.Cut(r.up.Addr(), ":")
-	r.catalog.MayAdmit = func(ctx context.Context, rule mirror.Rule) error {
+	r.catalog.MayAdmit = func(ctx context.Context, rule mirror.Rule, _ mirror.Path) error {
 		if auth.From(ctx).Anonymous() {
 			return mirror.ErrSignIn
 		}

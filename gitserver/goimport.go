@@ -73,7 +73,7 @@ func (h *HTTP) importPage(w *answer, r *http.Request, path string) error {
 		err = mirror.NotMirrored(path)
 	}
 	if err == nil {
-		err = h.Policy.May(id, auth.Read, found.Repo.Private)
+		err = h.Policy.Reads(r.Context(), id, found.Repo.Path, found.Repo.Private)
 	}
 	if err != nil {
 		return hide(id, path, err)

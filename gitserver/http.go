@@ -150,7 +150,7 @@ func (h *HTTP) find(r *http.Request, text string) (mirror.Repo, auth.Identity, e
 	}
 	repo, err := h.Catalog.Admit(auth.With(r.Context(), id), path)
 	if err == nil {
-		err = h.Policy.May(id, auth.Read, repo.Private)
+		err = h.Policy.Reads(r.Context(), id, repo.Path, repo.Private)
 	}
 	if err != nil {
 		return mirror.Repo{}, id, hide(id, string(path), err)
@@ -181,7 +181,7 @@ func (h *HTTP) identify(r *http.Request) (auth.Identity, error) {
 		return auth.Identity{}, nil
 	}
 	if scheme, token, ok := strings.Cut(values[0], " "); ok && strings.EqualFold(scheme, "Bearer") && len(values) == 1 {
-		return h.Accounts.Token(r.Context(), strings.TrimSpace(token))
+		return h.Accounts.TokenFrom(r.Context(), strings.TrimSpace(token), h.peer(r))
 	}
 	if user, password, ok := r.BasicAuth(); ok && len(values) == 1 {
 		return h.Accounts.Basic(r.Context(), user, password, h.peer(r))

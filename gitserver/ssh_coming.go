@@ -52,7 +52,7 @@ func (s *session) coming(ctx context.Context, id auth.Identity, repo mirror.Repo
 			if repo = cloned; done || err != nil {
 				return err
 			}
-			if err := h.Policy.May(id, auth.Read, repo.Private); err != nil {
+			if err := h.Policy.Reads(ctx, id, repo.Path, repo.Private); err != nil {
 				return err
 			}
 			leave()
@@ -96,7 +96,7 @@ func (s *session) cloneComing(ctx context.Context, id auth.Identity, repo mirror
 	say.send = func(text string) error { return sideband(t.out, 2, text) }
 	cloned, _, err := waitTelling(ctx, h.Catalog, repo, say, false)
 	if err == nil {
-		err = h.Policy.May(id, auth.Read, cloned.Private)
+		err = h.Policy.Reads(ctx, id, cloned.Path, cloned.Private)
 	}
 	leave()
 	out := &behindPackfile{w: t.out}

@@ -168,7 +168,7 @@ func (s *session) answer(ctx context.Context) uint32 {
 func (s *session) run(ctx context.Context) (command string, err error) {
 	// The key is looked up for every command: it may have been removed, or its
 	// owner disabled, since the connection was made.
-	id, err := s.hall.Accounts.Key(ctx, s.fingerprint)
+	id, err := s.hall.Accounts.KeyFrom(ctx, s.fingerprint, s.c.peer)
 	if err != nil {
 		return "sign-in", err
 	}
@@ -189,7 +189,7 @@ func (s *session) run(ctx context.Context) (command string, err error) {
 func (s *session) greet(ctx context.Context, id auth.Identity) error {
 	reads := "You can read the mirrors here."
 	if s.hall.Mirrors != nil {
-		n, err := s.hall.Mirrors(ctx)
+		n, err := s.hall.Mirrors(auth.With(ctx, id))
 		if err != nil {
 			return err
 		}
@@ -213,7 +213,7 @@ func (s *session) uploadPack(ctx context.Context, id auth.Identity, text string)
 	}
 	repo, err := h.Catalog.Admit(auth.With(ctx, id), path)
 	if err == nil {
-		err = h.Policy.May(id, auth.Read, repo.Private)
+		err = h.Policy.Reads(ctx, id, repo.Path, repo.Private)
 	}
 	if err != nil {
 		return hide(id, string(path), err)
@@ -289,7 +289,7 @@ func (s *session) await(ctx context.Context, id auth.Identity, repo mirror.Repo,
 	if err != nil {
 		return repo, err
 	}
-	return cloned, h.Policy.May(id, auth.Read, cloned.Private)
+	return cloned, h.Policy.Reads(ctx, id, cloned.Path, cloned.Private)
 }
 
 // guard ends the command when its key is removed or its owner disabled while it runs.

@@ -29,7 +29,7 @@ type Catalog struct {
 	Full func() *Problem
 	// MayAdmit decides whether the caller in ctx may have a repository mirrored
 	// on first use by rule; nil = nobody may.
-	MayAdmit func(ctx context.Context, rule Rule) error
+	MayAdmit func(ctx context.Context, rule Rule, path Path) error
 	// Discoverer asks the hosts of import paths; nil = they are not asked.
 	Discoverer Discoverer
 	// Owners lists what rules with Discovery are for; nil = nobody does.
@@ -339,7 +339,7 @@ func (c *Catalog) admits(ctx context.Context, path Path) (Rule, bool) {
 		return Rule{}, false
 	}
 	for _, r := range rules {
-		if r.Matches(path) && c.MayAdmit(ctx, r) == nil {
+		if r.Matches(path) && c.MayAdmit(ctx, r, path) == nil {
 			return r, true
 		}
 	}

@@ -106,6 +106,7 @@ const (
 	CodeTooMany     Code = "E2109"
 	CodeOffline     Code = "E2110"
 	CodeModuleRule  Code = "E2111"
+	CodeFactor      Code = "E2112"
 	CodeSSHKey      Code = "E3102"
 	CodeCommand     Code = "E3104"
 	CodePush        Code = "E3201"

@@ -106,6 +106,7 @@ type HoldQuery struct {
 	State  string // "open", "decided"; empty = any, withdrawn ones too
 	Before int64  // id to page behind; zero = from the newest
 	Limit  int    // zero = 100; at most 1,000
+	Sight  *Sight // what the asker may know of; nil = all
 }
 
 const maxHeldNames = 1000

@@ -50,7 +50,7 @@ func newRig(t *testing.T) *rig {
 	r := &rig{up: gittest.NewUpstream(t), db: db, disk: disk, dir: dir, api: api}
 	r.catalog = &mirror.Catalog{
 		Store: db, Disk: disk, Vault: vault, Site: mirror.Site{URL: "http://127.0.0.1:1"},
-		MayAdmit: func(context.Context, mirror.Rule) error { return nil },
+		MayAdmit: func(context.Context, mirror.Rule, mirror.Path) error { return nil },
 	}
 	r.syncer = r.newSyncer("test")
 	r.catalog.Syncer = r.syncer

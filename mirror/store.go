@@ -48,6 +48,7 @@ type RepoQuery struct {
 	Status Status // empty = any
 	After  Path   // keyset paging: paths behind this one
 	Limit  int    // zero = 100; at most 1,000
+	Sight  *Sight // what the asker may know of; nil = all
 }
 
 // QueueStore is the queue of checks and syncs: rows with leases, so that several

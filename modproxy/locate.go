@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/mod/module"
 
+	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -69,6 +70,9 @@ func (r *Repos) locate(ctx context.Context, modPath string) (*home, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.reads(ctx, imp.Repo); err != nil {
+		return nil, hidden(asked, err)
+	}
 	h.repo, h.sub = imp.Repo, imp.Dir
 	h.root = own + imp.Prefix
 	if dotGit {
@@ -121,4 +125,28 @@ func (r *Repos) withoutHost(modPath string) string {
 	}
 	before, _, _ := strings.Cut(modPath+"/", ".git/")
 	return strings.TrimSuffix(before, "/")
+}
+
+// readerKey is who asks, where the identity of the context is another: that of
+// nobody keeps rules for new mirrors from being applied.
+type readerKey struct{}
+
+// reads says whether the caller may know of a mirror.
+func (r *Repos) reads(ctx context.Context, repo mirror.Repo) error {
+	if r.Policy == nil {
+		return nil
+	}
+	id, ok := ctx.Value(readerKey{}).(auth.Identity)
+	if !ok {
+		id = auth.From(ctx)
+	}
+	return r.Policy.Reads(ctx, id, repo.Path, repo.Private)
+}
+
+// hidden makes what one may not know of look like what is not mirrored.
+func hidden(asked string, err error) error {
+	if errors.Is(err, mirror.ErrDenied) || errors.Is(err, mirror.ErrSignIn) {
+		return &hiddenError{notMirrored(asked)}
+	}
+	return err
 }

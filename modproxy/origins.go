@@ -100,11 +100,15 @@ func (h *Handler) own(modPath string) bool { return h.Repos.withoutHost(modPath)
 // hiddenError is of a module that the caller may not know of.
 type hiddenError struct{ error }
 
+// Unwrap is what the caller is told.
+func (e *hiddenError) Unwrap() error { return e.error }
+
 // mirrored is the module as a mirror has it. Without admit, rules for new mirrors
 // are left alone; a first clone is waited for only so long when others may have
 // the module.
 func (h *Handler) mirrored(ctx context.Context, modPath string, admit, others bool) (*gitOrigin, error) {
 	id := auth.From(ctx)
+	ctx = context.WithValue(ctx, readerKey{}, id)
 	if !admit {
 		ctx = auth.With(ctx, auth.Identity{}) // whom no rule lets add anything
 	}
@@ -117,8 +121,8 @@ func (h *Handler) mirrored(ctx context.Context, modPath string, admit, others bo
 	if err != nil {
 		return nil, err
 	}
-	if h.Policy.May(id, auth.Read, m.Repo.Private) != nil {
-		return nil, &hiddenError{notMirrored(h.Repos.withoutHost(modPath))}
+	if err := h.Policy.Reads(ctx, id, m.Repo.Path, m.Repo.Private); err != nil {
+		return nil, hidden(h.Repos.withoutHost(modPath), err)
 	}
 	return &gitOrigin{h: h, m: m}, nil
 }

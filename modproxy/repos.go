@@ -19,17 +19,19 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// Repos makes modules of mirrored repositories. It asks nobody's leave: its
-// callers do. Its methods fail with a *mirror.Problem of kind ErrNotFound (not
+// Repos makes modules of mirrored repositories. Its methods fail with a *mirror.Problem of kind ErrNotFound (not
 // mirrored, no such version), ErrInvalid (no module path, or no valid module
 // zip can be made), ErrUpstream (mirrored and not fetched yet), or with an
 // error for the log.
 type Repos struct {
 	Catalog Catalog
 	Reader  mirror.Reader
+	// Policy says who may know of which mirror; nil = the caller has asked.
+	Policy *auth.Policy
 	// Site is this mirror: module paths below its host are those of Resolve.
 	Site mirror.Site
 	// Temp is a directory for temporary files, "" = the system's. They are

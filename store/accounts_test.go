@@ -134,7 +134,7 @@ func TestKeysAndTokens(t *testing.T) {
 		used := func(at time.Time, want time.Time) {
 			t.Helper()
 			for _, id := range []string{key.ID, tokens[0].ID, "nobody's", "\x00"} {
-				if err := db.Used(ctx, id, at); err != nil {
+				if err := db.Used(ctx, id, at, "192.0.2.1"); err != nil {
 					t.Errorf("Used(%q) = %v", id, err)
 				}
 			}

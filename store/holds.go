@@ -84,6 +84,9 @@ func (db *DB) Holds(ctx context.Context, q mirror.HoldQuery) ([]mirror.Hold, err
 		return nil, nil
 	}
 	rows := gorm.G[holdRow](db.read).Scopes(behind(q.Repo, q.Before))
+	if sql, values := visible(q.Sight); sql != "" {
+		rows = rows.Where("repo_id IN (SELECT id FROM repos WHERE "+sql+")", values...)
+	}
 	switch q.State {
 	case "open":
 		rows = rows.Where("decision = '' AND settled IS NULL")

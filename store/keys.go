@@ -18,6 +18,7 @@ type keyRow struct {
 	Public      string
 	Created     int64
 	LastUsed    *int64
+	LastAddr    string
 }
 
 // TableName is where gorm finds the rows.
@@ -26,14 +27,14 @@ func (keyRow) TableName() string { return "keys" }
 func newKeyRow(k auth.Key) keyRow {
 	return keyRow{
 		ID: k.ID, UserID: k.User, Name: k.Name, Fingerprint: k.Fingerprint, Public: k.Public,
-		Created: k.Created.UnixMicro(), LastUsed: micros(k.LastUsed),
+		Created: k.Created.UnixMicro(), LastUsed: micros(k.LastUsed), LastAddr: k.LastAddr,
 	}
 }
 
 func (row keyRow) key() auth.Key {
 	return auth.Key{
 		ID: row.ID, User: row.UserID, Name: row.Name, Fingerprint: row.Fingerprint, Public: row.Public,
-		Created: moment(&row.Created), LastUsed: moment(row.LastUsed),
+		Created: moment(&row.Created), LastUsed: moment(row.LastUsed), LastAddr: row.LastAddr,
 	}
 }
 
@@ -46,6 +47,8 @@ type tokenRow struct {
 	Created  int64
 	Expires  *int64
 	LastUsed *int64
+	LastAddr string
+	Trust    string
 }
 
 // TableName is where gorm finds the rows.
@@ -55,6 +58,7 @@ func newTokenRow(t auth.Token) tokenRow {
 	return tokenRow{
 		ID: t.ID, UserID: t.User, Name: t.Name, Scope: string(t.Scope), Hash: t.Hash,
 		Created: t.Created.UnixMicro(), Expires: micros(t.Expires), LastUsed: micros(t.LastUsed),
+		LastAddr: t.LastAddr, Trust: t.Trust,
 	}
 }
 
@@ -62,6 +66,7 @@ func (row tokenRow) token() auth.Token {
 	return auth.Token{
 		ID: row.ID, User: row.UserID, Name: row.Name, Scope: auth.Scope(row.Scope), Hash: row.Hash,
 		Created: moment(&row.Created), Expires: moment(row.Expires), LastUsed: moment(row.LastUsed),
+		LastAddr: row.LastAddr, Trust: row.Trust,
 	}
 }
 
@@ -142,25 +147,27 @@ func (db *DB) RemoveToken(ctx context.Context, user, id string) error {
 const usedEvery = time.Minute
 
 // Used implements auth.Store. LastUsed is exact to a minute.
-func (db *DB) Used(ctx context.Context, keyOrToken string, at time.Time) error {
+func (db *DB) Used(ctx context.Context, keyOrToken string, at time.Time, addr string) error {
 	if !storable(keyOrToken) {
 		return nil
 	}
 	const stale = "id = ? AND (last_used IS NULL OR last_used <= ?)"
-	before := at.Add(-usedEvery).UnixMicro()
+	before, now := at.Add(-usedEvery).UnixMicro(), at.UnixMicro()
 	n, err := gorm.G[keyRow](db.read).Where(stale, keyOrToken, before).Count(ctx, "*")
 	if err != nil {
 		return known(err)
 	}
 	if n > 0 {
-		_, err = gorm.G[keyRow](db.write).Where(stale, keyOrToken, before).Update(ctx, "last_used", at.UnixMicro())
+		_, err = gorm.G[keyRow](db.write).Where(stale, keyOrToken, before).Select("last_used", "last_addr").
+			Updates(ctx, keyRow{LastUsed: &now, LastAddr: clean(addr)})
 		return known(err)
 	}
 	n, err = gorm.G[tokenRow](db.read).Where(stale, keyOrToken, before).Count(ctx, "*")
 	if err != nil || n == 0 {
 		return known(err)
 	}
-	_, err = gorm.G[tokenRow](db.write).Where(stale, keyOrToken, before).Update(ctx, "last_used", at.UnixMicro())
+	_, err = gorm.G[tokenRow](db.write).Where(stale, keyOrToken, before).Select("last_used", "last_addr").
+		Updates(ctx, tokenRow{LastUsed: &now, LastAddr: clean(addr)})
 	return known(err)
 }
 

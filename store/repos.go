@@ -215,6 +215,7 @@ func selected(q mirror.RepoQuery) func(*gorm.Statement) {
 			pattern := strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(clean(q.Search)))
 			where(stmt, `path_key LIKE ? ESCAPE '\'`, "%"+pattern+"%")
 		}
+		within(stmt, q.Sight)
 	}
 }
 

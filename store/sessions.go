@@ -63,7 +63,11 @@ func (s *Sessions) DeleteCtx(ctx context.Context, token string) error {
 // Prune drops the sessions that have expired and returns how many. Nothing
 // depends on it but the size of the table: once an hour is often enough.
 func (s *Sessions) Prune(ctx context.Context) (int, error) {
-	n, err := gorm.G[sessionRow](s.db.write).Where("expires <= ?", time.Now().UnixMicro()).Delete(ctx)
+	now := time.Now().UnixMicro()
+	if _, err := gorm.G[signInRow](s.db.write).Where("expires <= ?", now).Delete(ctx); err != nil {
+		return 0, known(err)
+	}
+	n, err := gorm.G[sessionRow](s.db.write).Where("expires <= ?", now).Delete(ctx)
 	return n, known(err)
 }
 

@@ -153,7 +153,7 @@ func (a *api) listApprovals(ctx context.Context, in *listApprovalsRequest) (*lis
 		}
 		q.Repo = repo.ID
 	}
-	holds, err := a.Catalog.Holds(ctx, q)
+	holds, err := a.Store.Holds(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +199,9 @@ type decideRequest struct {
 }
 
 func (a *api) decideApproval(ctx context.Context, in *decideRequest) (*answer[Approval], error) {
+	if _, err := a.Store.Hold(ctx, in.Approval); err != nil {
+		return nil, err
+	}
 	h, err := a.Catalog.Decide(ctx, in.Approval, mirror.Decision(in.Body.Decision), auth.From(ctx).Name, in.Body.Reason)
 	if err != nil {
 		return nil, err

@@ -64,7 +64,7 @@ func (s *Server) credential(c *gin.Context) (func(context.Context) (auth.Identit
 		return s.sessionIdentity, nil
 	case "bearer":
 		return func(ctx context.Context) (auth.Identity, error) {
-			return s.Accounts.Token(ctx, strings.TrimSpace(rest))
+			return s.Accounts.TokenFrom(ctx, strings.TrimSpace(rest), peer)
 		}, nil
 	case "basic":
 		if user, password, ok := c.Request.BasicAuth(); ok {

@@ -127,7 +127,7 @@ func (s *Server) findRepo(ctx context.Context, idOrPath string) (mirror.Repo, er
 	if err != nil {
 		return mirror.Repo{}, err
 	}
-	return s.Catalog.Find(ctx, path)
+	return s.find(ctx, path)
 }
 
 // PageParams is what every list takes. Like its sisters it is exported because

@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -152,7 +153,11 @@ func (a *api) add(ctx context.Context, n NewMirror) (mirror.Repo, bool, error) {
 			Code: mirror.CodeBadURL, Kind: mirror.ErrInvalid, What: "path_or_url is empty", Do: "give the repository, for example github.com/spf13/cobra",
 		}
 	}
-	return a.Catalog.Add(ctx, n.asked())
+	repo, existed, err := a.Catalog.Add(ctx, n.asked())
+	if err == nil {
+		err = a.Policy.Reads(ctx, auth.From(ctx), repo.Path, repo.Private)
+	}
+	return repo, existed, err
 }
 
 func (a *api) showMirror(ctx context.Context, in *MirrorParam) (*mirrorAnswer, error) {

@@ -58,7 +58,7 @@ type trafficRequest struct {
 
 type trafficAnswer struct{ Body Traffic }
 
-func (a *api) showTraffic(_ context.Context, in *trafficRequest) (*trafficAnswer, error) {
+func (a *api) showTraffic(ctx context.Context, in *trafficRequest) (*trafficAnswer, error) {
 	span, now := trafficSpanOf(in.Span), time.Now()
 	out := a.trafficNow(now)
 	for _, s := range a.Traffic.Over(span.Span, span.Step, now) {
@@ -66,7 +66,11 @@ func (a *api) showTraffic(_ context.Context, in *trafficRequest) (*trafficAnswer
 		out.Clones += s.Clones
 		out.Ended += s.Requests
 	}
-	for _, m := range a.Traffic.Top(topMirrors, now) {
+	top, err := a.topTraffic(ctx, a.Traffic.Top(topMirrors, now))
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range top {
 		out.Mirrors = append(out.Mirrors, MirrorTraffic{ID: m.Repo, Path: m.Path, Bytes: m.Bytes, Requests: m.Requests, Clones: m.Clones})
 	}
 	return &trafficAnswer{out}, nil

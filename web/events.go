@@ -78,6 +78,7 @@ func (a *api) stream(ctx context.Context, w *eventWriter, news <-chan mirror.Pro
 	}
 	beat := time.NewTicker(cmp.Or(a.Beat, beatEvery))
 	defer beat.Stop()
+	watcher := onlooker{s: a.Server}
 	for {
 		var err error
 		select {
@@ -89,10 +90,14 @@ func (a *api) stream(ctx context.Context, w *eventWriter, news <-chan mirror.Pro
 			if a.stillMay(ctx, readers) != nil {
 				return
 			}
+			watcher.forget()
 			err = w.send(": still here\n\n")
 		case p, ok := <-news:
 			if !ok {
 				return
+			}
+			if !watcher.may(ctx, p.Repo) {
+				continue
 			}
 			var data []byte
 			if data, err = json.Marshal(p); err == nil { // one line: JSON escapes line breaks

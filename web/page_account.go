@@ -168,7 +168,7 @@ func (c *console) changePassword(g *gin.Context) error {
 		err = c.Accounts.SetPassword(ctx, who.User, fresh)
 	}
 	if err == nil { // every session ended with the old password; this one goes on
-		err = c.signIn(g, who.User)
+		err = c.signIn(g, who.User, who.First)
 	}
 	return c.accountAgain(g, err, "Password changed. Other browsers were signed out.", data)
 }

@@ -65,7 +65,7 @@ func (c *console) approvals(g *gin.Context) error {
 		return err
 	}
 	ctx, w, data := g.Request.Context(), c.words(g), approvalsPage{page: p}
-	open, err := c.Catalog.Holds(ctx, mirror.HoldQuery{State: "open", Limit: approvalsShown})
+	open, err := c.Store.Holds(ctx, mirror.HoldQuery{State: "open", Limit: approvalsShown})
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (c *console) approvals(g *gin.Context) error {
 	if before, err := strconv.ParseInt(g.Query("before"), 10, 64); err == nil && before > 0 {
 		q.Before, data.DecidedAt = before, true
 	}
-	decided, err := c.Catalog.Holds(ctx, q)
+	decided, err := c.Store.Holds(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ const keptShown = 20
 
 // readHeld fills in what of a mirror waits for a decision, and what was kept.
 func (c *console) readHeld(ctx context.Context, w *words, repo mirror.Repo, listing mirror.Listing, data *mirrorPage) error {
-	open, err := c.Catalog.Holds(ctx, mirror.HoldQuery{Repo: repo.ID, State: "open", Limit: approvalsShown})
+	open, err := c.Store.Holds(ctx, mirror.HoldQuery{Repo: repo.ID, State: "open", Limit: approvalsShown})
 	if err != nil {
 		return err
 	}

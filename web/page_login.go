@@ -6,6 +6,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -43,7 +44,7 @@ func (c *console) login(g *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.signIn(g, who.User); err != nil {
+	if err := c.signIn(g, who.User, auth.ByPassword); err != nil {
 		return err
 	}
 	g.Redirect(http.StatusSeeOther, next)

@@ -175,7 +175,7 @@ func (c *console) openMirror(g *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	repo, err := c.Catalog.Find(g.Request.Context(), path)
+	repo, err := c.find(g.Request.Context(), path)
 	if errors.Is(err, mirror.ErrNotFound) && c.may(g, auth.Manage, true) == nil {
 		return &mirror.Problem{
 			Code: mirror.CodeNotMirrored, Kind: mirror.ErrNotFound, What: string(path) + " is not mirrored here",

@@ -27,8 +27,11 @@ type trafficPage struct {
 func (c *console) traffic(g *gin.Context) error {
 	w, now := c.words(g), time.Now()
 	span := trafficSpanOf(g.Query("span"))
-	data := trafficPage{Words: w.trafficSpan(span), Step: w.t("minute"), Now: c.trafficNow(now), Top: c.Traffic.Top(topMirrors, now)}
+	data := trafficPage{Words: w.trafficSpan(span), Step: w.t("minute"), Now: c.trafficNow(now)}
 	var err error
+	if data.Top, err = c.topTraffic(g.Request.Context(), c.Traffic.Top(topMirrors, now)); err != nil {
+		return err
+	}
 	if data.page, err = c.page(g, "Traffic", "/traffic"); err != nil {
 		return err
 	}

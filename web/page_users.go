@@ -141,7 +141,7 @@ func (c *console) setRole(g *gin.Context) error {
 func (c *console) resetPassword(g *gin.Context) error {
 	err := c.Accounts.SetPassword(g.Request.Context(), g.Param("user"), g.PostForm("password"))
 	if err == nil && g.Param("user") == c.identity(g).User { // keep the one who did it signed in
-		err = c.signIn(g, g.Param("user"))
+		err = c.signIn(g, g.Param("user"), c.identity(g).First)
 	}
 	return c.orTell(g, err, "The password was set. Sessions with the old one have ended.", "/users")
 }

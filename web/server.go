@@ -83,6 +83,7 @@ func (s *Server) Handler() (http.Handler, error) {
 	if h.Log == nil {
 		h.Log = slog.Default()
 	}
+	h.Store = sighted{h.Store, h.Policy}
 	h.sessions = h.newSessions()
 	h.streams = make(chan struct{}, maxStreams)
 	h.origins = http.NewCrossOriginProtection()

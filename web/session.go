@@ -22,10 +22,11 @@ const (
 
 // Keys of a session.
 const (
-	keyUser  = "user"  // string: user id
-	keyEpoch = "epoch" // int64: auth.User.Epoch at sign-in
-	keySeen  = "seen"  // int64: Unix seconds of the last page, to within sessionTouch
-	keyFlash = "flash" // []string: kind, text, kind, text, …
+	keyUser   = "user"   // string: user id
+	keyEpoch  = "epoch"  // int64: auth.User.Epoch at sign-in
+	keySeen   = "seen"   // int64: Unix seconds of the last page, to within sessionTouch
+	keySignIn = "signin" // string: id of the auth.SignIn
+	keyFlash  = "flash"  // []string: kind, text, kind, text, …
 )
 
 func (s *Server) newSessions() *scs.SessionManager {
@@ -79,7 +80,7 @@ func (s *Server) sessionIdentity(ctx context.Context) (auth.Identity, error) {
 	if user == "" || time.Since(time.Unix(s.sessions.GetInt64(ctx, keySeen), 0)) > sessionIdle {
 		return auth.Identity{}, nil
 	}
-	id, err := s.Accounts.Session(ctx, user, s.sessions.GetInt64(ctx, keyEpoch))
+	id, err := s.Accounts.Session(ctx, user, s.sessions.GetInt64(ctx, keyEpoch), s.sessions.GetString(ctx, keySignIn))
 	if errors.Is(err, mirror.ErrSignIn) || errors.Is(err, mirror.ErrNotFound) {
 		return auth.Identity{}, nil
 	}
@@ -100,14 +101,22 @@ func (s *Server) bySession(c *gin.Context) {
 		}
 	} else if now := time.Now(); now.Sub(time.Unix(s.sessions.GetInt64(ctx, keySeen), 0)) > sessionTouch {
 		s.sessions.Put(ctx, keySeen, now.Unix())
+		if err := s.Accounts.Saw(ctx, id.SignIn, now); err != nil {
+			s.logFailure(ctx, err, "session")
+		}
 	}
 	c.Request = c.Request.WithContext(auth.With(ctx, id))
 }
 
 // signIn makes the session that of a user, under a new token, so that a token
 // somebody planted before is worth nothing.
-func (s *Server) signIn(c *gin.Context, userID string) error {
+func (s *Server) signIn(c *gin.Context, userID string, via auth.Via) error {
 	ctx := c.Request.Context()
+	if before := s.sessions.GetString(ctx, keySignIn); before != "" { // of whoever was signed in here
+		if err := s.Accounts.SignOut(ctx, "", before); err != nil && !errors.Is(err, mirror.ErrNotFound) {
+			return err
+		}
+	}
 	user, err := s.Accounts.User(ctx, userID)
 	if err != nil {
 		return err
@@ -115,6 +124,11 @@ func (s *Server) signIn(c *gin.Context, userID string) error {
 	if err := s.sessions.RenewToken(ctx); err != nil {
 		return err
 	}
+	begun, err := s.Accounts.Begin(ctx, user.ID, via, c.RemoteIP(), c.Request.UserAgent(), sessionLife)
+	if err != nil {
+		return err
+	}
+	s.sessions.Put(ctx, keySignIn, begun.ID)
 	s.sessions.Put(ctx, keyUser, user.ID)
 	s.sessions.Put(ctx, keyEpoch, user.Epoch)
 	s.sessions.Put(ctx, keySeen, time.Now().Unix())
@@ -141,7 +155,13 @@ func (s *Server) noteSignIn(c *gin.Context, user auth.User) {
 
 // signOut ends the session, here and in the store.
 func (s *Server) signOut(c *gin.Context) error {
-	return s.sessions.Destroy(c.Request.Context())
+	ctx := c.Request.Context()
+	if id := s.sessions.GetString(ctx, keySignIn); id != "" {
+		if err := s.Accounts.SignOut(ctx, "", id); err != nil && !errors.Is(err, mirror.ErrNotFound) {
+			return err
+		}
+	}
+	return s.sessions.Destroy(ctx)
 }
 
 // identity is who asks; the zero value is nobody.

@@ -68,7 +68,7 @@ func openEngine(ctx context.Context, c config) (*engine, error) {
 	}
 	catalog := &mirror.Catalog{
 		Store: db, Disk: disk, Syncer: syncer, Vault: vault, Site: mirror.Site{URL: "http://127.0.0.1:1"}, Blocked: disk.Blocked,
-		MayAdmit: func(context.Context, mirror.Rule) error { return nil },
+		MayAdmit: func(context.Context, mirror.Rule, mirror.Path) error { return nil },
 	}
 	syncer.Credential = catalog.OpenCredential
 	e := &engine{db: db, disk: disk, catalog: catalog, syncer: syncer}
