@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gitmirror/gitmirror/internal/gittest"
 )
 
 // inside says that this process is the one without a network.
@@ -44,7 +46,7 @@ func sealed(t *testing.T, run func(*testing.T)) {
 		only = asked
 	}
 	cmd := exec.Command(os.Args[0], "-test.run="+only, "-test.v", "-test.timeout=20m")
-	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.Env = append(os.Environ(), inside+"=1", gittest.QuickExit)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if uid := os.Getuid(); uid != 0 {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER

@@ -152,6 +152,7 @@ func (w *world) setup(env *testscript.Env) error {
 	} {
 		env.Setenv(key, value)
 	}
+	env.Vars = append(env.Vars, gittest.QuickExit)
 	env.Defer(func() { w.stop(syscall.SIGKILL) })
 	return nil
 }
@@ -203,7 +204,7 @@ func (w *world) program(ts *testscript.TestScript, args ...string) *exec.Cmd {
 	path, err := exec.LookPath("gitmirror")
 	ts.Check(err)
 	cmd := exec.Command(path, args...)
-	cmd.Dir = ts.MkAbs(".")
+	cmd.Dir, cmd.Env = ts.MkAbs("."), []string{gittest.QuickExit}
 	for _, key := range []string{"HOME", "PATH", "TMPDIR", "GIT_CONFIG_NOSYSTEM", "GOCOVERDIR", "SSL_CERT_FILE"} {
 		cmd.Env = append(cmd.Env, key+"="+ts.Getenv(key))
 	}

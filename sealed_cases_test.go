@@ -146,7 +146,7 @@ func (r *caseRun) settle(t *testing.T, u *gittest.Universe) {
 	known := filepath.Join(t.TempDir(), "modules")
 	r.env = []string{ // -trimpath: what was built of a module version is good for every module cache
 		"PATH=" + os.Getenv("PATH"), "HOME=" + r.home, "TMPDIR=" + t.TempDir(), "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
-		"GOCACHE=" + filepath.Join(cache, "go-build"), "GOMODCACHE=" + known, "GOFLAGS=-modcacherw -trimpath", "GOTOOLCHAIN=local", "SSL_CERT_FILE=" + cert,
+		"GOCACHE=" + filepath.Join(cache, "go-build"), "GOMODCACHE=" + known, "GOFLAGS=-modcacherw -trimpath", "GOTOOLCHAIN=local", "SSL_CERT_FILE=" + cert, gittest.QuickExit,
 	}
 	if r.PublicProxy {
 		r.env = append(r.env, "GOPROXY="+publicProxy(t, u))

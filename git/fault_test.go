@@ -383,7 +383,7 @@ func TestDiskFull(t *testing.T) {
 	// Without the right to mount, a limit on the size of files stands in, in a
 	// process of its own.
 	cmd := exec.Command(os.Args[0], "-test.run=^TestDiskFull$", "-test.v")
-	cmd.Env = append(os.Environ(), "GITMIRROR_TEST_ULIMIT=1")
+	cmd.Env = append(os.Environ(), "GITMIRROR_TEST_ULIMIT=1", gittest.QuickExit)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("with a file size limit: %v\n%s", err, out)
 	}

@@ -277,7 +277,7 @@ func TestKilledServer(t *testing.T) {
 	before := h.up.Commit(t, project, files(5, 1))
 	server := func(id mirror.ID) *exec.Cmd {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledServer$")
-		cmd.Env = append(os.Environ(), "GITMIRROR_TEST_ROOT="+h.Root, "GITMIRROR_TEST_ID="+string(id), "GITMIRROR_TEST_URL="+h.from.Upstream.String())
+		cmd.Env = append(os.Environ(), "GITMIRROR_TEST_ROOT="+h.Root, "GITMIRROR_TEST_ID="+string(id), "GITMIRROR_TEST_URL="+h.from.Upstream.String(), gittest.QuickExit)
 		return cmd
 	}
 	if out, err := server(h.id).CombinedOutput(); err != nil || !strings.Contains(string(out), "fetch ended: <nil>") {

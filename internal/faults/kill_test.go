@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gitmirror/gitmirror/internal/gittest"
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -92,7 +93,7 @@ func (h *house) syncKilled(t testing.TB, at trigger) (killed bool, took time.Dur
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), childEnv+"="+string(asked))
+	cmd.Env = append(os.Environ(), childEnv+"="+string(asked), gittest.QuickExit)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
