@@ -43,9 +43,18 @@ type downloaded struct {
 	files                map[string][]byte
 }
 
-// download asks the go command for modules through the proxy of the
-// environment, with a few tries. The answers are in the order of the question.
+// download is fetch with the files of the modules.
 func download(mods []Module) ([]downloaded, error) {
+	all, err := fetch(mods)
+	for i := range all {
+		err = errors.Join(err, all[i].read())
+	}
+	return all, err
+}
+
+// fetch asks the go command for modules through the proxy of the environment,
+// with a few tries. The answers are in the order of the question.
+func fetch(mods []Module) ([]downloaded, error) {
 	dir, err := os.MkdirTemp("", "gittest-")
 	if err != nil {
 		return nil, err
@@ -95,7 +104,7 @@ func downloadInto(dir string, mods []Module, got map[Module]downloaded) error {
 			trouble = errors.Join(trouble, errors.New(d.Error))
 			continue
 		}
-		if err := d.read(); err != nil {
+		if err := d.readInfo(); err != nil {
 			return err
 		}
 		got[Module{d.Path, d.Version}] = d
@@ -106,8 +115,8 @@ func downloadInto(dir string, mods []Module, got map[Module]downloaded) error {
 	return trouble
 }
 
-// read loads the time and the files of a downloaded module.
-func (d *downloaded) read() error {
+// readInfo loads the time of a downloaded module.
+func (d *downloaded) readInfo() error {
 	info, err := os.ReadFile(d.Info)
 	if err != nil {
 		return err
@@ -117,6 +126,11 @@ func (d *downloaded) read() error {
 		return err
 	}
 	d.time = stat.Time
+	return nil
+}
+
+// read loads its files.
+func (d *downloaded) read() error {
 	zr, err := zip.OpenReader(d.Zip)
 	if err != nil {
 		return err

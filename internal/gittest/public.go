@@ -107,7 +107,7 @@ func FetchPublic(mods ...*Public) error {
 	if len(todo) == 0 {
 		return nil
 	}
-	all, err := download(names)
+	all, err := fetch(names)
 	if err != nil {
 		return err
 	}
@@ -124,6 +124,13 @@ func FetchPublic(mods ...*Public) error {
 func (p *Public) Files() (map[string][]byte, error) {
 	if err := FetchPublic(p); err != nil {
 		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.d.files == nil {
+		if err := p.d.read(); err != nil {
+			return nil, err
+		}
 	}
 	return p.d.files, nil
 }

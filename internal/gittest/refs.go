@@ -35,12 +35,9 @@ func (up *Upstream) CommitTo(tb testing.TB, repo, branch string, files map[strin
 	if len(message) > 200 {
 		message = message[:200]
 	}
-	commit, err := commitTree(up.Dir(repo), "refs/heads/"+branch, tree, at, message)
+	commit, err := commitTree(up.Dir(repo), "refs/heads/"+branch, tree, at, message, tagIt(tags...)...)
 	if err != nil {
 		tb.Fatal(err)
-	}
-	for _, tag := range tags {
-		up.MoveTag(tb, repo, tag, commit)
 	}
 	return commit
 }

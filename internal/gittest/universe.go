@@ -266,12 +266,12 @@ func (b *universeBuilder) make(key commitOf) error {
 			tree[filepath.ToSlash(filepath.Join(m.loc.dir, name))] = data
 		}
 	}
-	commit, err := r.commit(tree, first.Time, key.rev)
-	if err != nil {
+	if first.loc.tag != "" {
+		_, err := r.commit(tree, first.Time, key.rev, tagIt(first.loc.tag)...)
 		return err
 	}
-	if first.loc.tag != "" {
-		_, err = try(r.dir, Env(os.DevNull), nil, "git", "update-ref", "refs/tags/"+first.loc.tag, commit)
+	commit, err := r.commit(tree, first.Time, key.rev)
+	if err != nil {
 		return err
 	}
 	local := key.rev[:len("20060102150405-")] + commit[:12]
@@ -315,14 +315,10 @@ func (b *universeBuilder) makeBase(r *builder, m *caseModule) error {
 	if b.groups[key] != nil {
 		return b.make(key)
 	}
-	if _, err := try(r.dir, Env(os.DevNull), nil, "git", "rev-parse", "--verify", "--quiet", "refs/tags/"+tag); err == nil {
+	if hasRef(r.dir, "refs/tags/"+tag) {
 		return nil
 	}
-	commit, err := r.commit(map[string][]byte{"BASE": []byte(tag + "\n")}, m.Time.Add(-time.Second), tag)
-	if err != nil {
-		return err
-	}
-	_, err = try(r.dir, Env(os.DevNull), nil, "git", "update-ref", "refs/tags/"+tag, commit)
+	_, err = r.commit(map[string][]byte{"BASE": []byte(tag + "\n")}, m.Time.Add(-time.Second), tag, tagIt(tag)...)
 	return err
 }
 
