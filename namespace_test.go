@@ -9,12 +9,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"flag"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,14 +24,27 @@ import (
 	"github.com/gitmirror/gitmirror/internal/gittest"
 )
 
-// inside says that this process is the one without a network.
+// inside says that this process is one without a network, and which of how many:
+// "0/2" is the first of two.
 const inside = "GITMIRROR_TEST_SEALED"
 
+// part is what a sealed test does in one of its processes.
+type part struct{ n, of int }
+
+// mine tells whether the i-th subtest is for this process.
+func (p part) mine(i int) bool { return i%p.of == p.n }
+
 // sealed runs a test where nothing can be reached but loopback: it starts the
-// test again in a network namespace of its own, and there calls run. Where
-// namespaces are not allowed run is called here, and must do with less.
-func sealed(t *testing.T, run func(*testing.T)) {
-	if os.Getenv(inside) != "" {
+// test again in a network namespace of its own, and there calls run. With of > 1
+// it does so that many times at once, for names and ports can be had once in a
+// namespace. Where namespaces are not allowed run is called here, and must do
+// with less.
+func sealed(t *testing.T, of int, run func(*testing.T, part)) {
+	if mark := os.Getenv(inside); mark != "" {
+		var p part
+		if _, err := fmt.Sscanf(mark, "%d/%d", &p.n, &p.of); err != nil {
+			t.Fatalf("%s = %q, want N/M", inside, mark)
+		}
 		if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 			t.Fatalf("ip link set lo up: %v\n%s", err, out)
 		}
@@ -38,31 +53,44 @@ func sealed(t *testing.T, run func(*testing.T)) {
 			t.Fatal("the network namespace has a route to the outside")
 		}
 		nameOurselves(t)
-		run(t)
+		run(t, p)
 		return
 	}
-	only := "^" + t.Name() + "$"
-	if asked := flag.Lookup("test.run").Value.String(); strings.HasPrefix(asked, t.Name()+"/") {
+	outs, errs := make([][]byte, of), make([]error, of)
+	var all sync.WaitGroup
+	for n := range of {
+		all.Go(func() { outs[n], errs[n] = playSealed(t.Name(), part{n, of}) })
+	}
+	all.Wait()
+	if errors.Is(errs[0], syscall.EPERM) {
+		t.Log("network namespaces are not allowed here; a proxy setting that lets nothing through has to do")
+		run(t, part{0, 1})
+		return
+	}
+	for n, out := range outs {
+		if errs[n] != nil {
+			t.Errorf("in network namespace %d of %d: %v", n+1, of, errs[n])
+		}
+		t.Logf("%s", out)
+	}
+}
+
+// playSealed starts this test, or those of its subtests that were asked for, in a
+// namespace, and returns what it said.
+func playSealed(test string, p part) ([]byte, error) {
+	only := "^" + test + "$"
+	if asked := flag.Lookup("test.run").Value.String(); strings.HasPrefix(asked, test+"/") {
 		only = asked
 	}
 	cmd := exec.Command(os.Args[0], "-test.run="+only, "-test.v", "-test.timeout=20m")
-	cmd.Env = append(os.Environ(), inside+"=1", gittest.QuickExit)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d/%d", inside, p.n, p.of), gittest.QuickExit)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if uid := os.Getuid(); uid != 0 {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: uid, Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
-	out, err := cmd.CombinedOutput()
-	if errors.Is(err, syscall.EPERM) {
-		t.Log("network namespaces are not allowed here; a proxy setting that lets nothing through has to do")
-		run(t)
-		return
-	}
-	if err != nil {
-		t.Fatalf("in the network namespace: %v\n%s", err, out)
-	}
-	t.Logf("%s", out)
+	return cmd.CombinedOutput()
 }
 
 // corp is the name of this machine in the namespace.

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/mod/modfile"
@@ -25,31 +27,55 @@ import (
 // directory: what the go command once downloaded from one.
 func TestSealedCases(t *testing.T) {
 	files := gittest.CaseFiles(t, ".")
-	if os.Getenv(inside) == "" {
-		for _, file := range files { // while the module proxy can be reached
-			fetchCase(t, gittest.ReadCase(t, file))
-		}
+	if os.Getenv(inside) == "" { // while the module proxy can be reached
+		fetchCases(t, files)
 	}
-	sealed(t, func(t *testing.T) {
+	sealed(t, 2, func(t *testing.T, p part) {
 		if os.Getenv(inside) == "" {
 			t.Log("cases want a name and port 443 of their own: not run without namespaces")
 			return
 		}
 		w := &caseWorld{server: startCorp(t), up: gittest.NewUpstream(t)}
 		for i, file := range files {
+			if !p.mine(i) {
+				continue
+			}
 			name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 			t.Run(name, func(t *testing.T) { w.run(t, fmt.Sprintf("case%02d", i), gittest.ReadCase(t, file)) })
 		}
 	})
 }
 
-// fetchCase brings into the module cache what a case needs: the zips of mapped
-// modules, and whatever the go command reads of the others.
-func fetchCase(t *testing.T, c gittest.RewriteCase) {
+// fetchCases brings into the module cache what cases need, a few at a time: most
+// of it is waiting.
+func fetchCases(t *testing.T, files []string) {
 	t.Helper()
+	var all sync.WaitGroup
+	places := make(chan struct{}, 4)
+	errs := make([]error, len(files))
+	for i, file := range files {
+		c, dir := gittest.ReadCase(t, file), t.TempDir()
+		if c.PublicProxy {
+			writeFiles(t, dir, c.In)
+		}
+		places <- struct{}{}
+		all.Go(func() {
+			errs[i] = fetchCase(c, dir)
+			<-places
+		})
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fetchCase fetches the zips of mapped modules, and whatever the go command reads
+// of the others in the project, which lies in dir.
+func fetchCase(c gittest.RewriteCase, dir string) error {
 	all, err := gittest.ListPublic(gittest.CaseModules(c))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	var mapped []*gittest.Public
 	for _, p := range all {
@@ -57,19 +83,15 @@ func fetchCase(t *testing.T, c gittest.RewriteCase) {
 			mapped = append(mapped, p)
 		}
 	}
-	if err := gittest.FetchPublic(mapped...); err != nil {
-		t.Fatal(err)
+	if err := gittest.FetchPublic(mapped...); err != nil || !c.PublicProxy {
+		return err
 	}
-	if !c.PublicProxy {
-		return
-	}
-	dir := t.TempDir()
-	writeFiles(t, dir, c.In)
 	for _, args := range [][]string{{"list", "-m", "all"}, {"mod", "download"}, {"mod", "tidy", "-diff"}, {"list", "-deps", "-test", "all"}} {
 		cmd := exec.Command("go", args...)
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "PWD="+dir)
 		_ = cmd.Run() // what it did not get will be missed below
 	}
+	return nil
 }
 
 // caseWorld is what all cases share.

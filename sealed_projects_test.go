@@ -48,7 +48,7 @@ func TestSealedProjects(t *testing.T) {
 			fetchProject(t, m)
 		}
 	}
-	sealed(t, func(t *testing.T) {
+	sealed(t, 1, func(t *testing.T, _ part) {
 		if os.Getenv(inside) == "" {
 			t.Log("projects want a name and port 443 of their own: not run without namespaces")
 			return

@@ -27,7 +27,7 @@ type Sums struct {
 // downloaded and verified them, whatever mirror the test talks to.
 func RealSums(tb testing.TB, m Module) Sums {
 	tb.Helper()
-	d, err := download([]Module{m})
+	d, err := fetch([]Module{m})
 	if err != nil {
 		tb.Fatal(err)
 	}
