@@ -30,9 +30,10 @@ var mayImport = map[string][]string{
 	"store":      {"mirror", "auth", "migrations"},
 	"gitserver":  {"mirror", "auth"},
 	"modproxy":   {"mirror", "auth"},
+	"notify":     {"mirror"},
 	"rewrite":    {"mirror"},
 	"web":        {"mirror", "auth"},
-	"cli":        {"mirror", "auth", "git", "store", "migrations", "gitserver", "modproxy", "rewrite", "web", "telemetry"},
+	"cli":        {"mirror", "auth", "git", "store", "migrations", "gitserver", "modproxy", "rewrite", "web", "telemetry", "notify"},
 	".":          {"cli"},
 }
 
@@ -52,6 +53,7 @@ var onePlace = map[string][]string{
 	"golang.org/x/mod/zip":                {"modproxy"},
 	"golang.org/x/mod/modfile":            {"modproxy", "rewrite", "cli"},
 	"filippo.io/age":                      {"auth"},
+	"github.com/wneessen/go-mail":         {"notify"},
 	"golang.org/x/crypto/argon2":          {"auth"},
 }
 

@@ -123,7 +123,7 @@ func (db *DB) AuditHead(ctx context.Context) (seq int64, hash string, err error)
 
 var _ auth.AuditStore = (*DB)(nil)
 
-// Duty implements mirror.DutyStore: it takes a piece of work for owner until the
+// Duty implements mirror.AlertStore: it takes a piece of work for owner until the
 // given time, or prolongs it, unless another has it.
 func (db *DB) Duty(ctx context.Context, name, owner string, now, until time.Time) (mine bool, err error) {
 	done := db.write.WithContext(ctx).Exec(`INSERT INTO duties (name, owner, until) VALUES (?, ?, ?)
