@@ -44,7 +44,7 @@ func (p *program) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	in(server, p.serveCommand(), p.configCommand(), p.migrateCommand(), p.auditCommand())
+	in(server, p.serveCommand(), p.configCommand(), p.migrateCommand(), p.auditCommand(), p.alertCommand())
 	in(mirrors, p.mirrorCommand(), p.upstreamCommand(), p.approvalsCommand(), p.aliasCommand(), p.ruleCommand(), p.credentialCommand(), p.cacheCommand())
 	in(code, p.rewriteCommand(), p.envCommand(), p.doctorCommand())
 	in(access, p.loginCommand(), p.logoutCommand(), p.whoamiCommand(), p.userCommand(), p.keyCommand(), p.tokenCommand())

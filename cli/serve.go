@@ -157,8 +157,9 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		return err
 	}
 	proxy.Repos, proxy.Accounts, proxy.Policy, proxy.Changes = modules, accounts, policy, db.Changes
+	alerts := newAlerts(c, db, disk, vault, accounts, room, proxy, site, data.Node, p.version().Version, log)
 	console := &web.Server{
-		Catalog: catalog, Syncer: syncer, Roads: roads, Upkeep: upkeep, Headroom: room, Traffic: traffic, Packs: gate.Load, Store: recorded, Trail: trail, Reader: disk, Accounts: accounts, Policy: policy,
+		Catalog: catalog, Syncer: syncer, Roads: roads, Upkeep: upkeep, Headroom: room, Traffic: traffic, Packs: gate.Load, Store: recorded, Trail: trail, Alerts: alerts, Reader: disk, Accounts: accounts, Policy: policy,
 		Sessions: db.Sessions(), Modules: modules, ModulesOf: modulesOf, ModuleCache: proxy, Site: site, Version: p.version().Version,
 		Settings: c.shown(), Done: ctx.Done(), Log: log,
 	}
@@ -191,6 +192,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	run.Go(func() error { return roads.Run(ctx) })
 	run.Go(func() error { return room.Run(ctx) })
 	run.Go(func() error { return upkeep.Run(ctx) })
+	run.Go(func() error { return alerts.Run(ctx) })
 	run.Go(func() error { return front.Run(ctx) })
 	run.Go(func() error { return proxy.Run(ctx) })
 	run.Go(func() error { return prune(ctx, db.Sessions(), log) })

@@ -50,6 +50,7 @@ func (s *Server) apiRoutes(r *gin.Engine) error {
 	a.eventOperations()
 	a.trafficOperations()
 	a.auditOperations()
+	a.alertOperations()
 	return a.describe(r)
 }
 
@@ -66,6 +67,7 @@ func (s *Server) apiConfig() huma.Config {
 		{Name: "modules", Description: "Go modules"}, {Name: "aliases", Description: "Import prefixes"},
 		{Name: "rules", Description: "Rules"}, {Name: "credentials", Description: "Upstream credentials"},
 		{Name: "users", Description: "Users"}, {Name: "keys", Description: "SSH keys"}, {Name: "tokens", Description: "API tokens"},
+		{Name: "alerts", Description: "What is wrong, and who is told"},
 		{Name: "audit", Description: "Who did what"},
 		{Name: "site", Description: "This server"},
 	}

@@ -74,6 +74,16 @@ var access = map[string]string{
 	"POST /api/v1/modules/cache/trim": "snnynyss",
 	"GET /api/v1/modules/refusals":    "snnynyss",
 
+	"GET /api/v1/alerts":                      "syyyyyss",
+	"GET /api/v1/alerts/rules":                "snnnnyss",
+	"PUT /api/v1/alerts/rules/:name":          "snnnnyss",
+	"DELETE /api/v1/alerts/rules/:name":       "snnnnyss",
+	"GET /api/v1/alerts/channels":             "snnnnyss",
+	"PUT /api/v1/alerts/channels/:name":       "snnnnyss",
+	"DELETE /api/v1/alerts/channels/:name":    "snnnnyss",
+	"POST /api/v1/alerts/channels/:name/test": "snnnnyss",
+	"GET /api/v1/alerts/messages":             "snnnnyss",
+
 	"GET /api/v1/audit":        "snnnnyss",
 	"GET /api/v1/audit/export": "snnnnyss",
 	"GET /api/v1/audit/verify": "snnnnyss",
@@ -117,6 +127,9 @@ var bodies = map[string]string{
 
 	"PUT /api/v1/upstreams/:host":      `{"endpoints":[{"name":"direct"}]}`,
 	"POST /api/v1/upstreams/:host/use": `{"endpoint":""}`,
+
+	"PUT /api/v1/alerts/rules/:name":    `{"kind":"disk"}`,
+	"PUT /api/v1/alerts/channels/:name": `{"kind":"slack","url":"http://127.0.0.1:1/x"}`,
 
 	"POST /api/v1/approvals/:approval":          `{"decision":"keep"}`,
 	"POST /api/v1/mirrors/:mirror/kept/restore": `{"ref":"main"}`,

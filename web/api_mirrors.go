@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -210,7 +211,7 @@ func (a *api) editMirror(ctx context.Context, in *editMirrorRequest) (*mirrorAns
 			return nil, seeErr
 		}
 		if now.Version != version {
-			return nil, staleEdit(ctx, now)
+			return nil, staleEdit(ctx, now, b)
 		}
 	}
 	if err != nil {
@@ -234,7 +235,7 @@ func (a *api) removeMirror(ctx context.Context, in *removeMirrorRequest) (*struc
 		return nil, err
 	}
 	if version != 0 && version != repo.Version {
-		return nil, staleEdit(ctx, repo)
+		return nil, staleEdit(ctx, repo, EditMirror{})
 	}
 	return nil, a.Catalog.Remove(ctx, repo.ID)
 }
@@ -302,12 +303,33 @@ func (m MatchParam) version() (int64, error) {
 	return v, nil
 }
 
-func staleEdit(ctx context.Context, now mirror.Repo) *Problem {
-	p := newProblem(ctx, &mirror.Problem{
-		Kind: mirror.ErrExists, What: string(now.Path) + " was changed by somebody else meanwhile",
-		Why: "it is at version " + strconv.FormatInt(now.Version, 10) + " now",
-		Do:  "look at it as it is now and apply your change again",
-	})
-	p.Status = http.StatusPreconditionFailed
-	return p
+// staleEdit says how the mirror is now where the edit has it otherwise.
+func staleEdit(ctx context.Context, now mirror.Repo, edit EditMirror) *Problem {
+	var differ []Difference
+	compare := func(field, is string, asked bool, yours string) {
+		if asked && is != yours {
+			differ = append(differ, Difference{field, is, yours})
+		}
+	}
+	text := func(s *string) (bool, string) { return s != nil, deref(s) }
+	asked, yours := text(edit.Upstream)
+	compare("upstream", now.Upstream.String(), asked, yours)
+	asked, yours = text(edit.Credential)
+	compare("credential", now.Credential, asked, yours)
+	asked, yours = text(edit.Tags)
+	compare("tags", string(now.Tags), asked, yours)
+	compare("private", strconv.FormatBool(now.Private), edit.Private != nil, strconv.FormatBool(deref(edit.Private)))
+	compare("paused", strconv.FormatBool(now.Paused), edit.Paused != nil, strconv.FormatBool(deref(edit.Paused)))
+	compare("interval_s", strconv.FormatInt(int64(now.Interval/time.Second), 10), edit.IntervalS != nil, strconv.FormatInt(deref(edit.IntervalS), 10))
+	if edit.Refs != nil && !edit.Refs.Equal(now.Refs) {
+		differ = append(differ, Difference{"refs", fmt.Sprintf("%+v", now.Refs), fmt.Sprintf("%+v", *edit.Refs)})
+	}
+	return staleThing(ctx, string(now.Path), now.Version, differ)
+}
+
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
 }

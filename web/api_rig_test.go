@@ -19,6 +19,7 @@ import (
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/git"
 	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/notify"
 	"github.com/gitmirror/gitmirror/store"
 	"github.com/gitmirror/gitmirror/web"
 )
@@ -61,6 +62,12 @@ func (l *logBuffer) String() string {
 	return l.buf.String()
 }
 
+// newSender may send to loopback, where receivers of tests are.
+func newSender(disk *git.Disk) *notify.Sender {
+	client, dial := disk.Outgoing(true)
+	return &notify.Sender{Client: client, Dial: dial, Agent: "gitmirror/test"}
+}
+
 // newRig starts a server; change may alter it before.
 func newRig(t *testing.T, change ...func(*web.Server)) *rig {
 	t.Helper()
@@ -89,7 +96,8 @@ func newRig(t *testing.T, change ...func(*web.Server)) *rig {
 	r.syncer.Credential = r.catalog.OpenCredential
 	r.roads = &mirror.Roads{Store: recorded, Prober: disk, Credential: r.catalog.OpenCredential, Check: r.catalog.CheckEndpoint, Log: log}
 	r.server = &web.Server{
-		Catalog: r.catalog, Syncer: r.syncer, Roads: r.roads, Store: recorded, Trail: trail, Reader: disk, Accounts: r.accounts,
+		Catalog: r.catalog, Syncer: r.syncer, Roads: r.roads, Store: recorded, Trail: trail, Reader: disk,
+		Alerts: &mirror.Alerts{Store: r.db, Repos: r.db, Vault: vault, Owner: "test", Site: mirror.Site{URL: "http://mirror.example:8080"}, Log: log, Sender: newSender(disk)}, Accounts: r.accounts,
 		Upkeep: &mirror.Upkeep{Store: r.db, Disk: disk, Syncer: r.syncer, Log: log},
 		Policy: auth.Policy{AnonymousRead: true}, Sessions: r.db.Sessions(), Version: "v0.0.0-test",
 		Site: mirror.Site{URL: "http://mirror.example:8080", SSH: "ssh://git@mirror.example:2222"},

@@ -155,6 +155,11 @@ func consoleTwins() map[string]string {
 		"POST /users/:user/tokens":           "create-token",
 		"POST /users/:user/disable":          "edit-user",
 		"POST /users/:user/enable":           "edit-user",
+		"POST /alerts/rules":                 "put-alert-rule",
+		"POST /alerts/rules/remove":          "remove-alert-rule",
+		"POST /alerts/channels":              "put-alert-channel",
+		"POST /alerts/channels/remove":       "remove-alert-channel",
+		"POST /alerts/channels/test":         "test-alert-channel",
 		"POST /users/:user/remove":           "remove-user",
 	}
 }

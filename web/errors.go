@@ -27,6 +27,9 @@ type Problem struct {
 	Raw       string       `json:"raw,omitempty" doc:"What the tool or the peer said, without secrets"`
 	RequestID string       `json:"request_id,omitempty" doc:"Names this request in the server's log"`
 	Errors    []FieldError `json:"errors,omitempty" doc:"Fields of the request that cannot be right"`
+	// Differences and ETag come with 412: what the thing is now, and its version.
+	Differences []Difference `json:"differences,omitempty" doc:"With 412: what is not as the edit would have it"`
+	ETag        string       `json:"-"`
 }
 
 // FieldError says what is wrong with one field. It never repeats the value,
@@ -78,6 +81,10 @@ func (p *Problem) GetHeaders() http.Header {
 	case http.StatusUnauthorized:
 		// Not "Basic": a browser would put up its own dialogue for a script's request.
 		h.Set("WWW-Authenticate", `Bearer realm="gitmirror"`)
+	case http.StatusPreconditionFailed:
+		if p.ETag != "" {
+			h.Set("ETag", p.ETag)
+		}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h.Set("Retry-After", "5")
 	}

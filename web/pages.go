@@ -100,6 +100,12 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	admin.POST("/users/:user/disable", do(c.disableUser))
 	admin.POST("/users/:user/enable", do(c.enableUser))
 	admin.POST("/users/:user/remove", do(c.removeUser))
+	admin.GET("/alerts", do(c.alerts))
+	admin.POST("/alerts/rules", do(c.saveAlertRuleForm))
+	admin.POST("/alerts/rules/remove", do(c.removeAlertRuleForm))
+	admin.POST("/alerts/channels", do(c.saveAlertChannelForm))
+	admin.POST("/alerts/channels/remove", do(c.removeAlertChannelForm))
+	admin.POST("/alerts/channels/test", do(c.testAlertChannelForm))
 	admin.GET("/audit", do(c.audit))
 	admin.GET("/audit/export", do(c.exportAudit))
 	admin.GET("/system", do(c.system))
@@ -229,6 +235,7 @@ func (c *console) page(g *gin.Context, title, here string) (page, error) {
 	}
 	if c.may(g, auth.Administer, true) == nil {
 		add(w.t("Users"), "/users")
+		add(w.t("Alerts"), "/alerts")
 		add(w.t("Audit"), "/audit")
 		add(w.t("System"), "/system")
 	}

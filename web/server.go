@@ -15,7 +15,7 @@ import (
 )
 
 // Server is the console and the JSON API. All fields but Traffic, Packs, Headroom,
-// Settings, Trail, Done, Beat and Log are needed.
+// Settings, Alerts, Trail, Done, Beat and Log are needed.
 type Server struct {
 	Catalog  *mirror.Catalog
 	Syncer   *mirror.Syncer
@@ -43,6 +43,8 @@ type Server struct {
 	Headroom *mirror.Headroom
 	// Settings are the effective ones for the System page, secrets already masked.
 	Settings []Setting
+	// Alerts tells people what is wrong; nil = nobody is told.
+	Alerts *mirror.Alerts
 	// Trail is where what people do is written down; nil = nowhere.
 	Trail *auth.Trail
 	// Done ends the event streams when it is closed, so that a server that shuts

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/gitmirror/gitmirror/auth"
+	"github.com/gitmirror/gitmirror/git"
+	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/notify"
+	"github.com/gitmirror/gitmirror/store"
+	"github.com/gitmirror/gitmirror/web"
+)
+
+// newAlerts tells people what is wrong.
+func newAlerts(c Config, db *store.DB, disk *git.Disk, vault *auth.Vault, accounts *auth.Accounts, room *mirror.Headroom, modules web.ModuleCache, site mirror.Site, node, version string, log *slog.Logger) *mirror.Alerts {
+	client, dial := disk.Outgoing(c.bool("alerts.allow_private"))
+	return &mirror.Alerts{
+		Store: db, Repos: db, Vault: vault, Sender: &notify.Sender{Client: client, Dial: dial, Agent: "gitmirror/" + version},
+		Owner: node, Site: site, Log: log, Disk: room.Now, Expiring: expiringTokens(accounts), Forged: forgedModules(modules),
+	}
+}
+
+// expiringTokens lists API tokens that end before a time, and those that ended
+// within the last month and are still there.
+func expiringTokens(accounts *auth.Accounts) func(context.Context, time.Time) ([]mirror.Alert, error) {
+	return func(ctx context.Context, before time.Time) ([]mirror.Alert, error) {
+		tokens, err := accounts.Tokens(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		users, err := accounts.Users(ctx)
+		if err != nil {
+			return nil, err
+		}
+		names := map[string]string{}
+		for _, u := range users {
+			names[u.ID] = u.Name
+		}
+		var out []mirror.Alert
+		for _, t := range tokens {
+			if t.Expires.IsZero() || t.Expires.After(before) || time.Since(t.Expires) > 30*24*time.Hour {
+				continue
+			}
+			out = append(out, mirror.Alert{
+				Subject: fmt.Sprintf("token %s of %s (%s)", t.Name, names[t.User], t.ID), Text: "ends on " + t.Expires.UTC().Format(time.DateOnly), Link: "/users",
+			})
+		}
+		return out, nil
+	}
+}
+
+// forgedModules lists what was not what the checksum database says.
+func forgedModules(modules web.ModuleCache) func(context.Context, time.Time) ([]mirror.Alert, error) {
+	return func(_ context.Context, since time.Time) ([]mirror.Alert, error) {
+		var out []mirror.Alert
+		seen := map[string]bool{}
+		for _, e := range modules.Events(1000) {
+			subject := "module " + e.Module + "@" + e.Version
+			if e.Kind != mirror.ModuleForged || e.At.Before(since) || seen[subject] {
+				continue
+			}
+			seen[subject] = true
+			out = append(out, mirror.Alert{Subject: subject, Text: e.Text, Since: e.At.UTC()})
+		}
+		return out, nil
+	}
+}

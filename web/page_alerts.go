@@ -1,0 +1,199 @@
+package web
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/gitmirror/gitmirror/mirror"
+)
+
+type alertsPage struct {
+	page
+	On       []Alert
+	Rules    []alertRuleView
+	Channels []AlertChannel
+	Messages []AlertMessage
+	Kinds    []alertKindChoice
+	Ways     []mirror.ChannelKind
+	Form     string // "rule" or "channel": where Wrong belongs
+	Wrong    *mirror.Problem
+}
+
+type alertRuleView struct {
+	AlertRule
+	Words string // its kind
+	Terms string
+}
+
+type alertKindChoice struct {
+	Kind  mirror.AlertKind
+	Words string
+}
+
+// alertKind is what a rule watches for, in words.
+func (w *words) alertKind(k mirror.AlertKind) string {
+	switch k {
+	case mirror.AlertLate:
+		return w.t("a mirror is late")
+	case mirror.AlertFailing:
+		return w.t("syncs fail again and again")
+	case mirror.AlertTag:
+		return w.t("upstream moved a tag")
+	case mirror.AlertHeld:
+		return w.t("another change of upstream is held")
+	case mirror.AlertExpiring:
+		return w.t("an API token expires soon")
+	case mirror.AlertCredential:
+		return w.t("an upstream refuses a credential")
+	case mirror.AlertDisk:
+		return w.t("the disk is filling up")
+	case mirror.AlertFailover:
+		return w.t("an upstream is reached by another road")
+	case mirror.AlertChecksum:
+		return w.t("a module has the wrong checksum")
+	}
+	return string(k)
+}
+
+func (w *words) alertTerms(r AlertRule) string {
+	var out []string
+	if r.AfterS > 0 {
+		out = append(out, w.every(time.Duration(r.AfterS)*time.Second))
+	}
+	if r.Times > 0 {
+		out = append(out, w.n("{1} failures", r.Times))
+	}
+	if r.Pattern != "" {
+		out = append(out, r.Pattern)
+	}
+	return strings.Join(out, w.t(", "))
+}
+
+func (c *console) alerts(g *gin.Context) error {
+	return c.renderAlerts(g, http.StatusOK, alertsPage{})
+}
+
+func (c *console) renderAlerts(g *gin.Context, status int, data alertsPage) error {
+	if err := c.alerting(); err != nil {
+		return err
+	}
+	var err error
+	if data.page, err = c.page(g, "Alerts", "/alerts"); err != nil {
+		return err
+	}
+	ctx, w := g.Request.Context(), c.words(g)
+	on, err := c.Alerts.Store.Alerts(ctx, "")
+	if err != nil {
+		return err
+	}
+	rules, err := c.Alerts.Store.AlertRules(ctx)
+	if err != nil {
+		return err
+	}
+	channels, err := c.Alerts.Store.AlertChannels(ctx)
+	if err != nil {
+		return err
+	}
+	sent, err := c.Alerts.Store.Messages(ctx, 0, 50)
+	if err != nil {
+		return err
+	}
+	data.On, data.Channels, data.Messages = each(on, alertJSON), each(channels, alertChannelJSON), each(sent, alertMessageJSON)
+	for _, r := range rules {
+		v := alertRuleView{AlertRule: alertRuleJSON(r), Words: w.alertKind(r.Kind)}
+		v.Terms = w.alertTerms(v.AlertRule)
+		data.Rules = append(data.Rules, v)
+	}
+	for _, k := range mirror.AlertKinds() {
+		data.Kinds = append(data.Kinds, alertKindChoice{k, w.alertKind(k)})
+	}
+	data.Ways = mirror.ChannelKinds()
+	return c.render(g, status, "alerts", data)
+}
+
+// alertsWrong shows the page with what is wrong with a form; shown is false when
+// nothing is.
+func (c *console) alertsWrong(g *gin.Context, err error, form string) (shown bool, _ error) {
+	wrong, err := told(err)
+	if err != nil || wrong == nil {
+		return err != nil, err
+	}
+	return true, c.renderAlerts(g, newProblem(g.Request.Context(), wrong).Status, alertsPage{Form: form, Wrong: wrong})
+}
+
+func (c *console) saveAlertRuleForm(g *gin.Context) error {
+	if err := c.alerting(); err != nil {
+		return err
+	}
+	r := mirror.AlertRule{
+		Name: strings.TrimSpace(g.PostForm("name")), Kind: mirror.AlertKind(g.PostForm("kind")), Pattern: strings.TrimSpace(g.PostForm("pattern")),
+		Channels: g.PostFormArray("channel"), Disabled: g.PostForm("disabled") != "",
+	}
+	var err error
+	if text := strings.TrimSpace(g.PostForm("after")); text != "" {
+		if r.After, err = time.ParseDuration(text); err != nil {
+			err = &mirror.Problem{Kind: mirror.ErrInvalid, What: "this is no length of time", Do: "write it as 90m or 24h"}
+		}
+	}
+	if text := strings.TrimSpace(g.PostForm("times")); text != "" && err == nil {
+		if r.Times, err = strconv.Atoi(text); err != nil {
+			err = &mirror.Problem{Kind: mirror.ErrInvalid, What: "the number of failures is no number"}
+		}
+	}
+	if err == nil {
+		_, err = c.saveAlertRule(g.Request.Context(), r, MatchParam{})
+	}
+	if shown, err := c.alertsWrong(g, err, "rule"); shown {
+		return err
+	}
+	return c.then(g, nil, "The alert rule {1} was saved.", "/alerts", r.Name)
+}
+
+func (c *console) removeAlertRuleForm(g *gin.Context) error {
+	if err := c.alerting(); err != nil {
+		return err
+	}
+	name := g.PostForm("name")
+	return c.orTell(g, c.dropAlertRule(g.Request.Context(), name), "{1} was removed.", "/alerts", name)
+}
+
+func (c *console) saveAlertChannelForm(g *gin.Context) error {
+	if err := c.alerting(); err != nil {
+		return err
+	}
+	ch := mirror.AlertChannel{
+		Name: strings.TrimSpace(g.PostForm("name")), Kind: mirror.ChannelKind(g.PostForm("kind")), URL: mirror.Secret(strings.TrimSpace(g.PostForm("url"))),
+		Secret: mirror.Secret(g.PostForm("secret")), Server: strings.TrimSpace(g.PostForm("server")), TLS: g.PostForm("tls"), User: strings.TrimSpace(g.PostForm("user")),
+		From: strings.TrimSpace(g.PostForm("from")), To: strings.FieldsFunc(g.PostForm("to"), func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }),
+	}
+	_, err := c.saveAlertChannel(g.Request.Context(), ch, MatchParam{})
+	if shown, err := c.alertsWrong(g, err, "channel"); shown {
+		return err
+	}
+	return c.then(g, nil, "The channel {1} was saved. Send a trial to see that it works.", "/alerts", ch.Name)
+}
+
+func (c *console) removeAlertChannelForm(g *gin.Context) error {
+	if err := c.alerting(); err != nil {
+		return err
+	}
+	name := g.PostForm("name")
+	return c.orTell(g, c.dropAlertChannel(g.Request.Context(), name), "{1} was removed.", "/alerts", name)
+}
+
+func (c *console) testAlertChannelForm(g *gin.Context) error {
+	if err := c.alerting(); err != nil {
+		return err
+	}
+	name := g.PostForm("name")
+	err := c.Alerts.Trial(g.Request.Context(), name)
+	if p := mirror.AsProblem(err); err != nil && p.Kind == mirror.ErrUpstream { // told on the page, not as an error of ours
+		_, err = c.alertsWrong(g, &mirror.Problem{Kind: mirror.ErrInvalid, What: p.What, Why: p.Why, Do: p.Do}, "channel")
+		return err
+	}
+	return c.orTell(g, err, "A trial message was taken by {1}.", "/alerts", name)
+}
