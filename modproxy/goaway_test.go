@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 	"github.com/gitmirror/gitmirror/modproxy"
 )
@@ -79,7 +78,6 @@ func TestGoSignsIn(t *testing.T) {
 	w, p := secretWorld(t)
 	p.add(t, "proxy.test/open", "v1.0.0", someTime, map[string]string{})
 	w.behind(t, p.url)
-	w.handler.Policy = auth.Policy{AnonymousRead: true}
 	srv := httptest.NewTLSServer(http.StripPrefix("/tools/go", w.handler))
 	defer srv.Close()
 	dir := t.TempDir()
@@ -105,6 +103,7 @@ func TestGoSignsIn(t *testing.T) {
 		{"nobody", url, nil, false, "404 Not Found"},
 		{"user in the URL", strings.Replace(url, "://", "://ann:right@", 1), nil, true, ""},
 		{"wrong password", strings.Replace(url, "://", "://ann:wrong@", 1), nil, false, "401 Unauthorized"},
+		{"no grant", strings.Replace(url, "://", "://stranger:right@", 1), nil, false, "404 Not Found"},
 		{"netrc", url, []string{"NETRC=" + write("netrc", "machine "+at+" login ann password right\n", 0o600)}, true, ""},
 		{"netrc of another host", url, []string{"NETRC=" + write("other", "machine elsewhere.test login ann password right\n", 0o600)}, false, "404 Not Found"},
 		{"GOAUTH basic", url, []string{helper("basic", "Basic "+base64.StdEncoding.EncodeToString([]byte("ann:right")))}, true, ""},

@@ -16,14 +16,18 @@ import (
 	"github.com/gitmirror/gitmirror/modproxy"
 )
 
-// accounts knows one password.
+// accounts knows one password, and two users: "stranger", and all others as one.
 type accounts struct{}
 
 func (accounts) Basic(_ context.Context, user, password, _ string) (auth.Identity, error) {
 	if password != "right" {
 		return auth.Identity{}, &mirror.Problem{Kind: mirror.ErrSignIn, What: "wrong user name or password"}
 	}
-	return auth.Identity{User: "u1", Name: user, Role: auth.Developer, Scope: auth.ScopeRead}, nil
+	id := "u1"
+	if user == "stranger" {
+		id = "u2"
+	}
+	return auth.Identity{User: id, Name: user, Role: auth.Developer, Scope: auth.ScopeRead}, nil
 }
 
 // ask sends one request to the handler; header is name, value, name, value …

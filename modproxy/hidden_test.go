@@ -1,12 +1,16 @@
 package modproxy_test
 
 import (
+	"context"
+	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 	"github.com/gitmirror/gitmirror/modproxy"
 )
@@ -14,10 +18,21 @@ import (
 // files are all that can be asked for of a module.
 var moduleFiles = []string{"@v/list", "@latest", "@v/main.info", "@v/v1.0.0.info", "@v/v1.0.0.mod", "@v/v1.0.0.zip", "@v/v1.zip", "@v/latest.info"}
 
-// secretWorld has a private mirror with a version of git.example/team/secret.
+// members is who may read what.
+type members struct{ auth.AccessTable }
+
+func (m members) Access(context.Context) (auth.AccessTable, error) { return m.AccessTable, nil }
+
+// secretWorld has a private mirror with a version of git.example/team/secret,
+// which all who sign in may read but "stranger".
 func secretWorld(t *testing.T) (*world, *peer) {
 	w, p := newWorld(t), newPeer(t)
 	w.handler.Accounts = accounts{}
+	w.handler.Policy.Access = &auth.Access{Strict: true, Store: members{auth.AccessTable{
+		Grants: []auth.Grant{{Pattern: "git.example/*", Group: "team"}}, Members: []auth.Member{{Group: "team", User: "u1"}},
+	}}}
+	policy := w.handler.Policy
+	w.repos.Policy = &policy
 	w.row(t, "git.example/team/secret", true)
 	w.up.Commit(t, "git.example/team/secret", map[string]string{"go.mod": "module git.example/team/secret\n", "sub/go.mod": "module git.example/team/secret/sub\n"}, "v1.0.0", "sub/v1.0.0")
 	w.add(t, "git.example/team/secret")
@@ -28,6 +43,7 @@ func secretWorld(t *testing.T) (*world, *peer) {
 // modules that do not exist get: status, headers and text, whatever is asked for
 // and wherever modules may come from; and nobody else hears their names.
 func TestHiddenReadsAsAbsent(t *testing.T) {
+	stranger := []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("stranger:right"))}
 	for _, tt := range []struct {
 		name, proxies, rules string
 		mode                 mirror.ModuleMode
@@ -45,6 +61,10 @@ func TestHiddenReadsAsAbsent(t *testing.T) {
 		{name: "denied", proxies: "PEER", rules: "deny git.example/* v1.0.0 old\n"},
 		{name: "all denied", proxies: "PEER", rules: "deny git.example/*\n"},
 		{name: "proxy in trouble", proxies: "PEER", break_: true},
+		{name: "no grant, no proxies", proxies: "off", header: stranger},
+		{name: "no grant", proxies: "PEER,direct", header: stranger},
+		{name: "no grant, proxies only", proxies: "PEER,direct", mode: mirror.ProxyOnly, header: stranger},
+		{name: "no grant, offline", proxies: "PEER", mode: mirror.Offline, header: stranger},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, p := secretWorld(t)
@@ -57,6 +77,9 @@ func TestHiddenReadsAsAbsent(t *testing.T) {
 				for _, file := range moduleFiles {
 					absent := ask(w.handler, "GET", "/proxy/"+strings.Replace(path, "secret", "missing", 1)+"/"+file, tt.header...)
 					hidden := ask(w.handler, "GET", "/proxy/"+path+"/"+file, tt.header...)
+					if hidden.Code == 200 {
+						t.Errorf("GET %s/%s = 200", path, file)
+					}
 					if got, want := answerText(hidden), strings.ReplaceAll(answerText(absent), "missing", "secret"); got != want {
 						t.Errorf("GET %s/%s = %q, want %q as of what does not exist", path, file, got, want)
 					}
@@ -70,6 +93,34 @@ func TestHiddenReadsAsAbsent(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Nor does the checksum database hear the name of a private module, whoever asks.
+func TestHiddenNamesStayHere(t *testing.T) {
+	w, _ := secretWorld(t)
+	up := newSumUpstream(t)
+	up.passOn(t, w)
+	for _, who := range []string{"", "ann", "stranger"} {
+		var header []string
+		if who != "" {
+			header = []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(who+":right"))}
+		}
+		got := ask(w.handler, "GET", "/proxy/sumdb/"+sumName+"/lookup/git.example/team/secret@v1.0.0", header...)
+		if got.Code != 404 || up.served.Load() != 0 {
+			t.Errorf("as %q: GET lookup of a private module = %d %s, the database was asked %d times, want 404 and never", who, got.Code, got.Body, up.served.Load())
+		}
+	}
+	answers, err := w.repos.Resolve(auth.With(t.Context(), auth.Identity{User: "u2", Name: "stranger", Role: auth.Developer, Scope: auth.ScopeRead}), []mirror.ModuleQuery{
+		{Path: "git.example/team/secret", Version: "v1.0.0"}, {Path: "git.example/team/missing", Version: "v1.0.0"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden, absent := fmt.Sprintf("%+v %v", answers[0], answers[0].Problem), fmt.Sprintf("%+v %v", answers[1], answers[1].Problem)
+	answers[0].Problem, answers[1].Problem = nil, nil
+	if answers[0].Repo != "" || answers[0].Commit != "" || fmt.Sprintf("%+v", answers[0]) != strings.ReplaceAll(fmt.Sprintf("%+v", answers[1]), "missing", "secret") {
+		t.Errorf("Resolve() by somebody without a grant = %s, want what is not mirrored: %s", hidden, absent)
 	}
 }
 

@@ -78,7 +78,10 @@ func (r *Repos) private(ctx context.Context, modPath string) (bool, error) {
 		return true, nil
 	}
 	h, err := r.locate(ctx, modPath)
+	var hidden *hiddenError
 	switch {
+	case errors.As(err, &hidden):
+		return true, nil // it is there, though not for who asks
 	case errors.Is(err, mirror.ErrNotFound), errors.Is(err, mirror.ErrInvalid):
 		return false, nil
 	case errors.Is(err, mirror.ErrSignIn), errors.Is(err, mirror.ErrDenied):
