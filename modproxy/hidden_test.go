@@ -43,6 +43,7 @@ func secretWorld(t *testing.T) (*world, *peer) {
 // modules that do not exist get: status, headers and text, whatever is asked for
 // and wherever modules may come from; and nobody else hears their names.
 func TestHiddenReadsAsAbsent(t *testing.T) {
+	w, _ := secretWorld(t)
 	stranger := []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("stranger:right"))}
 	for _, tt := range []struct {
 		name, proxies, rules string
@@ -67,7 +68,8 @@ func TestHiddenReadsAsAbsent(t *testing.T) {
 		{name: "no grant, offline", proxies: "PEER", mode: mirror.Offline, header: stranger},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w, p := secretWorld(t)
+			p := newPeer(t)
+			w.handler = &modproxy.Handler{Repos: w.repos, Policy: *w.repos.Policy, Accounts: accounts{}, Changes: w.db.Changes}
 			w.behind(t, strings.ReplaceAll(tt.proxies, "PEER", p.url))
 			w.under(t, &modproxy.RuleBook{Mode: tt.mode}, tt.rules)
 			if tt.break_ {

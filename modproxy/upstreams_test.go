@@ -20,7 +20,7 @@ import (
 // What a status means may differ from proxy to proxy; 404 and 410 always mean the
 // same, and nothing ever becomes an internal error.
 func TestStatusesPerProxy(t *testing.T) {
-	last := newPeer(t)
+	w, last := newWorld(t), newPeer(t)
 	last.add(t, "example.com/lib", "v1.0.0", someTime, map[string]string{})
 	for _, tt := range []struct {
 		missing string
@@ -32,7 +32,7 @@ func TestStatusesPerProxy(t *testing.T) {
 		{"404", 403, false, 502}, {"404", 410, true, 0}, {"500", 500, true, 0}, {"500", 404, true, 0},
 		{"403,404;HOST=404,500", 500, true, 0}, {"403,404;HOST=404,500", 403, false, 502}, {"500;elsewhere.test=403", 403, false, 502}, {"HOST=402", 402, true, 0},
 	} {
-		w, first := newWorld(t), newPeer(t)
+		first := newPeer(t)
 		first.set(func(rw http.ResponseWriter, r *http.Request) bool { rw.WriteHeader(tt.status); return true })
 		proxies, err := modproxy.OpenProxies(&modproxy.Proxies{
 			List: first.url + "," + last.url, Client: w.disk.HTTPClient(), Missing: strings.ReplaceAll(tt.missing, "HOST", strings.TrimPrefix(first.url, "http://")),
@@ -40,7 +40,7 @@ func TestStatusesPerProxy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.handler.Proxies = proxies
+		w.handler = &modproxy.Handler{Repos: w.repos, Policy: w.handler.Policy, Proxies: proxies}
 		for _, file := range moduleFiles[:6] {
 			got := ask(w.handler, "GET", "/proxy/example.com/lib/"+file)
 			there := file != "@latest" && file != "@v/main.info"
@@ -62,13 +62,15 @@ func TestStatusesPerProxy(t *testing.T) {
 // What the checksum database does not know, or cannot say.
 func TestVerify(t *testing.T) {
 	const known, unknown = "example.com/known", "example.com/unknown"
+	w := newWorld(t)
 	for _, tt := range []struct {
 		verify                  modproxy.Verify
 		known, unknown, unheard int
 	}{
 		{"", 200, 200, 200}, {modproxy.VerifyKnown, 200, 200, 200}, {modproxy.VerifyAlways, 200, 502, 502}, {modproxy.VerifyOff, 200, 200, 200},
 	} {
-		w, p := newWorld(t), newPeer(t)
+		p := newPeer(t)
+		w.handler = &modproxy.Handler{Repos: w.repos, Policy: w.handler.Policy}
 		for _, path := range []string{known, unknown, "example.com/late"} {
 			p.add(t, path, "v1.0.0", someTime, map[string]string{})
 		}
