@@ -249,8 +249,8 @@ func (s *SumDB) lookup(ctx context.Context, m module.Version) ([]byte, error) {
 			}
 			return nil, err
 		}
-		if ops.record == nil {
-			return nil, fmt.Errorf("checksum database: %s: no record was kept", m)
+		if ops.record == nil { // it has come between our look into what is kept and the client's
+			return s.files.ReadCache(file)
 		}
 		return ops.record, nil
 	})

@@ -96,16 +96,17 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// admitting is a catalog with a rule: who is signed in has git.test/o/new mirrored
-// by asking for it.
+// admitting is a catalog with a rule: who is signed in has a repository mirrored by
+// asking for it.
 type admitting struct {
 	modproxy.Catalog
+	repo  string
 	admit func()
 	times atomic.Int64
 }
 
 func (a *admitting) Import(ctx context.Context, path string) (mirror.Import, error) {
-	if strings.HasPrefix(path, "git.test/o/new") && auth.From(ctx).User != "" && a.times.Add(1) == 1 {
+	if path == a.repo && auth.From(ctx).User != "" && a.times.Add(1) == 1 {
 		a.admit()
 	}
 	return a.Catalog.Import(ctx, path)
@@ -114,8 +115,10 @@ func (a *admitting) Import(ctx context.Context, path string) (mirror.Import, err
 // "direct" in the list of proxies: what none of them has is mirrored, if a rule
 // admits it, and not before they were asked.
 func TestDirect(t *testing.T) {
-	const signedIn, file = "Bearer right", "/proxy/git.test/o/new/@v/v1.0.0.zip"
-	for _, tt := range []struct {
+	const signedIn = "Bearer right"
+	w := newWorld(t)
+	catalog := w.repos.Catalog
+	for i, tt := range []struct {
 		list  string
 		mode  mirror.ModuleMode
 		has   bool // the proxy
@@ -129,13 +132,14 @@ func TestDirect(t *testing.T) {
 		{"PEER,direct", mirror.PreferMirror, true, "200 git", true},
 		{"PEER,off", mirror.PreferMirror, false, "200 git", true},
 	} {
-		w, p := newWorld(t), newPeer(t)
-		w.handler.Accounts, w.handler.Changes = accounts{}, nil
-		w.up.Commit(t, "git.test/o/new", map[string]string{"go.mod": "module git.test/o/new\n"}, "v1.0.0")
-		rule := &admitting{Catalog: w.repos.Catalog, admit: func() { w.add(t, "git.test/o/new") }}
+		p, repo := newPeer(t), fmt.Sprintf("git.test/o/new%d", i)
+		file := "/proxy/" + repo + "/@v/v1.0.0.zip"
+		w.handler = &modproxy.Handler{Repos: w.repos, Policy: w.handler.Policy, Accounts: accounts{}}
+		w.up.Commit(t, repo, map[string]string{"go.mod": "module " + repo + "\n"}, "v1.0.0")
+		rule := &admitting{Catalog: catalog, repo: repo, admit: func() { w.add(t, repo) }}
 		w.repos.Catalog = rule
 		if tt.has {
-			p.add(t, "git.test/o/new", "v1.0.0", someTime, map[string]string{})
+			p.add(t, repo, "v1.0.0", someTime, map[string]string{})
 		}
 		w.behind(t, strings.ReplaceAll(tt.list, "PEER", p.url))
 		w.under(t, &modproxy.RuleBook{Mode: tt.mode}, "")
