@@ -138,9 +138,9 @@ func (p *program) rewriteCommand() *cobra.Command {
 	return cmd
 }
 
-// memoryAim is what the garbage collector holds a rewrite to while it can: a
-// thousand go.mod files beside each other are large, and CI machines small.
-const memoryAim = 400 << 20
+// memoryAim is what the garbage collector holds a rewrite to while it can, so that
+// one of a thousand modules stays below 200 MB: CI machines are small.
+const memoryAim = 160 << 20
 
 // rewrite plans, applies and reports.
 func (p *program) rewrite(cmd *cobra.Command, f *rewriteFlags, pr *project, args []string) error {

@@ -18,6 +18,7 @@ type atlas struct {
 
 	mu   sync.Mutex
 	seen map[string]Repo // by Path.Key; without an ID when it is not mirrored
+	none map[Path]bool   // neither mirrored nor admitted by a rule
 }
 
 func (c *Catalog) atlas(ctx context.Context) (*atlas, error) {
@@ -25,11 +26,24 @@ func (c *Catalog) atlas(ctx context.Context) (*atlas, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &atlas{Catalog: c, aliases: make(map[string]Alias, len(aliases)), seen: map[string]Repo{}}
+	a := &atlas{Catalog: c, aliases: make(map[string]Alias, len(aliases)), seen: map[string]Repo{}, none: map[Path]bool{}}
 	for _, alias := range aliases {
 		a.aliases[alias.Prefix] = alias
 	}
 	return a, nil
+}
+
+// refused tells whether Serve has said no to a path.
+func (a *atlas) refused(path Path) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.none[path]
+}
+
+func (a *atlas) refuse(path Path) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.none[path] = true
 }
 
 // repo is Store.Repo, asked once for each path.

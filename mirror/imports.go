@@ -29,10 +29,24 @@ type Location struct {
 // is a mirror's path or an alias, then what gopkg.in and the well-known vanity
 // paths stand for. A rule may admit it. ErrNotFound when none does.
 func (c *Catalog) Import(ctx context.Context, importPath string) (Import, error) {
-	a, err := c.atlas(ctx)
+	find, err := c.Imports(ctx)
 	if err != nil {
 		return Import{}, err
 	}
+	return find(ctx, importPath)
+}
+
+// Imports returns an Import for many paths of one question, from several
+// goroutines: what the paths share is looked up once. It is not for keeping.
+func (c *Catalog) Imports(ctx context.Context) (func(ctx context.Context, importPath string) (Import, error), error) {
+	a, err := c.atlas(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.imports, nil
+}
+
+func (a *atlas) imports(ctx context.Context, importPath string) (Import, error) {
 	found, repo, err := a.served(ctx, importPath)
 	if err == nil {
 		return Import{Prefix: found.Prefix, Repo: repo, Dir: found.Dir}, nil
@@ -49,8 +63,12 @@ func (c *Catalog) Import(ctx context.Context, importPath string) (Import, error)
 		root := RepositoryRoot(path)
 		loc = Location{Path: root, Prefix: string(root)}
 	}
-	repo, err = c.Serve(ctx, loc.Path)
+	if a.refused(loc.Path) {
+		return Import{}, NotMirrored(string(loc.Path))
+	}
+	repo, err = a.Serve(ctx, loc.Path)
 	if errors.Is(err, ErrNotFound) {
+		a.refuse(loc.Path)
 		return Import{}, NotMirrored(string(loc.Path))
 	}
 	return Import{Prefix: loc.Prefix, Repo: repo}, err

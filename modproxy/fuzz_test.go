@@ -22,6 +22,10 @@ func (n nothing) Import(_ context.Context, path string) (mirror.Import, error) {
 	return mirror.Import{}, mirror.ErrNotFound
 }
 
+func (n nothing) Imports(context.Context) (func(context.Context, string) (mirror.Import, error), error) {
+	return n.Import, nil
+}
+
 // Whatever is asked for, the answer is a refusal the go command can print.
 func FuzzRequestPath(f *testing.F) {
 	for _, s := range []string{

@@ -15,6 +15,8 @@ import (
 // Catalog says which mirror serves an import path; *mirror.Catalog does.
 type Catalog interface {
 	Import(ctx context.Context, importPath string) (mirror.Import, error)
+	// Imports is an Import for many paths of one question.
+	Imports(ctx context.Context) (func(ctx context.Context, importPath string) (mirror.Import, error), error)
 }
 
 // maxPathBytes bounds module paths and versions from outside.
@@ -49,6 +51,10 @@ func (h *home) gopkg() bool { return strings.HasPrefix(h.major, ".") }
 // locate finds the repository and directory of a module path. Paths that begin
 // with the mirror's own host are replacements made by Resolve.
 func (r *Repos) locate(ctx context.Context, modPath string) (*home, error) {
+	return r.locateBy(ctx, r.Catalog.Import, modPath)
+}
+
+func (r *Repos) locateBy(ctx context.Context, find func(context.Context, string) (mirror.Import, error), modPath string) (*home, error) {
 	if len(modPath) > maxPathBytes || module.CheckPath(modPath) != nil {
 		return nil, &mirror.Problem{
 			Code: mirror.CodeBadPath, Kind: mirror.ErrInvalid, What: show(modPath) + " is not a module path",
@@ -63,7 +69,7 @@ func (r *Repos) locate(ctx context.Context, modPath string) (*home, error) {
 		own = r.Site.Root() + "/"
 	}
 	dotGit := strings.HasPrefix(modPath+"/", own+asked+".git/")
-	imp, err := r.Catalog.Import(ctx, asked)
+	imp, err := find(ctx, asked)
 	if errors.Is(err, mirror.ErrNotFound) {
 		return nil, notMirrored(asked)
 	}

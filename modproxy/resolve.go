@@ -8,6 +8,7 @@ import (
 	"path"
 	"runtime"
 	"strings"
+	"sync"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
@@ -21,17 +22,53 @@ import (
 // tree. There is one answer per query, in the same order; what is wrong with a
 // single module is in its Problem. The error is not nil only when ctx ends.
 func (r *Repos) Resolve(ctx context.Context, queries []mirror.ModuleQuery) ([]mirror.ModuleAnswer, error) {
+	q, err := r.bundle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return q.all(ctx, queries)
+}
+
+// bundle is many questions at once: most modules share their repository with others, and
+// each is looked up once.
+type bundle struct {
+	*Repos
+	find func(ctx context.Context, importPath string) (mirror.Import, error)
+
+	mu   sync.Mutex
+	refs map[mirror.ID]func() (mirror.Listing, error)
+}
+
+func (r *Repos) bundle(ctx context.Context) (*bundle, error) {
+	find, err := r.Catalog.Imports(ctx)
+	return &bundle{Repos: r, find: find, refs: map[mirror.ID]func() (mirror.Listing, error){}}, err
+}
+
+func (q *bundle) all(ctx context.Context, queries []mirror.ModuleQuery) ([]mirror.ModuleAnswer, error) {
 	answers := make([]mirror.ModuleAnswer, len(queries))
 	var g errgroup.Group
 	g.SetLimit(2 * runtime.GOMAXPROCS(0))
-	for i, q := range queries {
+	for i, module := range queries {
 		g.Go(func() error {
-			answers[i] = r.resolve(ctx, q)
+			answers[i] = q.resolve(ctx, module)
 			return nil
 		})
 	}
 	_ = g.Wait()
 	return answers, ctx.Err()
+}
+
+// viewIn is the view of a module's repository for these questions.
+func (q *bundle) viewIn(ctx context.Context, h *home) (*view, error) {
+	q.mu.Lock()
+	refs, ok := q.refs[h.repo.ID]
+	if !ok {
+		refs = sync.OnceValues(func() (mirror.Listing, error) { return q.Reader.Refs(ctx, h.repo.ID) })
+		q.refs[h.repo.ID] = refs
+	}
+	q.mu.Unlock()
+	list, err := refs()
+	return q.viewOf(h, list, err)
 }
 
 // maxFollowed bounds the answers that ResolveGraph adds to those asked for.
@@ -41,13 +78,17 @@ const maxFollowed = 5000
 // next: behind one answer per query follow those, without zip hashes, about the
 // requirements of modules from before graph pruning (go < 1.17), theirs, and so on.
 func (r *Repos) ResolveGraph(ctx context.Context, queries []mirror.ModuleQuery) ([]mirror.ModuleAnswer, error) {
-	answers, err := r.Resolve(ctx, queries)
+	q, err := r.bundle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	answers, err := q.all(ctx, queries)
 	if err != nil || len(queries) == 0 {
 		return answers, err
 	}
 	seen := make(map[module.Version]bool, len(queries))
-	for _, q := range queries {
-		seen[module.Version{Path: q.Path, Version: q.Version}] = true
+	for _, m := range queries {
+		seen[module.Version{Path: m.Path, Version: m.Version}] = true
 	}
 	for news := answers; len(news) > 0; {
 		var next []mirror.ModuleQuery
@@ -59,7 +100,7 @@ func (r *Repos) ResolveGraph(ctx context.Context, queries []mirror.ModuleQuery) 
 				}
 			}
 		}
-		if news, err = r.Resolve(ctx, next); err != nil {
+		if news, err = q.all(ctx, next); err != nil {
 			return nil, err
 		}
 		answers = append(answers, news...)
@@ -69,7 +110,7 @@ func (r *Repos) ResolveGraph(ctx context.Context, queries []mirror.ModuleQuery) 
 
 // unprunedRequires is what the go.mod of a module without graph pruning requires.
 func unprunedRequires(a mirror.ModuleAnswer) []module.Version {
-	if a.Problem != nil {
+	if a.Problem != nil || prunedAtSight(a.GoMod) {
 		return nil
 	}
 	f, err := modfile.ParseLax("go.mod", []byte(a.GoMod), nil)
@@ -83,7 +124,18 @@ func unprunedRequires(a mirror.ModuleAnswer) []module.Version {
 	return requires
 }
 
-func (r *Repos) resolve(ctx context.Context, q mirror.ModuleQuery) mirror.ModuleAnswer {
+// prunedAtSight tells of a go.mod with a go line for graph pruning, written as
+// most are; of others it does not know.
+func prunedAtSight(gomod string) bool {
+	for line := range strings.Lines(gomod) {
+		if v, ok := strings.CutPrefix(line, "go "); ok {
+			return version.Compare("go"+strings.TrimSpace(v), "go1.17") >= 0
+		}
+	}
+	return false
+}
+
+func (r *bundle) resolve(ctx context.Context, q mirror.ModuleQuery) mirror.ModuleAnswer {
 	answer := mirror.ModuleAnswer{Path: q.Path, Version: q.Version}
 	fail := func(err error) mirror.ModuleAnswer {
 		p := mirror.AsProblem(err)
@@ -92,12 +144,12 @@ func (r *Repos) resolve(ctx context.Context, q mirror.ModuleQuery) mirror.Module
 		}
 		return mirror.ModuleAnswer{Path: q.Path, Version: q.Version, Repo: answer.Repo, Problem: p}
 	}
-	h, err := r.locate(ctx, q.Path)
+	h, err := r.locateBy(ctx, r.find, q.Path)
 	if err != nil {
 		return fail(err)
 	}
 	answer.Repo = h.repo.Path
-	v, err := r.view(ctx, h)
+	v, err := r.viewIn(ctx, h)
 	if err != nil {
 		return fail(err)
 	}

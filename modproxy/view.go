@@ -31,8 +31,13 @@ type view struct {
 
 // view opens the repository of a module as it is now.
 func (r *Repos) view(ctx context.Context, h *home) (*view, error) {
-	r.init()
 	list, err := r.Reader.Refs(ctx, h.repo.ID)
+	return r.viewOf(h, list, err)
+}
+
+// viewOf is the view of refs that were read already.
+func (r *Repos) viewOf(h *home, list mirror.Listing, err error) (*view, error) {
+	r.init()
 	if errors.Is(err, mirror.ErrNotFound) {
 		p := &mirror.Problem{
 			Code: mirror.CodeNotMirrored, Kind: mirror.ErrUpstream,

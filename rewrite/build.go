@@ -130,6 +130,17 @@ func (u *unit) noteOurs() {
 	if len(u.mod.blocks) == 0 {
 		return
 	}
+	if b := u.mod.blocks[0]; b.whole && u.mod.user == nil { // nothing is there twice
+		for _, r := range b.lines {
+			u.forth = append(u.forth, link{r.oldID, r.newID})
+			u.back = append(u.back, link{r.newID, r.oldID})
+		}
+		byFrom := func(x, y link) int { return int(x.from - y.from) }
+		slices.SortFunc(u.forth, byFrom)
+		slices.SortStableFunc(u.back, byFrom)
+		u.back = slices.CompactFunc(u.back, func(x, y link) bool { return x.from == y.from })
+		return
+	}
 	last := slices.Clone(u.mod.replaces)
 	slices.Reverse(last)
 	slices.SortStableFunc(last, func(x, y *replaceLine) int { return int(x.oldID - y.oldID) })

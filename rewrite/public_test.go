@@ -106,6 +106,11 @@ func (p *publicMirror) Import(_ context.Context, path string) (mirror.Import, er
 	return mirror.Import{Prefix: prefix, Repo: mirror.Repo{ID: mirror.ID(repo), Path: mirror.Path(repo)}}, nil
 }
 
+// Imports is Import for many.
+func (p *publicMirror) Imports(context.Context) (func(context.Context, string) (mirror.Import, error), error) {
+	return p.Import, nil
+}
+
 // add puts a module version into its repository: a commit, and a tag unless it
 // is a pseudo-version.
 func (p *publicMirror) add(m *gittest.Public) {
