@@ -2,8 +2,6 @@ package rewrite
 
 import (
 	"context"
-	"io/fs"
-	"path"
 	"slices"
 
 	"golang.org/x/mod/module"
@@ -169,59 +167,6 @@ func (b *builder) original(u *unit, m id) (id, bool) {
 	return 0, false
 }
 
-// shared are the module versions, and paths at any version, that the user's
-// replaces in the members of the workspace rule.
-type shared struct {
-	versions map[module.Version]bool
-	paths    map[string]bool
-}
-
-func (s *shared) has(m module.Version) bool { return s.versions[m] || s.paths[m.Path] }
-
-// inMembers gathers them once: there may be many members.
-func (b *builder) inMembers() *shared {
-	if b.shared != nil {
-		return b.shared
-	}
-	b.shared = &shared{versions: map[module.Version]bool{}, paths: map[string]bool{}}
-	for _, u := range b.in {
-		for old := range u.mod.user {
-			if old.Version == "" {
-				b.shared.paths[old.Path] = true
-			} else {
-				b.shared.versions[old] = true
-			}
-		}
-	}
-	return b.shared
-}
-
-// userReplaced tells whether a replace of the user rules m. In a workspace the
-// replaces of all members hold for all: a second one for the same version is a
-// conflict. Those of go.work win over any of a member, which still needs its own
-// where go.work does not count (GOWORK=off, go mod tidy): it gets them for what
-// its go.sum knows.
-func (b *builder) userReplaced(u *unit, m id) bool {
-	if b.work == nil || u != b.work && !u.m.inWork {
-		if u.mod.user == nil {
-			return false
-		}
-		_, ok := u.mod.userReplaced(b.names.of(m))
-		return ok
-	}
-	if u == b.work || b.inMembers().has(b.names.of(m)) {
-		return b.inWorkspace(m)
-	}
-	return b.inWorkspace(m) && !u.base.has(m) && !u.ourSums(m)
-}
-
-// inWorkspace tells whether a replace of the user rules m in the workspace.
-func (b *builder) inWorkspace(m id) bool {
-	v := b.names.of(m)
-	_, ok := b.work.mod.userReplaced(v)
-	return ok || b.inMembers().has(v)
-}
-
 // warnKept tells of replaces to directories, which stay, and forgets those of
 // other replaces that nothing uses.
 func (b *builder) warnKept(u *unit, used set) {
@@ -248,72 +193,4 @@ func (b *builder) warnKept(u *unit, used set) {
 			u.warnings = append(u.warnings, u.name()+": "+r.old.Path+what)
 		}
 	}
-}
-
-// goMod reads the go.mod of a module for the graph: of the directory or the
-// module that the first of units replaces it by. ok is false when nobody asked
-// about that one yet.
-func (b *builder) goMod(units []*unit, m id) (s *summary, ok bool) {
-	as := m
-	if len(units) == 1 || b.inWorkspace(m) {
-		v := b.names.of(m)
-		for _, u := range units {
-			r, ok := u.mod.userReplaced(v)
-			if !ok {
-				continue
-			}
-			if r.new.Version == "" {
-				return b.readDir(u, r.new.Path), true
-			}
-			as = b.was(u, r)
-			break
-		}
-	}
-	if b.read.has(as) {
-		return b.needs.at(as), true
-	}
-	if !b.skip(as) {
-		a := b.answer(as)
-		if a == nil {
-			b.unasked.add(as)
-			return nil, false
-		}
-		if a.Problem == nil {
-			b.needs.put(as, b.proj.requires("go.mod", []byte(a.GoMod)))
-		}
-	}
-	b.read.add(as)
-	return b.needs.at(as), true
-}
-
-// readDir reads the go.mod of a replacement directory; nil when it cannot.
-func (b *builder) readDir(u *unit, dir string) *summary {
-	name := path.Join(path.Dir(u.name()), dir, "go.mod")
-	outside, key := path.IsAbs(dir) || !fs.ValidPath(name), name
-	if path.IsAbs(dir) {
-		key = "/" + name
-	}
-	if b.dirNeeds == nil {
-		b.dirNeeds = map[string]*summary{}
-		for _, m := range b.proj.modules {
-			b.dirNeeds[m.mod.name] = m.mod.needs
-		}
-	}
-	if s, ok := b.dirNeeds[key]; ok {
-		return s
-	}
-	var data []byte
-	var err error
-	switch {
-	case !outside:
-		data, _, err = readFile(b.proj.fsys, name, maxGoMod)
-	case b.p.Outside != nil:
-		data, err = b.p.Outside(name)
-	}
-	var s *summary
-	if err == nil && len(data) > 0 && len(data) <= maxGoMod {
-		s = b.proj.requires(name, data)
-	}
-	b.dirNeeds[key] = s
-	return s
 }

@@ -52,7 +52,7 @@ type Planner struct {
 	// TrustMirror accepts the mirror's content for modules that neither go.sum nor
 	// Database knows. Never for modules one of them contradicts.
 	TrustMirror bool
-	// Batch is the number of modules per question; 0 = 500.
+	// Batch is the number of modules per question; 0 = 1000.
 	Batch int
 	// Progress hears how many of the questions known so far are answered.
 	Progress func(done, known int)

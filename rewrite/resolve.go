@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	defaultBatch = 500
+	defaultBatch = 1000
 	maxAsked     = 50_000 // module versions of one project
 )
 
