@@ -19,9 +19,11 @@ import (
 
 // realProjects are published modules whose go.mod is taken for a project's: with
 // and without graph pruning, small and large.
-func realProjects() [][]gittest.Module {
-	alone := func(path, version string) []gittest.Module { return []gittest.Module{{Path: path, Version: version}} }
-	return [][]gittest.Module{
+func realProjects() []realProject {
+	alone := func(path, version string, lines ...string) realProject {
+		return realProject{[]gittest.Module{{Path: path, Version: version}}, strings.Join(lines, "")}
+	}
+	return []realProject{
 		alone("github.com/spf13/cobra", "v1.8.1"),
 		alone("github.com/gin-gonic/gin", "v1.10.0"),
 		alone("go.uber.org/zap", "v1.21.0"),
@@ -34,8 +36,17 @@ func realProjects() [][]gittest.Module {
 		alone("k8s.io/sample-controller", "v0.29.0"),
 		alone("gorm.io/gorm", "v1.31.2"),
 		alone("google.golang.org/grpc", "v1.38.0"),
-		{{Path: "github.com/gin-gonic/gin", Version: "v1.10.0"}, {Path: "github.com/spf13/cobra", Version: "v1.8.1"}, {Path: "go.uber.org/zap", Version: "v1.21.0"}},
+		alone("github.com/gin-gonic/gin", "v1.10.0", "exclude github.com/stretchr/testify v1.8.4\n", "replace golang.org/x/sys => golang.org/x/sys v0.19.0\n", "replace github.com/google/gofuzz v1.0.0 => ./fuzz\n"),
+		alone("go.uber.org/zap", "v1.21.0", "exclude gopkg.in/yaml.v2 v2.2.2\n", "replace github.com/stretchr/testify => github.com/stretchr/testify v1.8.0\n", "replace github.com/kr/pretty => ./pretty\n"),
+		{[]gittest.Module{{Path: "github.com/gin-gonic/gin", Version: "v1.10.0"}, {Path: "github.com/spf13/cobra", Version: "v1.8.1"}, {Path: "go.uber.org/zap", Version: "v1.21.0"}}, ""},
 	}
+}
+
+// realProject is one with the go.mod files of mains, of several as a workspace.
+// lines come behind those of the first.
+type realProject struct {
+	mains []gittest.Module
+	lines string
 }
 
 // TestGraphIsTheGoCommands compares what a plan is about with what the go command
@@ -44,19 +55,26 @@ func realProjects() [][]gittest.Module {
 func TestGraphIsTheGoCommands(t *testing.T) {
 	cache := strings.TrimSpace(goCommand(t, t.TempDir(), nil, "env", "GOMODCACHE"))
 	goVersion := strings.TrimPrefix(strings.TrimSpace(goCommand(t, t.TempDir(), nil, "env", "GOVERSION")), "go")
-	for _, mains := range realProjects() {
-		name := mains[0].String()
-		if len(mains) > 1 {
+	for _, project := range realProjects() {
+		name := project.mains[0].String()
+		switch {
+		case len(project.mains) > 1:
 			name = "workspace"
+		case project.lines != "":
+			name += " with replaces"
 		}
 		t.Run(strings.ReplaceAll(name, "/", "_"), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			writeReal(t, dir, mains, goVersion)
+			writeReal(t, dir, project, goVersion)
 			want := readByGo(t, dir, cache)
 
 			planner := &rewrite.Planner{Resolver: fetched(filepath.Join(cache, "cache/download")), Site: testSite, Mode: rewrite.GOPROXY}
-			plan, err := planner.Plan(t.Context(), openRoot(t, dir).FS(), "./...")
+			where := "."
+			if len(project.mains) > 1 {
+				where = "./..."
+			}
+			plan, err := planner.Plan(t.Context(), openRoot(t, dir).FS(), where)
 			if err != nil {
 				t.Fatalf("Plan() error = %v", err)
 			}
@@ -83,8 +101,9 @@ func TestGraphIsTheGoCommands(t *testing.T) {
 
 // writeReal writes projects with the go.mod files of published modules. Replaces
 // by directories, which are not published, are left out.
-func writeReal(t *testing.T, dir string, mains []gittest.Module, goVersion string) {
+func writeReal(t *testing.T, dir string, project realProject, goVersion string) {
 	t.Helper()
+	mains := project.mains
 	all, err := gittest.ListPublic(mains)
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +131,12 @@ func writeReal(t *testing.T, dir string, mains []gittest.Module, goVersion strin
 			files["go.work"] += "use ./" + member + "\n"
 		}
 		files[member+"go.mod"] = string(text)
+	}
+	if project.lines != "" {
+		files["go.mod"] += "\n" + project.lines
+		for _, dir := range []string{"fuzz", "pretty"} {
+			files[dir+"/go.mod"] = "module example.org/" + dir + "\n\ngo 1.20\n\nrequire golang.org/x/text v0.3.8\n"
+		}
 	}
 	if len(mains) > 1 {
 		files["go.work"] = "go " + goVersion + "\n\n" + files["go.work"]
@@ -144,8 +169,11 @@ func readByGo(t *testing.T, dir, cache string) map[string]bool {
 			goCommand(t, dir, offline, "mod", "graph")
 		}
 		for line := range strings.Lines(list) {
-			if fields := strings.Fields(line); len(fields) >= 2 {
+			switch fields := strings.Fields(line); {
+			case len(fields) == 2:
 				found[fields[0]+" "+fields[1]] = true
+			case len(fields) == 5 && fields[2] == "=>": // replaced by another module; of four, by a directory
+				found[fields[3]+" "+fields[4]] = true
 			}
 		}
 	}
