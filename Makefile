@@ -12,7 +12,7 @@ PACKAGES    = . ./internal/faults ./gitserver ./web ./mirror ./...
 PROOFS      = ^TestSealed(Cases|Projects)$$
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build test faults storm rewrite-projects gateway-hashes gateway-flows lint bench bench-sync bench-serve clean test-deps
+.PHONY: build test faults storm rewrite-projects gateway-hashes gateway-flows lint bench bench-sync bench-serve bench-gateway clean test-deps
 
 build: ## the binary, static, at ./bin/gitmirror
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/gitmirror .
@@ -47,7 +47,7 @@ lint: ## gofmt, vet, staticcheck, and govulncheck where its database can be had
 	@sh deploy/vulncheck.sh "$(GOVULNCHECK)"
 
 bench: ## ratios against peers, in one interleaved run; see bench/README.md
-	go test -run '^$$' -bench . -skip ServingTable -benchtime 2s ./bench/...
+	go test -run '^$$' -bench . -skip 'ServingTable|GatewayTable' -benchtime 2s ./bench/...
 
 bench-sync: ## the sync engine: checks, syncs and clones beside git's, and 10,000 mirrors for BENCH_MINUTES=2
 	go test -timeout 30m -run '^$$' -bench 'SyncNothingNew|SyncOneCommit|FirstClone' -benchtime 20x -count 1 ./bench/...
@@ -56,6 +56,11 @@ bench-sync: ## the sync engine: checks, syncs and clones beside git's, and 10,00
 bench-serve: ## the table of docs/serving-bench.md: clones, fetches and listings beside nginx and OpenSSH, BENCH_ROUNDS=5
 	@sh deploy/bench-deps.sh
 	@table=$$(mktemp); GITMIRROR_BENCH_TABLE=$$table go test -timeout 60m -run '^$$' -bench '^BenchmarkServingTable$$' -benchtime 1x -count 1 ./bench; \
+		code=$$?; cat $$table; rm -f $$table; exit $$code
+
+bench-gateway: ## the table of docs/modules-bench.md: modules beside nginx and beside no module proxy between, BENCH_ROUNDS=5
+	@sh deploy/bench-deps.sh
+	@table=$$(mktemp); GITMIRROR_BENCH_TABLE=$$table go test -timeout 60m -run '^$$' -bench '^BenchmarkGatewayTable$$' -benchtime 1x -count 1 ./bench; \
 		code=$$?; cat $$table; rm -f $$table; exit $$code
 
 clean:

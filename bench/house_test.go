@@ -29,6 +29,7 @@ type house struct {
 	cmd                *exec.Cmd
 	ended              chan error
 	clientKey          *ssh.ClientConfig
+	settings           []string // flags of serve besides those of every house
 }
 
 const housePassword = "correct-horse-battery-staple"
@@ -37,10 +38,30 @@ const housePassword = "correct-horse-battery-staple"
 // with their pull requests, packs them as upkeep does in time, and serves.
 func newHouse(b *testing.B, mirrors map[string]string) *house {
 	b.Helper()
+	h := openHouse(b)
+	config, public := newKeys(b)
+	h.clientKey = config
+	key := filepath.Join(b.TempDir(), "id.pub")
+	if err := os.WriteFile(key, []byte(public), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	h.run(b, "", "key", "add", "bench", key)
+	for path, url := range mirrors {
+		h.run(b, "", "mirror", "add", path, "--upstream", url, "--pulls", "--wait")
+	}
+	h.stop(b)
+	h.repack(b)
+	h.start(b)
+	return h
+}
+
+// openHouse builds the program and serves, with nothing mirrored.
+func openHouse(b *testing.B, settings ...string) *house {
+	b.Helper()
 	work := b.TempDir()
 	h := &house{
 		binary: filepath.Join(work, "gitmirror"), home: filepath.Join(work, "home"), data: filepath.Join(work, "data"),
-		http: freeAddr(b), ssh: freeAddr(b), group: newGroup(b),
+		http: freeAddr(b), ssh: freeAddr(b), group: newGroup(b), settings: settings,
 	}
 	build := exec.Command("go", "build", "-o", h.binary, "github.com/gitmirror/gitmirror")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -57,19 +78,6 @@ func newHouse(b *testing.B, mirrors map[string]string) *house {
 		}
 	})
 	h.run(b, housePassword+"\n", "login", "http://"+h.http, "--username", "admin", "--password-stdin")
-	config, public := newKeys(b)
-	h.clientKey = config
-	key := filepath.Join(work, "id.pub")
-	if err := os.WriteFile(key, []byte(public), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	h.run(b, "", "key", "add", "bench", key)
-	for path, url := range mirrors {
-		h.run(b, "", "mirror", "add", path, "--upstream", url, "--pulls", "--wait")
-	}
-	h.stop(b)
-	h.repack(b)
-	h.start(b)
 	return h
 }
 
@@ -95,8 +103,8 @@ func (h *house) repack(b *testing.B) {
 
 func (h *house) start(b *testing.B) {
 	b.Helper()
-	h.cmd = h.group.command(h.binary, "serve", "--data", h.data, "--http-addr", h.http, "--ssh-addr", h.ssh,
-		"--security-allow-private-upstreams", "true", "--log-level", "warn", "--log-format", "text")
+	h.cmd = h.group.command(h.binary, append([]string{"serve", "--data", h.data, "--http-addr", h.http, "--ssh-addr", h.ssh,
+		"--security-allow-private-upstreams", "true", "--log-level", "warn", "--log-format", "text"}, h.settings...)...)
 	h.cmd.Env = gittest.Env(h.home, "GITMIRROR_ADMIN_PASSWORD="+housePassword)
 	log, err := os.OpenFile(filepath.Join(filepath.Dir(h.data), "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

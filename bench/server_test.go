@@ -32,7 +32,7 @@ import (
 // The servers are children of the benchmark, which are this program again: so
 // their CPU time can be told from that of the clients.
 const (
-	roleVar = "GITMIRROR_BENCH_ROLE" // "ours", "peer", "files" or "quiet"; unset = the benchmarks
+	roleVar = "GITMIRROR_BENCH_ROLE" // "ours", "peer", "files", "modules" or "quiet"; unset = the benchmarks
 	taskVar = "GITMIRROR_BENCH_TASK"
 )
 
@@ -77,6 +77,8 @@ func serve(ctx context.Context, role string, t task) error {
 		handler = quietHandler()
 	case "peer":
 		handler = peerHandler(t.Root)
+	case "modules":
+		handler = newModuleHost(t.Root)
 	case "files":
 		handler = http.FileServer(http.Dir(t.Root))
 	case "ours":

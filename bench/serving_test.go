@@ -278,8 +278,13 @@ func (s *serving) add(what string, us *total, name string, they *total, ratio, w
 }
 
 func (s *serving) print(b *testing.B) {
-	text := "| what | gitmirror | peer | ratio | must reach |\n|---|---|---|---|---|\n" + strings.Join(s.lines, "\n") + "\n"
-	text += fmt.Sprintf("\n%d turns each, %s; git %s.\n", s.rounds, time.Now().UTC().Format(time.DateOnly), strings.TrimPrefix(gittest.Git(b, "", "version"), "git version "))
+	printTable(b, s.lines, fmt.Sprintf("%d turns each, %s; git %s.", s.rounds, time.Now().UTC().Format(time.DateOnly),
+		strings.TrimPrefix(gittest.Git(b, "", "version"), "git version ")))
+}
+
+// printTable writes lines as a table, and below it how they came about.
+func printTable(b *testing.B, lines []string, how string) {
+	text := "| what | gitmirror | peer | ratio | must reach |\n|---|---|---|---|---|\n" + strings.Join(lines, "\n") + "\n\n" + how + "\n"
 	name := os.Getenv(tableVar)
 	if name == "" {
 		fmt.Print("\n" + text)

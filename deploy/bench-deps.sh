@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the peers of "make bench-serve": nginx, fcgiwrap and OpenSSH's server.
+# Installs the peers of "make bench-serve" and "make bench-gateway": nginx, fcgiwrap
+# and OpenSSH's server, and wrk, which asks.
 # Their services are not started; the benchmark runs its own. Does nothing where
 # they are present.
 set -eu
@@ -11,6 +12,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 have nginx || missing="$missing nginx-light"
 have fcgiwrap || missing="$missing fcgiwrap"
 have sshd || missing="$missing openssh-server"
+have wrk || missing="$missing wrk"
 
 [ -n "$missing" ] || exit 0
 if ! have apt-get; then
