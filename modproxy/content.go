@@ -2,12 +2,14 @@ package modproxy
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"path"
@@ -56,12 +58,17 @@ func (v *view) read(ctx context.Context, p place, spool *spool) (contents, error
 		var big *versionError
 		switch {
 		case err == nil:
-			e, err := newEntry("LICENSE", bytes.NewReader(license), spool)
+			e, err := newIntake(spool).entry("LICENSE", bytes.NewReader(license))
 			if err != nil {
 				return nil, err
 			}
 			all = append(all, e)
 		case !errors.Is(err, fs.ErrNotExist) && !errors.As(err, &big):
+			return nil, err
+		}
+	}
+	if spool != nil {
+		if err := spool.flush(); err != nil {
 			return nil, err
 		}
 	}
@@ -71,7 +78,8 @@ func (v *view) read(ctx context.Context, p place, spool *spool) (contents, error
 func readTar(archive io.Reader, spool *spool) (contents, error) {
 	var all contents
 	var total int64
-	for tr := tar.NewReader(archive); ; {
+	in := newIntake(spool)
+	for tr := tar.NewReader(bufio.NewReaderSize(archive, pieces)); ; {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
 			return all, nil
@@ -85,7 +93,7 @@ func readTar(archive io.Reader, spool *spool) (contents, error) {
 		}
 		switch h.Typeflag {
 		case tar.TypeReg:
-			e, err := newEntry(h.Name, tr, spool)
+			e, err := in.entry(h.Name, tr)
 			if err != nil {
 				return nil, err
 			}
@@ -96,21 +104,37 @@ func readTar(archive io.Reader, spool *spool) (contents, error) {
 	}
 }
 
-func newEntry(name string, r io.Reader, spool *spool) (entry, error) {
-	e := entry{name: name}
-	h := sha256.New()
-	var w io.Writer = h
+// pieces are what is read, copied and written at a time.
+const pieces = 64 << 10
+
+// intake takes in the files of an archive, one after the other.
+type intake struct {
+	spool *spool // nil = contents are not kept
+	hash  hash.Hash
+	to    io.Writer
+	buf   []byte
+}
+
+func newIntake(spool *spool) *intake {
+	in := &intake{spool: spool, hash: sha256.New(), buf: make([]byte, pieces)}
+	in.to = in.hash
 	if spool != nil {
-		w = io.MultiWriter(h, spool)
+		in.to = io.MultiWriter(in.hash, spool)
 	}
-	size, err := io.Copy(w, r)
+	return in
+}
+
+func (in *intake) entry(name string, r io.Reader) (entry, error) {
+	e := entry{name: name}
+	in.hash.Reset()
+	size, err := io.CopyBuffer(in.to, struct{ io.Reader }{r}, in.buf)
 	if err != nil {
 		return e, err
 	}
 	e.size = size
-	h.Sum(e.sum[:0])
-	if spool != nil {
-		e.content = spool.last(size)
+	in.hash.Sum(e.sum[:0])
+	if in.spool != nil {
+		e.content = in.spool.last(size)
 	}
 	return e, nil
 }

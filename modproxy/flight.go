@@ -22,6 +22,8 @@ type zipFile struct {
 	file    *os.File
 	size    int64
 	hash    string // h1
+	// after is done when nobody waits any more; may be nil.
+	after func()
 
 	cancel context.CancelFunc
 	done   chan struct{} // closed when made, or failed
@@ -70,6 +72,9 @@ func (z *zipFile) make(ctx context.Context, dir string, build func(ctx context.C
 		z.size, z.err = z.file.Seek(0, io.SeekCurrent)
 	}
 	close(z.done)
+	if z.err == nil && z.after != nil {
+		z.after()
+	}
 }
 
 // reader reads the file from its beginning, independently of other readers.

@@ -62,10 +62,15 @@ func (o *gitOrigin) zip(ctx context.Context, version string) (zipReply, error) {
 		if _, ok := o.h.Store.Find(key); ok {
 			return errMeanwhile
 		}
-		if z.hash, err = o.m.Zip(ctx, version, z.file); err != nil {
+		sum := sha256.New()
+		if z.hash, err = o.m.Zip(ctx, version, io.MultiWriter(z.file, sum)); err != nil {
 			return err
 		}
-		return o.keep(z.file, Kept{Key: key, Module: o.m.Path, Version: version, Kind: "zip", H1: z.hash, Proven: true, At: time.Now().UTC()})
+		z.after = func() {
+			o.keep(z, Kept{Key: key, Module: o.m.Path, Version: version, Kind: "zip", Sum: hex.EncodeToString(sum.Sum(nil)), Size: z.size,
+				H1: z.hash, Proven: true, At: time.Now().UTC()})
+		}
+		return nil
 	})
 	if errors.Is(err, errMeanwhile) {
 		return o.zip(ctx, version)
@@ -77,23 +82,13 @@ func (o *gitOrigin) zip(ctx context.Context, version string) (zipReply, error) {
 }
 
 // keep puts a zip that was made into the store. That it cannot is no failure.
-func (o *gitOrigin) keep(file *os.File, k Kept) error {
+func (o *gitOrigin) keep(z *zipFile, k Kept) {
 	if o.h.Store.Full() {
-		return nil
+		return
 	}
-	size, err := file.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return err
-	}
-	hash := sha256.New()
-	if _, err := io.Copy(hash, io.NewSectionReader(file, 0, size)); err != nil {
-		return err
-	}
-	k.Size, k.Sum = size, hex.EncodeToString(hash.Sum(nil))
-	if err := o.h.Store.PutFile(k, file); err != nil && o.h.Log != nil {
+	if err := o.h.Store.PutFile(k, z.file); err != nil && o.h.Log != nil {
 		o.h.Log.Warn("keep a module's zip", "module", k.Module, "err", err)
 	}
-	return nil
 }
 
 // madeZip is one that was just made.
