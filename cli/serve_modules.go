@@ -48,6 +48,7 @@ func (p *program) newModules(c Config, disk *git.Disk, data *dataDir, room *mirr
 		NoSum:   or(c.text("modules.no_sumdb"), or(p.ownGo("GONOSUMDB"), p.ownGo("GOPRIVATE"))),
 		OnEvent: func(e mirror.ModuleEvent) { metrics.ModuleRefused(string(e.Kind)) },
 		OnReply: metrics.ModuleServed,
+		Ahead:   c.text("modules.ahead") == "far",
 		Log:     log,
 	}
 	if bytes := c.bytes("modules.cache_bytes"); bytes > 0 {

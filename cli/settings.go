@@ -80,6 +80,7 @@ var settings = []setting{
 	{Key: "modules.cache_bytes", Kind: bytesKind, Default: "20GiB", Help: "space for files of module proxies and for zips that were made of mirrors; from 80 % on the longest unused go; 0 = nothing is kept"},
 	{Key: "modules.verify", Kind: oneOf(string(modproxy.VerifyKnown), string(modproxy.VerifyAlways), string(modproxy.VerifyOff)), Default: string(modproxy.VerifyKnown), Help: "what becomes of files of module proxies that the checksum database does not vouch for: when-known passes them on, always does not, off asks nobody; what it contradicts is refused"},
 	{Key: "modules.no_sumdb", Kind: textKind, Help: "modules whose names are never told to the checksum database, in the form of GONOSUMDB (default: the GONOSUMDB, or GOPRIVATE, of the server's own go command)"},
+	{Key: "modules.ahead", Kind: oneOf("far", "off"), Default: "far", Help: "whether files are fetched that clients are about to ask for: far does so while the module proxy that is asked first takes 20 ms or longer to answer"},
 	{Key: "modules.rules", Kind: textKind, Help: "file with rules: which modules and versions are allowed, denied, pinned, and where each may come from; read again when it changes"},
 	{Key: "modules.min_age", Kind: ageKind, Default: "0s", Help: "how old a version must be to be had, such as 7d; 0s = any age"},
 	{Key: "modules.osv", Kind: textKind, Help: "database of known vulnerabilities in OSV form, whose versions are refused: a file, a directory, a .zip or .tar.gz, or the URL of one"},

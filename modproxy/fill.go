@@ -114,6 +114,13 @@ func (fs *fills) running(key string) *fill {
 	return f
 }
 
+// has tells whether the transfer of key goes on.
+func (fs *fills) has(key string) bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.byKey[key] != nil
+}
+
 // leave gives up one use; the last one removes the file.
 func (f *fill) leave() {
 	f.mu.Lock()

@@ -51,6 +51,9 @@ type Handler struct {
 	// has them, it is never asked.
 	Verify Verify
 	NoSum  string
+	// Ahead has files fetched that clients are about to ask for, while Proxies are
+	// far away and Run runs.
+	Ahead bool
 	// Rules are those of the administrator; nil = there are none.
 	Rules *RuleBook
 	// OnEvent is told of refusals; may be nil.
@@ -76,6 +79,10 @@ const (
 func (h *Handler) Run(ctx context.Context) error {
 	defer h.state().fills.close()
 	run, ctx := errgroup.WithContext(ctx)
+	if h.Ahead {
+		h.state().ahead.start(ctx)
+		defer h.state().ahead.stop()
+	}
 	if h.Proxies != nil {
 		run.Go(func() error { return h.Proxies.Run(ctx) })
 	}

@@ -246,10 +246,14 @@ func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http
 	ask := &asking{h: h, r: r, origin: from, path: q.path, rules: h.Rules.Now()}
 	send := func(contentType string, body []byte, seconds int, by how) error {
 		h.replied(w, q.kind, by)
+		o, proxied := from.(*proxied)
+		if proxied {
+			o.next(q, by, body)
+		}
 		if err := serveBytes(w, r, contentType, body, cacheControl(public, seconds)); err != nil {
 			return err
 		}
-		if o, proxied := from.(*proxied); proxied && by == byHit && q.kind != "latest" {
+		if proxied && by == byHit && q.kind != "latest" {
 			h.heat(w, r, q, o.key(q), body)
 		}
 		return nil

@@ -237,16 +237,7 @@ func (o *proxied) zip(ctx context.Context, version string) (zipReply, error) {
 		if err := o.mayAsk(ctx, key, version); err != nil {
 			return nil, err
 		}
-		f, err = s.fills.join(ctx, key, o.h.Repos.Temp, func(ctx context.Context, f *fill) error {
-			if _, ok := o.find(key); ok {
-				return errMeanwhile
-			}
-			began := time.Now()
-			err := o.fetchZip(ctx, f, version, file, key)
-			o.remember(key, began, err)
-			return err
-		})
-		if err != nil {
+		if f, err = o.fill(ctx, version, file, key); err != nil {
 			return nil, err
 		}
 		s.misses.Add(1)
@@ -260,12 +251,27 @@ func (o *proxied) zip(ctx context.Context, version string) (zipReply, error) {
 		}
 		return nil, err
 	}
+	s.ahead.asked(key, max(f.length(), 0))
 	return &arriving{f, by}, nil
 }
 
 // errMeanwhile ends the second of two transfers, when the first has ended between
 // the look into the store and the begin of the second.
 var errMeanwhile = errors.New("it has come meanwhile")
+
+// fill is the transfer of a zip, which begins unless it goes on. The caller must
+// leave it.
+func (o *proxied) fill(ctx context.Context, version, file, key string) (*fill, error) {
+	return o.h.state().fills.join(ctx, key, o.h.Repos.Temp, func(ctx context.Context, f *fill) error {
+		if _, ok := o.find(key); ok {
+			return errMeanwhile
+		}
+		began := time.Now()
+		err := o.fetchZip(ctx, f, version, file, key)
+		o.remember(key, began, err)
+		return err
+	})
+}
 
 // mayAsk tells why no proxy is asked for something that is not kept.
 func (o *proxied) mayAsk(ctx context.Context, key, version string) error {

@@ -27,6 +27,7 @@ type proxyState struct {
 	gone   *lru.Cache[string, goneFile]
 	places *lru.Cache[placeKey, knownPlace]
 	hots   hots
+	ahead  ahead
 
 	hits, misses, stale, refused, forged atomic.Int64
 

@@ -163,6 +163,17 @@ func (ps *Proxies) loops(r *http.Request) bool {
 	return ps != nil && r.Header.Get(viaHeader) == ps.id
 }
 
+// farFrom is how long an answer of a proxy that is far away takes to begin.
+const farFrom = 20 * time.Millisecond
+
+// far tells whether the proxy that is asked first is far away.
+func (ps *Proxies) far() bool {
+	if !ps.Any() {
+		return false
+	}
+	return ps.order()[0].distance() >= farFrom
+}
+
 // Direct tells whether the list ends in "direct".
 func (ps *Proxies) Direct() bool {
 	return ps != nil && len(ps.proxies) > 0 && ps.proxies[len(ps.proxies)-1].name == "direct"

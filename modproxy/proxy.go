@@ -41,6 +41,7 @@ type track struct {
 	failed  int64
 	bytes   int64
 	backoff time.Duration
+	took    [8]time.Duration // until the first byte, of the last answers
 }
 
 // proxySlots questions at most go to one proxy at a time. Its answer must begin

@@ -2,6 +2,7 @@ package modproxy
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -36,6 +37,9 @@ func (t *track) report(s mirror.Sample, problem *mirror.Problem) {
 	t.health.Add(s)
 	t.asked++
 	t.lastAt = s.At
+	if s.Problem == "" {
+		t.took[t.asked%int64(len(t.took))] = s.FirstByte
+	}
 	if problem == nil || problem.Kind == mirror.ErrNotFound {
 		t.last, t.quiet, t.backoff = nil, time.Time{}, 0
 		return
@@ -59,6 +63,15 @@ func (t *track) count(bytes int64, failed bool) {
 		t.failed++
 		t.health.Add(mirror.Sample{At: time.Now(), Problem: mirror.CodeCutOff})
 	}
+}
+
+// distance is how long an answer takes to begin at the least, of the last ones;
+// zero = not known yet. What keeps a proxy or this machine busy now and then does
+// not make it far.
+func (t *track) distance() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Min(t.took[:])
 }
 
 // hasFile remembers something to measure with: small, and asked for lately.

@@ -116,6 +116,16 @@ func (s *Store) Find(key string) (Kept, bool) {
 	return found, true
 }
 
+// Has tells whether something is kept under a key; it is not used by that.
+func (s *Store) Has(key string) bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.names[key] != nil
+}
+
 // use is Find for who knows already what is kept, and tells whether that is so.
 func (s *Store) use(key, sum string) bool {
 	s.mu.Lock()
