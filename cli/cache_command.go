@@ -15,7 +15,7 @@ import (
 // cacheCommand is about what the server keeps of modules. Alone it shows that.
 func (p *program) cacheCommand() *cobra.Command {
 	show := p.cacheShow()
-	g := p.group("cache", "What the server keeps of Go modules", show, p.cacheTrim(), p.cacheRefused())
+	g := p.group("cache", "What the server keeps of Go modules", show, p.cacheTrim(), p.cacheWarm(), p.cacheRefused())
 	unknown := g.RunE
 	g.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {

@@ -72,3 +72,29 @@ const (
 	ModuleVulnerable ModuleEventKind = "vulnerable" // a known vulnerability
 	ModuleForged     ModuleEventKind = "forged"     // not what the checksum database says
 )
+
+// ModuleWish is a module version whose files shall be here.
+type ModuleWish struct {
+	Path    string `json:"path"`
+	Version string `json:"version" doc:"Canonical, as in go.sum"`
+	GoMod   bool   `json:"go_mod,omitempty" doc:"Only its go.mod"`
+}
+
+// ModuleWarmed is what became of a ModuleWish.
+type ModuleWarmed struct {
+	ModuleWish
+	Result  WarmResult `json:"result" enum:"kept,fetched,made,failed"`
+	Bytes   int64      `json:"bytes" doc:"Fetched or made for it"`
+	Problem *Problem   `json:"error,omitempty"`
+}
+
+// WarmResult is how a ModuleWish came out.
+type WarmResult string
+
+// The results.
+const (
+	WarmKept    WarmResult = "kept"    // it was here
+	WarmFetched WarmResult = "fetched" // of a module proxy
+	WarmMade    WarmResult = "made"    // of a mirror
+	WarmFailed  WarmResult = "failed"
+)

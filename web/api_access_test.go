@@ -72,6 +72,7 @@ var access = map[string]string{
 
 	"GET /api/v1/modules/cache":       "syyyyyss",
 	"POST /api/v1/modules/cache/trim": "snnynyss",
+	"POST /api/v1/modules/cache/warm": "syyyyyss",
 	"GET /api/v1/modules/refusals":    "snnynyss",
 
 	"GET /api/v1/alerts":                      "syyyyyss",
@@ -119,6 +120,7 @@ var bodies = map[string]string{
 	"POST /api/v1/modules/resolve":    `{"modules":[{"path":"github.com/acme/kept","version":"v1.0.0"}]}`,
 	"POST /api/v1/modules/locate":     `{"modules":["github.com/acme/kept"]}`,
 	"POST /api/v1/modules/cache/trim": `{"bytes":0}`,
+	"POST /api/v1/modules/cache/warm": `{"modules":[{"path":"github.com/acme/kept","version":"v1.0.0"}]}`,
 	"POST /api/v1/users":              `{"name":"new-%s","role":"developer"}`,
 	"PATCH /api/v1/users/:user":       `{"disabled":false}`,
 	"POST /api/v1/users/:user/keys":   `{"public_key":"not a key"}`,

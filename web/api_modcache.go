@@ -15,6 +15,7 @@ type ModuleCache interface {
 	State() mirror.ModuleCacheState
 	Trim(before time.Time, bytes int64) (files int, freed int64)
 	Events(limit int) []mirror.ModuleEvent
+	Warm(ctx context.Context, wishes []mirror.ModuleWish) []mirror.ModuleWarmed
 }
 
 // ModuleCacheInfo is what is kept of modules, and how their proxies do.
@@ -80,6 +81,11 @@ func (a *api) modcacheOperations() {
 		OperationID: "trim-module-cache", Method: http.MethodPost, Path: "/modules/cache/trim", Tags: tags,
 		Summary: "Drop what is kept of modules", Description: "What is pinned stays. What was made of mirrors goes first.",
 	}, a.trimModuleCache)
+	register(a, syncers, huma.Operation{
+		OperationID: "warm-module-cache", Method: http.MethodPost, Path: "/modules/cache/warm", Tags: tags,
+		Summary: "Have files of modules fetched, or made of mirrors", Description: "As if the caller had asked for them with the go command. What is here already is left as it is. " +
+			"Answers when all is done; what takes longer than ten minutes fails, and may be asked for again.",
+	}, a.warmModules)
 	register(a, managers, huma.Operation{
 		OperationID: "list-module-refusals", Method: http.MethodGet, Path: "/modules/refusals", Tags: tags,
 		Summary: "List the last modules that were refused, newest first", Description: "At most 1,000, since the server started; the log has all.",
@@ -139,4 +145,26 @@ func (a *api) listModuleRefusals(_ context.Context, in *refusalsRequest) (*answe
 		out.Items = append(out.Items, ModuleRefusal(e))
 	}
 	return &answer[list[ModuleRefusal]]{out}, nil
+}
+
+// WarmModules says what shall be here.
+type WarmModules struct {
+	Modules []mirror.ModuleWish `json:"modules" minItems:"1" maxItems:"100"`
+}
+
+// WarmedModules is what became of it, in the same order.
+type WarmedModules struct {
+	Items []mirror.ModuleWarmed `json:"items"`
+}
+
+// warmWait is how long one question may take; what it has begun goes on.
+const warmWait = 10 * time.Minute
+
+func (a *api) warmModules(ctx context.Context, in *answer[WarmModules]) (*answer[WarmedModules], error) {
+	if a.ModuleCache == nil {
+		return nil, noModules()
+	}
+	ctx, cancel := context.WithTimeout(ctx, warmWait)
+	defer cancel()
+	return &answer[WarmedModules]{WarmedModules{Items: a.ModuleCache.Warm(ctx, in.Body.Modules)}}, nil
 }
