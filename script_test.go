@@ -147,7 +147,8 @@ func (w *world) setup(env *testscript.Env) error {
 	for key, value := range map[string]string{
 		"HOME": home, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -F /dev/null",
 		"GIT_AUTHOR_NAME": "story", "GIT_AUTHOR_EMAIL": "story@example.com", "GIT_COMMITTER_NAME": "story", "GIT_COMMITTER_EMAIL": "story@example.com",
-		"GOCACHE": filepath.Join(cache, "go-build"), "GOMODCACHE": filepath.Join(env.WorkDir, "modcache"), "GOFLAGS": "-modcacherw",
+		"GOCACHE": filepath.Join(cache, "go-build"), "GOMODCACHE": filepath.Join(env.WorkDir, "modcache"),
+		"GOFLAGS":     "-modcacherw -trimpath", // what was built of a module version is good for every module cache
 		"GOTOOLCHAIN": "local", "GOPROXY": "off", "NO_COLOR": "1", "CI": "",
 	} {
 		env.Setenv(key, value)
