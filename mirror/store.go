@@ -49,6 +49,36 @@ type RepoQuery struct {
 	After  Path   // keyset paging: paths behind this one
 	Limit  int    // zero = 100; at most 1,000
 	Sight  *Sight // what the asker may know of; nil = all
+	// Late selects, when it is not zero, mirrors whose data are older at that time
+	// than anybody would expect: see LateAfter. Paused ones are not late.
+	Late time.Time
+	// Held selects those of which a change waits for a person.
+	Held bool
+	// Sort is the order; After belongs to SortPath, Offset to the others.
+	Sort   RepoSort
+	Offset int
+}
+
+// RepoSort is an order of mirrors. Those that are alike are in the order of paths.
+type RepoSort string
+
+// The orders.
+const (
+	SortPath     RepoSort = ""         // by path
+	SortAge      RepoSort = "age"      // the oldest data first; those without any before all
+	SortNext     RepoSort = "next"     // those that are synced soonest first, paused ones last
+	SortSize     RepoSort = "size"     // the largest first
+	SortFailures RepoSort = "failures" // those that failed most often in a row first
+	SortChange   RepoSort = "change"   // those that changed last first
+)
+
+// LateAfter is the age at which the data of a mirror with this interval are late:
+// three intervals, or two days where the interval is adaptive.
+func LateAfter(interval time.Duration) time.Duration {
+	if interval == 0 {
+		return 48 * time.Hour
+	}
+	return max(3*interval, 10*time.Minute)
 }
 
 // QueueStore is the queue of checks and syncs: rows with leases, so that several

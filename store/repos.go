@@ -170,10 +170,27 @@ func (db *DB) repoWhere(ctx context.Context, name, where, value string) (mirror.
 	return row.repo()
 }
 
-// Repos implements mirror.RepoStore. The order is that of paths in lower case.
+// repoOrder is SQL for an order; paths are in lower case.
+func repoOrder(s mirror.RepoSort) string {
+	switch s {
+	case mirror.SortAge:
+		return "COALESCE(last_success, 0), path_key"
+	case mirror.SortNext:
+		return "next_sync IS NULL, next_sync, path_key"
+	case mirror.SortSize:
+		return "bytes DESC, path_key"
+	case mirror.SortFailures:
+		return "failures DESC, path_key"
+	case mirror.SortChange:
+		return "COALESCE(last_change, 0) DESC, path_key"
+	}
+	return "path_key"
+}
+
+// Repos implements mirror.RepoStore.
 func (db *DB) Repos(ctx context.Context, q mirror.RepoQuery) ([]mirror.Repo, error) {
 	rows, err := gorm.G[repoRow](db.read).Where("path_key > ?", q.After.Key()).Scopes(selected(q)).
-		Order("path_key").Limit(bounded(q.Limit)).Find(ctx)
+		Order(repoOrder(q.Sort)).Offset(max(0, q.Offset)).Limit(bounded(q.Limit)).Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}
@@ -216,6 +233,13 @@ func selected(q mirror.RepoQuery) func(*gorm.Statement) {
 			where(stmt, `path_key LIKE ? ESCAPE '\'`, "%"+pattern+"%")
 		}
 		within(stmt, q.Sight)
+		if !q.Late.IsZero() { // mirror.LateAfter
+			where(stmt, `NOT paused AND last_success < ? - CASE WHEN interval_us = 0 THEN 172800000000
+				WHEN interval_us * 3 < 600000000 THEN 600000000 ELSE interval_us * 3 END`, q.Late.UnixMicro())
+		}
+		if q.Held {
+			where(stmt, "id IN (SELECT repo_id FROM holds WHERE decision = ? AND settled IS NULL)", "")
+		}
 	}
 }
 

@@ -330,3 +330,53 @@ func TestThousandRepos(t *testing.T) {
 		}
 	})
 }
+
+// TestReposInOrder lists in every order, with every filter, and pages through.
+func TestReposInOrder(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, _ string) {
+		now := base().Add(100 * time.Hour)
+		make := func(path string, change func(*mirror.Repo)) mirror.Repo {
+			r := newRepo(t, path)
+			r.State.Status, r.State.LastSuccess, r.State.NextSync = mirror.Ready, now.Add(-time.Minute), now.Add(time.Hour)
+			change(&r)
+			if err := db.AddRepo(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		make("github.com/a/big", func(r *mirror.Repo) { r.State.Bytes, r.State.NextSync = 9, now.Add(2*time.Hour) })
+		make("github.com/b/late", func(r *mirror.Repo) { r.State.LastSuccess = now.Add(-49 * time.Hour) })
+		make("github.com/c/lateHourly", func(r *mirror.Repo) { r.Interval, r.State.LastSuccess = time.Hour, now.Add(-4*time.Hour) })
+		make("github.com/d/hourly", func(r *mirror.Repo) {
+			r.Interval, r.State.LastSuccess, r.State.LastChange = time.Hour, now.Add(-2*time.Hour), now
+		})
+		make("github.com/e/quick", func(r *mirror.Repo) { r.Interval, r.State.LastSuccess = time.Minute, now.Add(-9*time.Minute) })
+		make("github.com/f/paused", func(r *mirror.Repo) { r.Paused, r.State.LastSuccess = true, now.Add(-900*time.Hour) })
+		make("github.com/g/new", func(r *mirror.Repo) {
+			r.State = mirror.State{Status: mirror.Queued, NextSync: base(), Failures: 3}
+		})
+		for _, row := range []struct {
+			q    mirror.RepoQuery
+			want string
+		}{
+			{mirror.RepoQuery{Sort: mirror.SortSize, Limit: 2}, "a/big b/late"},
+			{mirror.RepoQuery{Sort: mirror.SortSize, Limit: 2, Offset: 2}, "c/lateHourly d/hourly"},
+			{mirror.RepoQuery{Sort: mirror.SortAge, Limit: 3}, "g/new f/paused b/late"},
+			{mirror.RepoQuery{Sort: mirror.SortNext}, "g/new b/late c/lateHourly d/hourly e/quick a/big f/paused"},
+			{mirror.RepoQuery{Sort: mirror.SortFailures, Limit: 2}, "g/new a/big"},
+			{mirror.RepoQuery{Sort: mirror.SortChange, Limit: 2}, "d/hourly a/big"},
+			{mirror.RepoQuery{Sort: "nosuch", Limit: 2}, "a/big b/late"},
+			{mirror.RepoQuery{Late: now}, "b/late c/lateHourly"},
+			{mirror.RepoQuery{Held: true}, ""},
+		} {
+			repos, err := db.Repos(t.Context(), row.q)
+			if got := strings.ReplaceAll(paths(repos), "github.com/", ""); err != nil || !strings.EqualFold(got, row.want) {
+				t.Errorf("Repos(%+v) = %q, %v, want %q", row.q, got, err, row.want)
+			}
+		}
+		counts, err := db.CountRepos(t.Context(), mirror.RepoQuery{Late: now})
+		if err != nil || counts[mirror.Ready] != 2 {
+			t.Errorf("CountRepos(late) = %v, %v, want 2 ready", counts, err)
+		}
+	})
+}

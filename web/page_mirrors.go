@@ -3,7 +3,6 @@ package web
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -20,8 +19,11 @@ type mirrorsPage struct {
 	Empty       bool // nothing is mirrored at all
 	FirstClones firstClones
 	Filters     []link
+	Columns     []column
 	Search      string
-	Status      string
+	State       string // of the filter
+	Sort        string
+	Matching    int // mirrors that search and filter select
 	Rows        []mirrorRow
 	Paged       bool // not the first page
 	First, Next string
@@ -37,6 +39,7 @@ type firstClones struct {
 type mirrorRow struct {
 	ID          mirror.ID
 	Path        mirror.Path
+	MaySync     bool // of who looks: the row can be chosen
 	Private     bool
 	Paused      bool
 	State       stateView
@@ -81,20 +84,11 @@ func (w *words) running(served bool) stateView {
 	return stateView{Word: w.status(mirror.Cloning), Look: "busy"}
 }
 
-func (c *console) home(g *gin.Context) error {
-	g.Redirect(http.StatusSeeOther, "/mirrors")
-	return nil
-}
-
 func (c *console) mirrors(g *gin.Context) error {
 	ctx, w, now := g.Request.Context(), c.words(g), time.Now()
-	q := mirror.RepoQuery{Search: g.Query("q"), Status: mirror.Status(g.Query("status")), Limit: rowsPerPage + 1}
-	if after := g.Query("after"); after != "" {
-		path, err := mirror.ParsePath(after)
-		if err != nil {
-			return err
-		}
-		q.After = path
+	list, err := readListing(g)
+	if err != nil {
+		return err
 	}
 	p, err := c.page(g, "Mirrors", "/mirrors")
 	if err != nil {
@@ -104,25 +98,34 @@ func (c *console) mirrors(g *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	matching, err := c.Store.CountRepos(ctx, mirror.RepoQuery{Search: q.Search})
-	if err != nil {
+	data := mirrorsPage{
+		page: p, Search: list.Search, State: list.State, Sort: string(list.Sort), Paged: list.After != "" || list.From > 0,
+		FirstClones: viewFirstClones(all), First: list.page("", 0).url(),
+	}
+	data.Empty = data.FirstClones.All == 0
+	if data.Filters, err = c.filters(ctx, w, list, now); err != nil {
 		return err
 	}
+	data.Columns = w.columns(list)
+	for _, f := range data.Filters {
+		if f.Here {
+			data.Matching = f.Count
+		}
+	}
+	q := list.query(now)
+	q.Limit = rowsPerPage + 1
 	repos, err := c.Store.Repos(ctx, q)
 	if err != nil {
 		return err
 	}
-	data := mirrorsPage{
-		page: p, Search: q.Search, Status: string(q.Status), Paged: q.After != "",
-		FirstClones: viewFirstClones(all), Filters: w.filters(matching, q), First: listURL(q, ""),
-	}
-	data.Empty = data.FirstClones.All == 0
 	if len(repos) > rowsPerPage {
 		repos = repos[:rowsPerPage]
-		data.Next = listURL(q, repos[rowsPerPage-1].Path)
+		data.Next = list.page(repos[rowsPerPage-1].Path, list.From+rowsPerPage).url()
 	}
 	for _, r := range repos {
-		data.Rows = append(data.Rows, c.row(w, r, now))
+		row := c.row(w, r, now)
+		row.MaySync = p.MaySync
+		data.Rows = append(data.Rows, row)
 	}
 	return c.render(g, http.StatusOK, "mirrors", data)
 }
@@ -135,37 +138,6 @@ func viewFirstClones(counts map[mirror.Status]int) firstClones {
 	f.Ready = f.All - f.Left
 	f.Trouble = counts[mirror.Failed]+counts[mirror.Retrying] > 0
 	return f
-}
-
-// filters are links to the states that occur, and the one that is chosen.
-func (w *words) filters(counts map[mirror.Status]int, q mirror.RepoQuery) []link {
-	all := link{Name: w.t("All"), Here: q.Status == ""}
-	list := []link{all}
-	for _, s := range []mirror.Status{
-		mirror.Failed, mirror.Retrying, mirror.Queued, mirror.Cloning, mirror.Syncing, mirror.Ready, mirror.Paused,
-	} {
-		list[0].Count += counts[s]
-		if counts[s] > 0 || q.Status == s {
-			url := listURL(mirror.RepoQuery{Search: q.Search, Status: s}, "")
-			list = append(list, link{Name: w.status(s), URL: url, Here: q.Status == s, Count: counts[s]})
-		}
-	}
-	list[0].URL = listURL(mirror.RepoQuery{Search: q.Search}, "")
-	return list
-}
-
-// listURL is the list with the search and filter of q, behind a path.
-func listURL(q mirror.RepoQuery, after mirror.Path) string {
-	v := url.Values{}
-	for key, value := range map[string]string{"q": q.Search, "status": string(q.Status), "after": string(after)} {
-		if value != "" {
-			v.Set(key, value)
-		}
-	}
-	if len(v) == 0 {
-		return "/mirrors"
-	}
-	return "/mirrors?" + v.Encode()
 }
 
 // openMirror leads from a repository path to its page: people paste clone

@@ -48,11 +48,10 @@ func (c *console) system(g *gin.Context) error {
 		return err
 	}
 	ctx := g.Request.Context()
-	counts, err := c.Store.CountRepos(ctx, mirror.RepoQuery{})
-	if err != nil {
+	data := systemPage{page: p, Site: c.Site, Busy: c.Syncer.Busy(), Settings: c.Server.Settings}
+	if data.Statuses, err = c.filters(ctx, c.words(g), listing{}, time.Now()); err != nil {
 		return err
 	}
-	data := systemPage{page: p, Site: c.Site, Statuses: c.words(g).filters(counts, mirror.RepoQuery{}), Busy: c.Syncer.Busy(), Settings: c.Server.Settings}
 	if tick := c.Syncer.LastTick(); tick.Unix() > 0 {
 		data.LastTick = tick
 	}

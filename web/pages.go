@@ -45,7 +45,7 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	open.POST("/look", do(c.setLook))
 
 	read := r.Group("/", s.bySession, c.allow(auth.Read))
-	read.GET("/", do(c.home))
+	read.GET("/", do(c.overview))
 	read.GET("/mirrors", do(c.mirrors))
 	read.GET("/mirrors/live", do(c.mirrorsLive))
 	read.GET("/mirrors/open", do(c.openMirror))
@@ -65,10 +65,13 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 
 	sync := r.Group("/", s.bySession, c.allow(auth.Sync))
 	sync.POST("/mirrors/:id/sync", do(c.syncMirror))
+	sync.POST("/mirrors/bulk/sync", do(c.bulkSync))
 
 	manage := r.Group("/", s.bySession, c.allow(auth.Manage), s.whileRoom)
 	manage.GET("/mirrors/new", do(c.newForm))
 	manage.POST("/mirrors/new", do(c.addMirrors))
+	manage.POST("/mirrors/bulk", do(c.bulkEdit))
+	manage.POST("/mirrors/bulk/remove", do(c.bulkRemove))
 	manage.GET("/mirrors/:id/edit", do(c.editForm))
 	manage.POST("/mirrors/:id/edit", do(c.edit))
 	manage.POST("/mirrors/:id/pause", do(c.pause))
@@ -220,6 +223,7 @@ func (c *console) page(g *gin.Context, title, here string) (page, error) {
 		return p, nil
 	}
 	add := func(name, url string) { p.Nav = append(p.Nav, link{Name: name, URL: url, Here: url == here}) }
+	add(w.t("Overview"), "/")
 	add(w.t("Mirrors"), "/mirrors")
 	add(w.t("Approvals"), "/approvals")
 	held, err := c.Store.CountHolds(g.Request.Context(), "")
@@ -306,7 +310,7 @@ func (c *console) orTell(g *gin.Context, err error, message, to string, args ...
 	text := ""
 	for _, part := range []string{p.Title, p.Detail, p.Action} {
 		if part != "" {
-			text += w.t("{1}. ", w.say(part))
+			text += w.t("{1}. ", sentence(w.say(part)))
 		}
 	}
 	c.flash(g, "problem", strings.TrimSpace(text))

@@ -251,9 +251,5 @@ func stale(r mirror.Repo, now time.Time) bool {
 	if r.State.LastSuccess.IsZero() {
 		return false
 	}
-	limit := 48 * time.Hour
-	if r.Interval > 0 {
-		limit = max(3*r.Interval, 10*time.Minute)
-	}
-	return now.Sub(r.State.LastSuccess) > limit
+	return now.Sub(r.State.LastSuccess) > mirror.LateAfter(r.Interval)
 }

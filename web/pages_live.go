@@ -133,7 +133,7 @@ func (c *console) mirrorsLive(g *gin.Context) error {
 		phase mirror.Phase
 		at    time.Time
 	}
-	drawn := map[mirror.ID]drawing{}
+	drawn, maySync := map[mirror.ID]drawing{}, c.may(g, auth.Sync, true) == nil
 	nothing := func(fragments) error { return nil }
 	return c.stream(g, "", nothing, func(out fragments, p mirror.Progress) error {
 		d, known := drawn[p.Repo]
@@ -151,6 +151,7 @@ func (c *console) mirrorsLive(g *gin.Context) error {
 		d.phase, d.at = p.Phase, time.Now()
 		drawn[p.Repo] = d
 		row := c.row(w, d.repo, time.Now())
+		row.MaySync = maySync
 		if !ended {
 			row.showProgress(w, p)
 		}

@@ -202,7 +202,7 @@ func TestAccountAndUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.post("/users/"+ci.ID+"/tokens", "name", "pipeline", "scope", "write").wants(t, http.StatusCreated, "It is not shown again", "machine 127.0.0.1 login ci password gmr_")
-	v.post("/users/"+ada.ID+"/role", "role", "king").wants(t, http.StatusOK, "no role is called")
+	v.post("/users/"+ada.ID+"/role", "role", "king").wants(t, http.StatusOK, "No role is called")
 	v.post("/users/"+ada.ID+"/disable").wants(t, http.StatusOK, "Disabled", ">disabled<")
 	v.post("/users/"+ada.ID+"/enable").wants(t, http.StatusOK, "Enabled again")
 	v.post("/users/"+ada.ID+"/password", "password", "yet another long one").wants(t, http.StatusOK, "The password was set")

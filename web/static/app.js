@@ -36,7 +36,8 @@ for (const chart of document.querySelectorAll("[data-latest]")) chart.scrollLeft
 
 // Buttons that need this file are hidden in the page and shown here.
 function enable(root) {
-	for (const button of root.querySelectorAll("button[data-copy]")) button.hidden = false;
+	for (const control of root.querySelectorAll("button[data-copy], input[data-every]")) control.hidden = false;
+	for (const box of root.querySelectorAll("input[data-keep]")) if (marked.has(box.value)) box.checked = true;
 }
 
 async function copy(button) {
@@ -71,6 +72,20 @@ document.addEventListener("keydown", (event) => {
 	if (event.key !== "/" || typing || !search) return;
 	event.preventDefault();
 	search.focus();
+});
+
+// Marks of a list stay when its rows are drawn anew.
+const marked = new Set();
+document.addEventListener("change", (event) => {
+	const box = event.target;
+	if (box.dataset?.every) {
+		for (const one of box.form.querySelectorAll(`input[name="${box.dataset.every}"]`)) {
+			one.checked = box.checked;
+			marked[box.checked ? "add" : "delete"](one.value);
+		}
+	} else if (box.dataset?.keep !== undefined) {
+		marked[box.checked ? "add" : "delete"](box.value);
+	}
 });
 
 document.addEventListener("htmx:load", (event) => {
