@@ -146,6 +146,7 @@ func consoleTwins() map[string]string {
 		"POST /upstreams/:host/probe":        "probe-upstream",
 		"POST /upstreams/:host/use":          "use-upstream",
 		"POST /upstreams/:host/edit":         "put-upstream",
+		"POST /upstreams/:host/up":           "put-upstream",
 		"POST /rules":                        "add-rule",
 		"POST /rules/remove":                 "remove-rule",
 		"POST /rules/aliases":                "add-alias",

@@ -100,6 +100,8 @@ type upstreamData struct {
 	Chart  chart
 	Spans  []link
 	Events []mirror.HostEvent
+	Phases *phaseChart // of the endpoint in use; nil = nothing was measured
+	Cool   []coolingView
 }
 
 func (c *console) upstreamPage(g *gin.Context) error {
@@ -135,6 +137,10 @@ func (c *console) upstreamPage(g *gin.Context) error {
 		return err
 	}
 	data.Chart = w.drawChart(h, sums, data.Events, span, now)
+	data.Phases = w.drawPhases(h.InUse().Name, sums, span, now)
+	if data.Cool, err = c.cooling(ctx, w, h.Name, now); err != nil {
+		return err
+	}
 	data.Events = data.Events[:min(len(data.Events), 30)]
 	return c.render(g, http.StatusOK, "upstream", data)
 }

@@ -9,6 +9,7 @@ import (
 
 // runView is a run in words.
 type runView struct {
+	ID      int64
 	Started time.Time
 	Why     string
 	Word    string
@@ -20,7 +21,7 @@ type runView struct {
 }
 
 func (w *words) viewRun(r mirror.Run) runView {
-	v := runView{Started: r.Started, Bytes: r.Bytes, Problem: r.Problem}
+	v := runView{ID: r.ID, Started: r.Started, Bytes: r.Bytes, Problem: r.Problem}
 	v.Why = map[mirror.Trigger]string{
 		mirror.ByAdd: w.t("first clone"), mirror.BySchedule: w.t("on schedule"), mirror.ByHand: w.t("asked by hand"), mirror.ByClient: w.t("a client waited"),
 	}[r.Trigger]
