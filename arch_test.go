@@ -55,6 +55,9 @@ var onePlace = map[string][]string{
 	"filippo.io/age":                      {"auth"},
 	"github.com/wneessen/go-mail":         {"notify"},
 	"golang.org/x/crypto/argon2":          {"auth"},
+	"github.com/coreos/go-oidc":           {"auth"},
+	"golang.org/x/oauth2":                 {"auth"},
+	"github.com/pquerna/otp":              {"auth"},
 }
 
 func TestImportLaw(t *testing.T) {

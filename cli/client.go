@@ -32,6 +32,7 @@ type client struct {
 	agent string
 	// For the one request that makes a token; empty otherwise.
 	username, password string
+	otp                string // a code of the second factor, for that request
 	match              string // If-Match of the requests of this copy
 }
 
@@ -116,6 +117,9 @@ func (c *client) send(ctx context.Context, method, path string, in any, accept s
 	switch {
 	case c.username != "":
 		req.SetBasicAuth(c.username, c.password)
+		if c.otp != "" {
+			req.Header.Set("Gitmirror-Otp", c.otp)
+		}
 	case c.Token != "":
 		req.Header.Set("Authorization", "Bearer "+c.Token)
 	}

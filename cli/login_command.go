@@ -27,7 +27,7 @@ type loginDoc struct {
 
 func (p *program) loginCommand() *cobra.Command {
 	var username string
-	var passwordStdin, tokenStdin, netrc bool
+	var passwordStdin, tokenStdin, netrc, ci bool
 	cmd := p.withJSON(&cobra.Command{
 		Use: "login URL", Short: "Sign in to a server and remember it", Args: args(1, 1),
 		Long: "Sign in to a server. A token is made there and kept in your configuration directory,\n" +
@@ -39,6 +39,9 @@ func (p *program) loginCommand() *cobra.Command {
 			ctx := cmd.Context()
 			if tokenStdin && (passwordStdin || username != "") {
 				return wrongUsage("--token-stdin goes without --username and --password-stdin", "a token says whose it is")
+			}
+			if ci && (tokenStdin || passwordStdin || username != "") {
+				return wrongUsage("--ci goes alone", "the identity token of the job says who it is")
 			}
 			address, err := serverURL(args[0])
 			if err != nil {
@@ -53,7 +56,9 @@ func (p *program) loginCommand() *cobra.Command {
 			if err := c.call(ctx, http.MethodGet, api+"/site", nil, &site); err != nil {
 				return err
 			}
-			if tokenStdin {
+			if ci {
+				err = p.signInCI(ctx, c)
+			} else if tokenStdin {
 				c.Token, err = p.secret(true, "--token-stdin", "Token")
 			} else {
 				err = p.signIn(ctx, c, username, passwordStdin)
@@ -88,6 +93,7 @@ func (p *program) loginCommand() *cobra.Command {
 	f.StringVarP(&username, "username", "u", "", "user name; asked for on a terminal")
 	f.BoolVar(&passwordStdin, "password-stdin", false, "read the password from standard input")
 	f.BoolVar(&tokenStdin, "token-stdin", false, "read a token from standard input instead of signing in with a password")
+	f.BoolVar(&ci, "ci", false, "in a CI job: exchange the job's identity token for a short-lived token; no secret is stored")
 	f.BoolVar(&netrc, "netrc", false, "also write the credentials into ~/.netrc, where git and go find them")
 	return cmd
 }
@@ -116,9 +122,15 @@ func (p *program) signIn(ctx context.Context, c *client, username string, passwo
 	var made web.CreatedToken
 	c.username, c.password = username, password
 	err = c.call(ctx, http.MethodPost, api+"/tokens", in, &made)
-	c.username, c.password = "", ""
+	if explain(err).Code == mirror.CodeFactor && !p.json && terminal(p.stdin) {
+		fmt.Fprint(p.stderr, "Code of your app: ")
+		if c.otp, err = line(p.stdin); err == nil {
+			err = c.call(ctx, http.MethodPost, api+"/tokens", in, &made)
+		}
+	}
+	c.username, c.password, c.otp = "", "", ""
 	if err != nil {
-		if problem := explain(err); errors.Is(err, mirror.ErrSignIn) {
+		if problem := explain(err); errors.Is(err, mirror.ErrSignIn) && problem.Code != mirror.CodeFactor {
 			problem.Do = "check the user name and the password; on a new server the admin's first one was printed when it started"
 		}
 		return err

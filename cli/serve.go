@@ -158,8 +158,13 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	}
 	proxy.Repos, proxy.Accounts, proxy.Policy, proxy.Changes = modules, accounts, policy, db.Changes
 	alerts := newAlerts(c, db, disk, vault, accounts, room, proxy, site, data.Node, p.version().Version, log)
+	oidc, err := newOIDC(c, accounts, site, log)
+	if err != nil {
+		return err
+	}
 	console := &web.Server{
-		Catalog: catalog, Syncer: syncer, Roads: roads, Upkeep: upkeep, Headroom: room, Traffic: traffic, Packs: gate.Load, Store: recorded, Trail: trail, Alerts: alerts, Reader: disk, Accounts: accounts, Policy: policy,
+		Catalog: catalog, Syncer: syncer, Roads: roads, Upkeep: upkeep, Headroom: room, Traffic: traffic, Packs: gate.Load, Store: recorded, Trail: trail, Alerts: alerts, Reader: disk,
+		Accounts: accounts, OIDC: oidc, CI: &auth.CI{Accounts: accounts, Client: disk.HTTPClient()}, Policy: policy,
 		Sessions: db.Sessions(), Modules: modules, ModulesOf: modulesOf, ModuleCache: proxy, Site: site, Version: p.version().Version,
 		Settings: c.shown(), Done: ctx.Done(), Log: log,
 	}

@@ -49,6 +49,17 @@ var settings = []setting{
 	{Key: "auth.anonymous_read", Kind: boolKind, Default: "true", Help: "let anybody read the mirrors of public upstreams"},
 	{Key: "auth.private_read", Kind: oneOf("signed-in", "granted"), Default: "signed-in", Help: "who reads private mirrors that no grant names: whoever is signed in, or administrators only"},
 	{Key: "auth.second_factor", Kind: oneOf("optional", "required"), Default: "optional", Help: "whether everybody with a password must have a second factor (one-time codes)"},
+	{Key: "auth.oidc.issuer", Kind: urlKind, Help: "URL of an OpenID provider people sign in with; its callback is <public_url>/login/oidc/callback"},
+	{Key: "auth.oidc.name", Kind: textKind, Default: "single sign-on", Help: "what the sign-in page calls it"},
+	{Key: "auth.oidc.client_id", Kind: textKind, Help: "id of this server at the provider"},
+	{Key: "auth.oidc.client_secret", Kind: textKind, Secret: true, Help: "secret of this server at the provider; none for a public client"},
+	{Key: "auth.oidc.client_secret_file", Kind: textKind, Help: "file that holds auth.oidc.client_secret, instead of it"},
+	{Key: "auth.oidc.scopes", Kind: textKind, Default: "profile,email", Help: "scopes to ask for besides openid, with commas between"},
+	{Key: "auth.oidc.domains", Kind: textKind, Help: "domains of verified e-mail addresses that may sign in, with commas between (default: all)"},
+	{Key: "auth.oidc.groups_claim", Kind: textKind, Help: "claim of the ID token that lists groups; members of groups here that have the same names are kept as it says"},
+	{Key: "auth.oidc.groups", Kind: textKind, Help: "groups of that claim of which somebody must have one to sign in, with commas between (default: none is needed)"},
+	{Key: "auth.oidc.admin_groups", Kind: textKind, Help: "groups of that claim whose members are administrators, and no others who sign in so (default: roles are given here)"},
+	{Key: "auth.oidc.create_users", Kind: boolKind, Default: "true", Help: "make an account at the first sign-in of somebody unknown"},
 	{Key: "sync.interval_min", Kind: durationKind, Default: "1m", Help: "shortest time between two syncs of a mirror"},
 	{Key: "sync.interval_max", Kind: durationKind, Default: "8h", Help: "longest time between two syncs of a mirror"},
 	{Key: "sync.workers", Kind: countKind, Default: "8", Help: "syncs that run at the same time"},
@@ -432,6 +443,12 @@ func (c Config) check() error {
 			c.text("sync.interval_min"), c.text("sync.interval_max")), "", "swap them")
 	case c.text("hooks.github_secret") != "" && c.text("hooks.github_secret_file") != "":
 		return configProblem("hooks.github_secret and hooks.github_secret_file are both set", "", "set one of them")
+	case c.text("auth.oidc.issuer") != "" && c.text("auth.oidc.client_id") == "":
+		return configProblem("auth.oidc.issuer is set, and auth.oidc.client_id is not", "", "set both, as the provider has them")
+	case c.text("auth.oidc.client_secret") != "" && c.text("auth.oidc.client_secret_file") != "":
+		return configProblem("auth.oidc.client_secret and auth.oidc.client_secret_file are both set", "", "set one of them")
+	case c.text("auth.oidc.groups_claim") == "" && c.text("auth.oidc.groups")+c.text("auth.oidc.admin_groups") != "":
+		return configProblem("groups of the provider are named, and auth.oidc.groups_claim is not set", "", "set it to the claim that lists them, often groups")
 	case c.text("tls.mode") == "files" && (c.text("tls.cert") == "" || c.text("tls.key") == ""):
 		return configProblem("tls.mode is files, and tls.cert or tls.key is not set", "", "set both to the paths of PEM files")
 	case c.text("tls.mode") == "acme" && c.text("public_url") == "":

@@ -55,7 +55,7 @@ func (c *client) editUser(ctx context.Context, id string, in web.EditUser) (web.
 
 func (p *program) userCommand() *cobra.Command {
 	g := p.group("user", "Manage users",
-		p.userAdd(), p.userList(), p.userRemove(), p.userPassword(), p.userRole(),
+		p.userAdd(), p.userList(), p.userRemove(), p.userPassword(), p.userRole(), p.userReset(),
 		p.userDisable("disable", "Lock a user out", true), p.userDisable("enable", "Let a disabled user in again", false))
 	p.withServer(g)
 	return g

@@ -47,6 +47,7 @@ func (s *Server) apiRoutes(r *gin.Engine) error {
 	a.moduleOperations()
 	a.modcacheOperations()
 	a.userOperations()
+	a.peopleOperations()
 	a.eventOperations()
 	a.trafficOperations()
 	a.auditOperations()
@@ -66,7 +67,7 @@ func (s *Server) apiConfig() huma.Config {
 		{Name: "approvals", Description: "Changes of upstream that wait for a person"}, {Name: "kept", Description: "What upstream took away, and we keep"},
 		{Name: "modules", Description: "Go modules"}, {Name: "aliases", Description: "Import prefixes"},
 		{Name: "rules", Description: "Rules"}, {Name: "credentials", Description: "Upstream credentials"},
-		{Name: "users", Description: "Users"}, {Name: "keys", Description: "SSH keys"}, {Name: "tokens", Description: "API tokens"},
+		{Name: "users", Description: "Users"}, {Name: "groups", Description: "Groups, and who reads which private mirrors"}, {Name: "trusts", Description: "CI jobs that are trusted"}, {Name: "keys", Description: "SSH keys"}, {Name: "tokens", Description: "API tokens"},
 		{Name: "alerts", Description: "What is wrong, and who is told"},
 		{Name: "audit", Description: "Who did what"},
 		{Name: "site", Description: "This server"},
@@ -120,6 +121,9 @@ func (s *Server) check(ctx context.Context, need access) error {
 	case signedIn:
 		if id.Anonymous() {
 			return s.Policy.May(id, auth.Sync, true)
+		}
+		if id.Enrol {
+			return s.Policy.May(id, auth.Read, true)
 		}
 		return nil
 	case readers:

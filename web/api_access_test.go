@@ -95,12 +95,30 @@ var access = map[string]string{
 	"PATCH /api/v1/users/:user":  "shhhhyss",
 	"DELETE /api/v1/users/:user": "snnnnyss",
 
-	"GET /api/v1/users/:user/keys":             "shhhhyss",
-	"POST /api/v1/users/:user/keys":            "shhhhyss",
-	"DELETE /api/v1/users/:user/keys/:key":     "shhhhyss",
-	"GET /api/v1/users/:user/tokens":           "shhhhyss",
-	"POST /api/v1/users/:user/tokens":          "shhhhyss",
-	"DELETE /api/v1/users/:user/tokens/:token": "shhhhyss",
+	"GET /api/v1/users/:user/keys":                  "shhhhyss",
+	"POST /api/v1/users/:user/keys":                 "shhhhyss",
+	"DELETE /api/v1/users/:user/keys/:key":          "shhhhyss",
+	"GET /api/v1/users/:user/tokens":                "shhhhyss",
+	"POST /api/v1/users/:user/tokens":               "shhhhyss",
+	"DELETE /api/v1/users/:user/tokens/:token":      "shhhhyss",
+	"GET /api/v1/users/:user/sessions":              "shhhhyss",
+	"DELETE /api/v1/users/:user/sessions":           "shhhhyss",
+	"DELETE /api/v1/users/:user/sessions/:session":  "shhhhyss",
+	"GET /api/v1/users/:user/second-factor":         "shhhhyss",
+	"POST /api/v1/users/:user/second-factor/remove": "shhhhyss",
+	"POST /api/v1/second-factor":                    "synnnyss",
+	"POST /api/v1/second-factor/confirm":            "synnnyss",
+	"GET /api/v1/groups":                            "snnnnyss",
+	"POST /api/v1/groups":                           "snnnnyss",
+	"DELETE /api/v1/groups/:group":                  "snnnnyss",
+	"PUT /api/v1/groups/:group/members/:user":       "snnnnyss",
+	"DELETE /api/v1/groups/:group/members/:user":    "snnnnyss",
+	"POST /api/v1/groups/:group/grants":             "snnnnyss",
+	"DELETE /api/v1/groups/:group/grants/:pattern":  "snnnnyss",
+	"GET /api/v1/trusts":                            "snnnnyss",
+	"POST /api/v1/trusts":                           "snnnnyss",
+	"DELETE /api/v1/trusts/:trust":                  "snnnnyss",
+	"POST /api/v1/auth/ci":                          "yyyyyyss",
 	// For oneself: not by a robot, and not by a token that is for less.
 	"POST /api/v1/tokens": "synnnyss",
 }
@@ -126,6 +144,13 @@ var bodies = map[string]string{
 	"POST /api/v1/users/:user/keys":   `{"public_key":"not a key"}`,
 	"POST /api/v1/users/:user/tokens": `{"name":"t"}`,
 	"POST /api/v1/tokens":             `{"name":"t"}`,
+
+	"POST /api/v1/second-factor/confirm":            `{"code":"000000"}`,
+	"POST /api/v1/users/:user/second-factor/remove": `{}`,
+	"POST /api/v1/groups":                           `{"name":"g-%s"}`,
+	"POST /api/v1/groups/:group/grants":             `{"pattern":"github.com/acme/*"}`,
+	"POST /api/v1/trusts":                           `{"name":"t-%s","issuer":"https://ci.example","claims":{"repository":"acme/app"},"user":"robot"}`,
+	"POST /api/v1/auth/ci":                          `{"token":"a.b.c"}`,
 
 	"PUT /api/v1/upstreams/:host":      `{"endpoints":[{"name":"direct"}]}`,
 	"POST /api/v1/upstreams/:host/use": `{"endpoint":""}`,
@@ -196,7 +221,7 @@ func (r *rig) checkAccess(route, caller string, want byte, n int, opts []option)
 	}
 	method, path, _ := strings.Cut(route, " ")
 	path = strings.NewReplacer(":mirror", kept, ":user", r.victim(), ":key", "none", ":token", "none",
-		":prefix", "none.example%2Fx", ":pattern", "none.example%2F*", ":name", "none", ":host", "git.none.example").Replace(path)
+		":prefix", "none.example%2Fx", ":pattern", "none.example%2F*", ":name", "none", ":host", "git.none.example", ":group", "none", ":trust", "none", ":session", "none").Replace(path)
 
 	path = strings.NewReplacer(":mirror", kept, ":user", r.victim(), ":approval", "987654", ":key", "none", ":token", "none",
 		":prefix", "none.example%2Fx", ":pattern", "none.example%2F*", ":name", "none").Replace(path)

@@ -69,6 +69,9 @@ func (s *Server) credential(c *gin.Context) (func(context.Context) (auth.Identit
 	case "basic":
 		if user, password, ok := c.Request.BasicAuth(); ok {
 			return func(ctx context.Context) (auth.Identity, error) {
+				if code := c.GetHeader("Gitmirror-Otp"); code != "" {
+					return s.Accounts.BasicCode(ctx, user, password, code, peer)
+				}
 				return s.Accounts.Basic(ctx, user, password, peer)
 			}, nil
 		}

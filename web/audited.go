@@ -165,6 +165,22 @@ func consoleTwins() map[string]string {
 		"POST /alerts/channels/remove":       "remove-alert-channel",
 		"POST /alerts/channels/test":         "test-alert-channel",
 		"POST /users/:user/remove":           "remove-user",
+
+		"POST /login/code":                          "sign-in",
+		"POST /account/second-factor":               "begin-second-factor",
+		"POST /account/second-factor/confirm":       "confirm-second-factor",
+		"POST /account/second-factor/remove":        "remove-second-factor",
+		"POST /users/:user/second-factor/remove":    "remove-second-factor",
+		"POST /account/sessions/remove":             "remove-sessions",
+		"POST /account/sessions/:session/remove":    "remove-session",
+		"POST /access/groups":                       "add-group",
+		"POST /access/groups/:group/remove":         "remove-group",
+		"POST /access/groups/:group/members":        "add-member",
+		"POST /access/groups/:group/members/remove": "remove-member",
+		"POST /access/groups/:group/grants":         "add-grant",
+		"POST /access/groups/:group/grants/remove":  "remove-grant",
+		"POST /access/trusts":                       "add-trust",
+		"POST /access/trusts/:trust/remove":         "remove-trust",
 	}
 }
 

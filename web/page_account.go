@@ -14,10 +14,14 @@ import (
 
 type accountPage struct {
 	page
-	Role   auth.Role
-	Scopes []scopeChoice
-	Keys   []auth.Key
-	Tokens []tokenView
+	Role        auth.Role
+	Scopes      []scopeChoice
+	Keys        []auth.Key
+	Tokens      []tokenView
+	Sessions    []sessionView
+	HasPassword bool
+	Provider    string // of sign-ins, to connect with; empty = there is none
+	Elsewhere   []auth.External
 
 	// Secret is a token that was just made: shown this once.
 	Secret   *newSecret
@@ -80,6 +84,17 @@ func (c *console) renderAccount(g *gin.Context, status int, data accountPage) er
 			scopeChoice{auth.ScopeAdmin, w.t("Admin: everything you may do")})
 	}
 	if data.Keys, err = c.Accounts.Keys(ctx, who.User); err != nil {
+		return err
+	}
+	if data.Sessions, err = c.sessionsOf(g); err != nil {
+		return err
+	}
+	user, err := c.Accounts.User(ctx, who.User)
+	if err != nil {
+		return err
+	}
+	data.HasPassword, data.Provider = user.PasswordHash != "", c.provider()
+	if data.Elsewhere, err = c.Accounts.Externals(ctx, who.User); err != nil {
 		return err
 	}
 	tokens, err := c.Accounts.Tokens(ctx, who.User)

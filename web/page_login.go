@@ -6,7 +6,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -14,7 +13,9 @@ type loginPage struct {
 	page
 	Next  string // where to go afterwards, a path on this server
 	Typed string // name
-	Wrong *mirror.Problem
+	// Provider is the name of the sign-in provider; empty = there is none.
+	Provider string
+	Wrong    *mirror.Problem
 }
 
 func (c *console) loginForm(g *gin.Context) error {
@@ -26,7 +27,7 @@ func (c *console) loginForm(g *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.render(g, http.StatusOK, "login", loginPage{page: p, Next: localPath(g.Query("next"))})
+	return c.render(g, http.StatusOK, "login", loginPage{page: p, Next: localPath(g.Query("next")), Provider: c.provider()})
 }
 
 func (c *console) login(g *gin.Context) error {
@@ -39,21 +40,24 @@ func (c *console) login(g *gin.Context) error {
 		}
 		p.SignedIn = false
 		return c.render(g, newProblem(g.Request.Context(), err).Status, "login",
-			loginPage{page: p, Next: next, Typed: name, Wrong: mirror.AsProblem(err)})
+			loginPage{page: p, Next: next, Provider: c.provider(), Typed: name, Wrong: mirror.AsProblem(err)})
 	}
 	if err != nil {
 		return err
 	}
-	if err := c.signIn(g, who.User, auth.ByPassword); err != nil {
-		return err
-	}
-	g.Redirect(http.StatusSeeOther, next)
-	return nil
+	return c.signInOrCode(g, who.User, next)
 }
 
 func (c *console) logout(g *gin.Context) error {
+	token := c.sessions.GetString(g.Request.Context(), keyIDToken)
 	if err := c.signOut(g); err != nil {
 		return err
+	}
+	if c.OIDC != nil {
+		if to := c.OIDC.SignOut(token, c.Site.URL+"/login"); to != "" {
+			g.Redirect(http.StatusSeeOther, to)
+			return nil
+		}
 	}
 	g.Redirect(http.StatusSeeOther, "/login")
 	return nil

@@ -30,6 +30,7 @@ type userView struct {
 	Self         bool
 	Created      time.Time
 	Keys, Tokens int
+	Factor       bool // has a second factor
 }
 
 type roleChoice struct {
@@ -89,9 +90,13 @@ func (c *console) renderUsers(g *gin.Context, status int, data usersPage) error 
 	}
 	data.Roles = c.words(g).roles()
 	for _, u := range list {
+		factor, err := c.Accounts.HasFactor(ctx, u.ID)
+		if err != nil {
+			return err
+		}
 		data.Users = append(data.Users, userView{
 			ID: u.ID, Name: u.Name, Role: u.Role, Disabled: u.Disabled, HasPassword: u.PasswordHash != "", Robot: u.Role == auth.Robot,
-			Self: u.ID == c.identity(g).User, Created: u.Created, Keys: nKeys[u.ID], Tokens: nTokens[u.ID],
+			Self: u.ID == c.identity(g).User, Created: u.Created, Keys: nKeys[u.ID], Tokens: nTokens[u.ID], Factor: factor,
 		})
 	}
 	return c.render(g, status, "users", data)

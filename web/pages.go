@@ -41,8 +41,18 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	open := r.Group("/", s.bySession)
 	open.GET("/login", do(c.loginForm))
 	open.POST("/login", do(c.login))
+	open.GET("/login/code", do(c.codeForm))
+	open.POST("/login/code", do(c.enterCode))
+	open.GET("/login/oidc", do(c.beginOIDC))
+	open.GET("/login/oidc/callback", do(c.oidcAnswer))
 	open.POST("/logout", do(c.logout))
 	open.POST("/look", do(c.setLook))
+
+	own := r.Group("/", s.bySession, c.known)
+	own.GET("/account/second-factor", do(c.factor))
+	own.POST("/account/second-factor", do(c.beginFactor))
+	own.POST("/account/second-factor/confirm", do(c.confirmFactor))
+	own.POST("/account/second-factor/remove", do(c.dropFactor))
 
 	read := r.Group("/", s.bySession, c.allow(auth.Read))
 	read.GET("/", do(c.overview))
@@ -64,6 +74,9 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	read.POST("/account/keys/:key/remove", do(c.removeKey))
 	read.POST("/account/tokens", do(c.createToken))
 	read.POST("/account/tokens/:token/remove", do(c.removeToken))
+	read.GET("/account/oidc", do(c.linkOIDC))
+	read.POST("/account/sessions/remove", do(c.endSessions))
+	read.POST("/account/sessions/:session/remove", do(c.endSession))
 
 	sync := r.Group("/", s.bySession, c.allow(auth.Sync))
 	sync.POST("/mirrors/:id/sync", do(c.syncMirror))
@@ -112,6 +125,16 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	admin.POST("/alerts/channels", do(c.saveAlertChannelForm))
 	admin.POST("/alerts/channels/remove", do(c.removeAlertChannelForm))
 	admin.POST("/alerts/channels/test", do(c.testAlertChannelForm))
+	admin.POST("/users/:user/second-factor/remove", do(c.resetFactor))
+	admin.GET("/access", do(c.access))
+	admin.POST("/access/groups", do(c.addGroup))
+	admin.POST("/access/groups/:group/remove", do(c.removeGroup))
+	admin.POST("/access/groups/:group/members", do(c.addMember))
+	admin.POST("/access/groups/:group/members/remove", do(c.removeMember))
+	admin.POST("/access/groups/:group/grants", do(c.addGrant))
+	admin.POST("/access/groups/:group/grants/remove", do(c.removeGrant))
+	admin.POST("/access/trusts", do(c.addTrust))
+	admin.POST("/access/trusts/:trust/remove", do(c.removeTrust))
 	admin.GET("/audit", do(c.audit))
 	admin.GET("/audit/export", do(c.exportAudit))
 	admin.GET("/system", do(c.system))
@@ -174,6 +197,11 @@ func (c *console) do(page func(*gin.Context) error) gin.HandlerFunc {
 // looked up, so that a refusal tells nothing about what exists.
 func (c *console) allow(a auth.Action) gin.HandlerFunc {
 	return func(g *gin.Context) {
+		if c.identity(g).Enrol && wantsPage(g.Request) {
+			g.Redirect(http.StatusSeeOther, "/account/second-factor")
+			g.Abort()
+			return
+		}
 		if err := c.may(g, a, true); err != nil {
 			c.fail(g, err)
 		}
@@ -243,6 +271,7 @@ func (c *console) page(g *gin.Context, title, here string) (page, error) {
 	if c.may(g, auth.Administer, true) == nil {
 		add(w.t("Users"), "/users")
 		add(w.t("Alerts"), "/alerts")
+		add(w.t("Access"), "/access")
 		add(w.t("Audit"), "/audit")
 		add(w.t("System"), "/system")
 	}

@@ -24,6 +24,8 @@ type Server struct {
 	Store    mirror.Store
 	Reader   mirror.Reader
 	Accounts *auth.Accounts
+	OIDC     *auth.OIDC // nil = nobody signs in with a provider
+	CI       *auth.CI   // nil = no CI job is trusted
 	Policy   auth.Policy
 	Sessions scs.Store // scs.CtxStore is used when it is one
 	Modules  Modules
