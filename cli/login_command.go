@@ -122,7 +122,7 @@ func (p *program) signIn(ctx context.Context, c *client, username string, passwo
 	var made web.CreatedToken
 	c.username, c.password = username, password
 	err = c.call(ctx, http.MethodPost, api+"/tokens", in, &made)
-	if explain(err).Code == mirror.CodeFactor && !p.json && terminal(p.stdin) {
+	if err != nil && explain(err).Code == mirror.CodeFactor && !p.json && terminal(p.stdin) {
 		fmt.Fprint(p.stderr, "Code of your app: ")
 		if c.otp, err = line(p.stdin); err == nil {
 			err = c.call(ctx, http.MethodPost, api+"/tokens", in, &made)
