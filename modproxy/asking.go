@@ -26,6 +26,23 @@ type asking struct {
 	origin origin
 	path   string
 	rules  *Rules
+	// trace, if not nil, hears how it is decided, and nobody else does: nothing is
+	// refused to anybody.
+	trace func(mirror.VerdictStep)
+}
+
+// step tells the trace, if there is one; the words are only put together then.
+func (a *asking) step(about, result string, rule *mirror.ModuleRule, text ...string) {
+	if a.trace != nil {
+		a.trace(mirror.VerdictStep{About: about, Result: result, Rule: rule, Text: strings.Join(text, "")})
+	}
+}
+
+// refused notes a refusal.
+func (a *asking) refused(ctx context.Context, kind mirror.ModuleEventKind, version string, p *mirror.Problem) {
+	if a.trace == nil {
+		a.h.refused(a.event(ctx, kind, version, p))
+	}
 }
 
 // maxYoung bounds how many versions of a list are looked at for their age.
@@ -37,7 +54,7 @@ func (a *asking) may(ctx context.Context, version string, info *Info) error {
 	if err != nil || p == nil {
 		return err
 	}
-	a.h.refused(a.event(ctx, kind, version, p))
+	a.refused(ctx, kind, version, p)
 	return p
 }
 
@@ -54,14 +71,22 @@ func (a *asking) refusal(ctx context.Context, version string, info *Info) (*mirr
 	v := a.rules.verdict(a.path, version)
 	switch {
 	case v != nil && v.allow:
+		a.step("rule", "pass", v.rule, version, " is allowed, whatever its age and vulnerabilities")
 		return nil, "", nil
 	case v != nil:
+		a.step("rule", "stop", v.rule, version, " is denied")
 		return v.problem(what), mirror.ModuleDenied, nil
 	}
-	if hit := a.h.Rules.vulns().of(a.path, version); len(hit) > 0 {
-		return vulnerable(what, version, hit), mirror.ModuleVulnerable, nil
+	a.step("rule", "pass", nil, "no rule allows or denies ", version)
+	if vulns := a.h.Rules.vulns(); vulns != nil {
+		if hit := vulns.of(a.path, version); len(hit) > 0 {
+			p := vulnerable(what, version, hit)
+			a.step("vulnerabilities", "stop", nil, strings.ReplaceAll(p.Why, "\n", "; "))
+			return p, mirror.ModuleVulnerable, nil
+		}
+		a.step("vulnerabilities", "pass", nil, "none that is known is of ", version)
 	}
-	age := a.rules.minAge(a.path)
+	age, rule := a.rules.minAge(a.path)
 	if age <= 0 {
 		return nil, "", nil
 	}
@@ -72,12 +97,18 @@ func (a *asking) refusal(ctx context.Context, version string, info *Info) (*mirr
 		}
 		info = &got.Info
 	}
-	if time.Since(info.Time) >= age {
+	old := time.Since(info.Time) >= age
+	if old && a.trace == nil {
 		return nil, "", nil
 	}
-	return &mirror.Problem{Code: mirror.CodeModuleRule, Kind: mirror.ErrDenied, What: what + " is too young",
-		Why: "it is of " + info.Time.UTC().Format("2006-01-02 15:04") + " UTC, and versions must be " + age.String() + " old here",
-		Do:  "use an older version, or this one from " + info.Time.Add(age).UTC().Format("2006-01-02 15:04") + " UTC on"}, mirror.ModuleTooYoung, nil
+	is := "it is of " + info.Time.UTC().Format("2006-01-02 15:04") + " UTC, and versions must be " + age.String() + " old here"
+	if old {
+		a.step("age", "pass", rule, is)
+		return nil, "", nil
+	}
+	a.step("age", "stop", rule, is)
+	return &mirror.Problem{Code: mirror.CodeModuleRule, Kind: mirror.ErrDenied, What: what + " is too young", Why: is,
+		Do: "use an older version, or this one from " + info.Time.Add(age).UTC().Format("2006-01-02 15:04") + " UTC on"}, mirror.ModuleTooYoung, nil
 }
 
 func vulnerable(what, version string, hit []vuln) *mirror.Problem {
@@ -103,7 +134,8 @@ func (a *asking) whole(ctx context.Context) error {
 		return nil
 	}
 	p := v.problem(show(a.path))
-	a.h.refused(a.event(ctx, mirror.ModuleDenied, "", p))
+	a.step("rule", "stop", v.rule, "every version of it is denied")
+	a.refused(ctx, mirror.ModuleDenied, "", p)
 	return p
 }
 
@@ -131,7 +163,7 @@ func (a *asking) list(ctx context.Context) ([]byte, how, error) {
 // and refused when somebody asks for them if they are not.
 func (a *asking) allowed(ctx context.Context, lines []string) ([]string, error) {
 	vulns := a.h.Rules.vulns()
-	age := a.rules.minAge(a.path)
+	age, _ := a.rules.minAge(a.path)
 	if len(a.rules.verdicts) == 0 && vulns.Len() == 0 && age <= 0 {
 		return lines, nil
 	}
@@ -220,7 +252,7 @@ func (a *asking) infoOf(ctx context.Context, query string) (infoReply, error) {
 		return no == nil, err
 	})
 	if best == "" {
-		a.h.refused(a.event(ctx, kind, info.Version, p))
+		a.refused(ctx, kind, info.Version, p)
 		return infoReply{}, p
 	}
 	return a.origin.info(ctx, best)

@@ -22,6 +22,7 @@ func (h *Handler) note(e mirror.ModuleEvent) {
 	s.mu.Lock()
 	s.events = append(s.events[max(0, len(s.events)-maxEvents+1):], e)
 	s.mu.Unlock()
+	h.Usage.refuse(e)
 	if h.OnEvent != nil {
 		h.OnEvent(e)
 	}

@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/gitmirror/gitmirror/mirror"
 )
 
 // gitOrigin is a module whose repository is mirrored.
@@ -21,6 +23,10 @@ type gitOrigin struct {
 }
 
 func (o *gitOrigin) public() bool { return !o.m.Repo.Private }
+
+func (o *gitOrigin) facts() useFacts {
+	return useFacts{repo: o.m.Repo.ID, private: o.m.Repo.Private, source: mirror.ModuleOfMirror}
+}
 
 func (o *gitOrigin) versions(ctx context.Context) ([]string, how, error) {
 	list, err := o.m.Versions(ctx)
@@ -96,6 +102,10 @@ type madeZip struct{ z *zipFile }
 
 func (m *madeZip) how() how { return byGit }
 func (m *madeZip) close()   { m.z.leave() }
+func (m *madeZip) facts() useFacts {
+	size, _ := m.z.reader().Seek(0, io.SeekEnd) // of a section: it cannot fail
+	return useFacts{zip: m.z.hash, size: size}
+}
 func (m *madeZip) serve(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("ETag", `"`+m.z.hash+`"`)
 	http.ServeContent(w, r, "", time.Time{}, m.z.reader())
@@ -110,6 +120,20 @@ type keptZip struct {
 
 func (z *keptZip) how() how { return byHit }
 func (z *keptZip) close()   { z.file.Close() }
+
+func (z *keptZip) facts() useFacts { return z.k.facts() }
+
+// facts are what is known of the version of a file.
+func (k Kept) facts() useFacts {
+	f := useFacts{source: k.From}
+	switch k.Kind {
+	case "zip":
+		f.size, f.zip, f.proven = k.Size, k.H1, k.Proven && !k.isMade()
+	case "mod":
+		f.mod = k.H1
+	}
+	return f
+}
 func (z *keptZip) serve(w http.ResponseWriter, r *http.Request) error {
 	tag := z.k.Sum // of the bytes: proxies need not pack a module in the same way
 	if z.k.isMade() {
@@ -128,6 +152,9 @@ type smallZip struct {
 
 func (z *smallZip) how() how { return byHit }
 func (z *smallZip) close()   {}
+
+func (z *smallZip) facts() useFacts { return z.k.facts() }
+
 func (z *smallZip) serve(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("ETag", `"`+z.k.Sum+`"`)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(z.data))

@@ -61,7 +61,13 @@ type Handler struct {
 	// OnReply is told of every file that is served: "list", "latest", "info", "mod"
 	// or "zip", and how it was come by: "git", "hit", "miss" or "stale"; may be nil.
 	OnReply func(file, from string)
-	Log     *slog.Logger
+	// Usage counts what is served, refused and needed; nil = nothing is counted.
+	Usage *Usage
+	// Served are the figures that @stats tells; nil = there are none.
+	Served ServedStore
+	// Pins are what is never dropped; nil = what rules pin.
+	Pins *Pins
+	Log  *slog.Logger
 
 	zips    flights
 	once    sync.Once
@@ -88,6 +94,12 @@ func (h *Handler) Run(ctx context.Context) error {
 	}
 	if h.Rules != nil {
 		run.Go(func() error { return h.Rules.Run(ctx) })
+	}
+	if h.Usage != nil {
+		run.Go(func() error { return h.Usage.Run(ctx) })
+	}
+	if h.Pins != nil {
+		run.Go(func() error { return h.Pins.Run(ctx) })
 	}
 	run.Go(func() error {
 		<-ctx.Done()
@@ -127,6 +139,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	if rest == "healthz" { // where people look for it who know other proxies
 		return serveBytes(w, r, "text/plain; charset=utf-8", []byte("ok\n"), "no-store")
+	}
+	if rest == "@stats" {
+		return h.serveStats(ctx, w, r)
 	}
 	if question, ok := strings.CutPrefix(rest, "sumdb/"); ok && h.SumDB != nil {
 		return h.serveSum(ctx, w, r, question)

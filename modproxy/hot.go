@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/gitmirror/gitmirror/mirror"
 )
 
 // hots are small answers that anybody may have, as they were sent a moment ago:
@@ -22,6 +24,7 @@ type hots struct {
 // hot is one of them; it does not change.
 type hot struct {
 	path, kind string
+	of         mirror.ModuleVersion
 	at         time.Time // when it was asked for
 	header     []headerLine
 	body       []byte // shared with the Store
@@ -95,12 +98,13 @@ func (h *Handler) serveHot(w http.ResponseWriter, r *http.Request) bool {
 	if h.OnReply != nil {
 		h.OnReply(f.kind, string(byHit))
 	}
+	h.Usage.count(f.of.Path, f.of.Version, served{hit: true, download: f.kind == "zip", bytes: int64(len(f.body))})
 	_, _ = w.Write(f.body) // nobody listens, else
 	return true
 }
 
 // heat remembers an answer that was just given, and found under key.
-func (h *Handler) heat(w http.ResponseWriter, r *http.Request, q question, key string, body []byte) {
+func (h *Handler) heat(w http.ResponseWriter, r *http.Request, q question, version, key string, body []byte) {
 	if len(body) > maxSmall || !h.plain(r) {
 		return
 	}
@@ -108,7 +112,7 @@ func (h *Handler) heat(w http.ResponseWriter, r *http.Request, q question, key s
 	if !ok {
 		return
 	}
-	f := &hot{path: r.URL.Path, kind: q.kind, at: q.at, body: body, kept: key, sum: k.Sum, standing: q.now}
+	f := &hot{path: r.URL.Path, kind: q.kind, of: mirror.ModuleVersion{Path: q.path, Version: version}, at: q.at, body: body, kept: key, sum: k.Sum, standing: q.now}
 	for _, name := range ours {
 		if value := w.Header()[name]; value != nil {
 			f.header = append(f.header, headerLine{name, value})

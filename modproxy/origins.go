@@ -22,6 +22,8 @@ type origin interface {
 	zip(ctx context.Context, version string) (zipReply, error)
 	// public tells whether anybody may have it.
 	public() bool
+	// facts are what is known of all its files.
+	facts() useFacts
 }
 
 // how an answer was come by, as X-Cache says it.
@@ -46,6 +48,8 @@ type zipReply interface {
 	serve(w http.ResponseWriter, r *http.Request) error
 	close()
 	how() how
+	// facts are what is known of it when it was served.
+	facts() useFacts
 }
 
 // firstCloneWait is how long a client waits for the first clone of what a rule
@@ -55,12 +59,17 @@ const firstCloneWait = 10 * time.Second
 // origins are where a module may be had, the best first. An error is what there
 // is to say instead.
 func (h *Handler) origins(ctx context.Context, modPath string, r *http.Request) ([]origin, error) {
-	rules := h.Rules.Now()
-	mode := rules.mode(modPath)
+	mode, _ := h.Rules.Now().mode(modPath)
 	fetch := r.Header.Get("Disable-Module-Fetch") != "true" && mode != mirror.Offline && !h.Proxies.loops(r)
-	others := h.Proxies.Any() && mode != mirror.MirrorOnly || mode == mirror.Offline
 	// Where proxies are asked first a rule admits nothing until they have been.
 	admit := fetch && (mode != mirror.ProxyOnly || h.Proxies.Direct() && !h.Proxies.Any())
+	return h.originsIn(ctx, modPath, mode, admit, fetch)
+}
+
+// originsIn are the origins in a mode. With admit what a rule admits is mirrored
+// now, with fetch proxies may be asked.
+func (h *Handler) originsIn(ctx context.Context, modPath string, mode mirror.ModuleMode, admit, fetch bool) ([]origin, error) {
+	others := h.Proxies.Any() && mode != mirror.MirrorOnly || mode == mirror.Offline
 	mirrored, err := h.mirrored(ctx, modPath, admit, others && fetch)
 	var hidden *hiddenError
 	if errors.As(err, &hidden) { // and nobody else hears the name
@@ -198,19 +207,28 @@ func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return err
 	}
-	var failed error
-	direct, looked := false, false
+	direct, err := h.first(ctx, q, list, func(from origin) error { return h.answerFrom(ctx, w, r, q, from) })
+	if direct {
+		return h.answerDirect(ctx, w, r, q, err)
+	}
+	return err
+}
+
+// first asks one origin after another until one answers. direct is true when no
+// proxy has it, their list says "direct", and no mirror was looked at.
+func (h *Handler) first(ctx context.Context, q question, list []origin, ask func(origin) error) (direct bool, failed error) {
+	looked := false
 	for _, from := range list {
-		err := h.answerFrom(ctx, w, r, q, from)
+		err := ask(from)
 		if err == nil || ctx.Err() != nil || !passesOn(err) {
-			return err
+			return false, err
 		}
 		missing := errors.Is(err, mirror.ErrNotFound)
 		_, mirrored := from.(*gitOrigin)
 		if looked = looked || mirrored; mirrored && missing && (q.kind == "list" || q.kind == "latest") {
 			// The go command asks so for every directory above a package: the
 			// repository is here, and tells at once.
-			return err
+			return false, err
 		}
 		switch {
 		case errors.Is(err, errDirect):
@@ -221,10 +239,7 @@ func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 			failed = err
 		}
 	}
-	if direct && !looked && errors.Is(failed, mirror.ErrNotFound) {
-		return h.answerDirect(ctx, w, r, q, failed)
-	}
-	return failed
+	return direct && !looked && errors.Is(failed, mirror.ErrNotFound), failed
 }
 
 // answerDirect is for what no proxy has and whose list says "direct": a rule may
@@ -244,6 +259,7 @@ func (h *Handler) answerDirect(ctx context.Context, w http.ResponseWriter, r *ht
 func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http.Request, q question, from origin) error {
 	public := from.public() && h.Policy.AnonymousRead
 	ask := &asking{h: h, r: r, origin: from, path: q.path, rules: h.Rules.Now()}
+	version := q.version
 	send := func(contentType string, body []byte, seconds int, by how) error {
 		h.replied(w, q.kind, by)
 		o, proxied := from.(*proxied)
@@ -253,8 +269,9 @@ func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http
 		if err := serveBytes(w, r, contentType, body, cacheControl(public, seconds)); err != nil {
 			return err
 		}
+		h.counted(w, r, q.kind, q.path, version, by, from.facts())
 		if proxied && by == byHit && q.kind != "latest" {
-			h.heat(w, r, q, o.key(q), body)
+			h.heat(w, r, q, version, o.key(q), body)
 		}
 		return nil
 	}
@@ -278,6 +295,7 @@ func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http
 		if info.Version == q.version {
 			seconds = foreverSeconds
 		}
+		version = info.Version
 		return send("application/json", info.text, seconds, info.how)
 	case "mod":
 		text, by, err := from.mod(ctx, q.version)
@@ -301,8 +319,9 @@ func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http
 	if err := z.serve(w, r); err != nil {
 		return err
 	}
+	h.counted(w, r, q.kind, q.path, q.version, z.how(), from.facts().merge(z.facts()))
 	if z, small := z.(*smallZip); small {
-		h.heat(w, r, q, z.k.Key, z.data)
+		h.heat(w, r, q, q.version, z.k.Key, z.data)
 	}
 	return nil
 }

@@ -39,6 +39,8 @@ const (
 
 func (o *proxied) public() bool { return true }
 
+func (o *proxied) facts() useFacts { return useFacts{} }
+
 // file is what is asked of a proxy, and the key it is kept by.
 func (o *proxied) file(tail string) (file, key string, err error) {
 	escaped, err := module.EscapePath(o.path)
@@ -314,6 +316,8 @@ type arriving struct {
 
 func (a *arriving) how() how { return a.by }
 func (a *arriving) close()   { a.f.leave() }
+
+func (a *arriving) facts() useFacts { return useFacts{source: a.f.from, size: max(0, a.f.length())} }
 
 // serve sends the zip while it arrives. When that goes wrong midway the
 // connection is cut: the client must not take a part for the whole.

@@ -167,6 +167,9 @@ func (o *proxied) fetchSmall(ctx context.Context, k Kept, file string, most int6
 			return nil, err
 		}
 	}
+	if k.Kind == "mod" {
+		o.h.Usage.learn(o.path, k.Version, k.facts())
+	}
 	if _, err := o.h.Store.PutBytes(k, data); err != nil && o.h.Log != nil {
 		o.h.Log.Warn("keep a module's file", "module", o.path, "err", err)
 	}
@@ -194,6 +197,7 @@ func (o *proxied) fetchZip(ctx context.Context, f *fill, version, file, key stri
 		return err
 	}
 	f.pass()
+	o.h.Usage.learn(o.path, version, k.facts())
 	if err := o.h.Store.PutFile(k, f.file); err != nil && o.h.Log != nil {
 		o.h.Log.Warn("keep a module's zip", "module", o.path, "err", err)
 	}

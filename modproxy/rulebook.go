@@ -3,16 +3,16 @@ package modproxy
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strings"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
@@ -32,13 +32,26 @@ type RuleBook struct {
 	Client *http.Client
 	Dir    string
 	Log    *slog.Logger // nil = nobody
+	// Stored are rules that come behind those of File; nil = there are none.
+	Stored RuleStore
 
 	rules  atomic.Pointer[Rules]
+	read   sync.Mutex // while rules are read
+	ofFile []mirror.ModuleRule
+	mark   string // of Stored
 	known  atomic.Pointer[Vulns]
 	seen   stamp // of File
 	vulned stamp // of OSV
 	asked  time.Time
 	etag   string
+}
+
+// RuleStore is where administrators keep rules; *store.DB is one.
+type RuleStore interface {
+	ModuleRules(ctx context.Context) ([]mirror.ModuleRule, error)
+	ModuleRulesMark(ctx context.Context) (string, error)
+	AddModuleRule(ctx context.Context, r mirror.ModuleRule, before int64) (int64, error)
+	RemoveModuleRule(ctx context.Context, id int64) error
 }
 
 // stamp tells whether a file is another one than before.
@@ -47,18 +60,20 @@ type stamp struct {
 	size int64
 }
 
-// Files are looked at every rulesEvery, a URL is asked every osvEvery.
+// Files are looked at every rulesEvery, stored rules every storedEvery, a URL is
+// asked every osvEvery.
 const (
-	rulesEvery = 5 * time.Second
-	osvEvery   = 6 * time.Hour
-	osvWait    = 10 * time.Minute
-	maxOSVFile = 512 << 20
+	storedEvery = time.Second
+	rulesEvery  = 5 * time.Second
+	osvEvery    = 6 * time.Hour
+	osvWait     = 10 * time.Minute
+	maxOSVFile  = 512 << 20
 )
 
 // OpenRules reads the files for the first time; a URL is asked later, by Run.
 // The error is a Problem of kind ErrInvalid.
-func OpenRules(b *RuleBook) (*RuleBook, error) {
-	if err := b.readRules(); err != nil {
+func OpenRules(ctx context.Context, b *RuleBook) (*RuleBook, error) {
+	if err := b.readRules(ctx); err != nil {
 		return nil, err
 	}
 	name := b.osvFile()
@@ -85,45 +100,73 @@ func (b *RuleBook) inForce() *Rules {
 	return b.rules.Load()
 }
 
-// Pinned tells whether the files of a module are never dropped.
-func (b *RuleBook) Pinned(modPath string) bool { return b != nil && b.Now().pinned(modPath) }
-
-func (b *RuleBook) vulns() *Vulns {
-	if b == nil {
-		return nil
-	}
-	return b.known.Load()
-}
-
-func (b *RuleBook) isURL() bool {
-	return strings.HasPrefix(b.OSV, "https://") || strings.HasPrefix(b.OSV, "http://")
-}
-
-func (b *RuleBook) osvFile() string {
-	if b.isURL() {
-		return filepath.Join(b.Dir, "osv")
-	}
-	return b.OSV
-}
-
 // Run watches the files, and asks the URL, until ctx ends. A file that cannot be
 // read is reported, and what was read before stays in force.
 func (b *RuleBook) Run(ctx context.Context) error {
-	tick := time.NewTicker(rulesEvery)
+	run, ctx := errgroup.WithContext(ctx)
+	run.Go(func() error {
+		return b.every(ctx, storedEvery, func() { b.report("read the rules for modules", b.readRules(ctx)) })
+	})
+	run.Go(func() error {
+		return b.every(ctx, rulesEvery, func() {
+			if b.isURL() && time.Since(b.asked) > osvEvery {
+				b.asked = time.Now()
+				b.report("fetch the database of vulnerabilities", b.fetchOSV(ctx))
+			}
+			b.report("read the database of vulnerabilities", b.readVulns(b.osvFile()))
+		})
+	})
+	return run.Wait()
+}
+
+// every does something, at once and then every so often, until ctx ends.
+func (b *RuleBook) every(ctx context.Context, step time.Duration, do func()) error {
+	tick := time.NewTicker(step)
 	defer tick.Stop()
-	for {
-		if b.isURL() && time.Since(b.asked) > osvEvery {
-			b.asked = time.Now()
-			b.report("fetch the database of vulnerabilities", b.fetchOSV(ctx))
-		}
+	for ctx.Err() == nil {
+		do()
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-tick.C:
 		}
-		b.report("read the rules for modules", b.readRules())
-		b.report("read the database of vulnerabilities", b.readVulns(b.osvFile()))
 	}
+	return nil
+}
+
+// All are the rules in force, in their order: those of the file, then those that
+// are stored.
+func (b *RuleBook) All() []mirror.ModuleRule { return b.Now().All() }
+
+// Add stores a rule, which is in force when Add returns. before is that of
+// mirror.ModuleStore.AddModuleRule.
+func (b *RuleBook) Add(ctx context.Context, rule mirror.ModuleRule, before int64) (mirror.ModuleRule, error) {
+	if b == nil || b.Stored == nil {
+		return rule, noStoredRules()
+	}
+	rule.ID, rule.Line, rule.At = 0, 0, time.Now().UTC()
+	if err := CheckRule(rule); err != nil {
+		return rule, err
+	}
+	var err error
+	if rule.ID, err = b.Stored.AddModuleRule(ctx, rule, before); err != nil {
+		return rule, err
+	}
+	return rule, b.readRules(ctx)
+}
+
+// Remove removes a stored rule; it is not in force any more when Remove returns.
+func (b *RuleBook) Remove(ctx context.Context, id int64) error {
+	if b == nil || b.Stored == nil {
+		return noStoredRules()
+	}
+	if err := b.Stored.RemoveModuleRule(ctx, id); err != nil {
+		return err
+	}
+	return b.readRules(ctx)
+}
+
+func noStoredRules() error {
+	return &mirror.Problem{Kind: mirror.ErrInvalid, What: "rules for modules cannot be stored here", Do: "write them into the file of modules.rules"}
 }
 
 func (b *RuleBook) report(doing string, err error) {
@@ -150,93 +193,59 @@ func changed(name string, s *stamp) (bool, error) {
 	return !same, nil
 }
 
-func (b *RuleBook) readRules() error {
-	r := &Rules{}
-	if b.File != "" {
-		other, err := changed(b.File, &b.seen)
-		if err == nil && !other {
-			return nil
-		}
-		var text []byte
-		if err == nil {
-			text, err = os.ReadFile(b.File)
-		}
-		if err != nil {
-			return &mirror.Problem{Kind: mirror.ErrInvalid, What: "the rules for modules cannot be read", Why: err.Error(), Do: "set modules.rules to a file this user may read"}
-		}
-		if r, err = ParseRules(text); err != nil {
+// readRules reads what has changed: the file, and what is stored.
+func (b *RuleBook) readRules(ctx context.Context) error {
+	b.read.Lock()
+	defer b.read.Unlock()
+	file, fresh, err := b.readFile()
+	if err != nil {
+		return err
+	}
+	mark := ""
+	if b.Stored != nil {
+		if mark, err = b.Stored.ModuleRulesMark(ctx); err != nil {
 			return err
 		}
-	} else if b.rules.Load() != nil {
+	}
+	if !fresh && mark == b.mark && b.rules.Load() != nil {
 		return nil
 	}
-	r.Mode, r.MinAge = b.Mode, b.MinAge
+	var stored []mirror.ModuleRule
+	if b.Stored != nil {
+		if stored, err = b.Stored.ModuleRules(ctx); err != nil {
+			return err
+		}
+	}
+	r := &Rules{Mode: b.Mode, MinAge: b.MinAge}
+	for _, rule := range append(slices.Clip(file), stored...) {
+		if why := r.add(rule); why != "" && b.Log != nil { // of another release of this program, perhaps
+			b.Log.Warn("stored rule for modules left out", "pattern", rule.Pattern, "reason", why)
+		}
+	}
+	b.ofFile, b.mark = file, mark
 	b.rules.Store(r)
 	return nil
 }
 
-func (b *RuleBook) readVulns(name string) error {
-	if name == "" {
-		return nil
+// readFile are the rules of the file, and whether they are others than before.
+func (b *RuleBook) readFile() (rules []mirror.ModuleRule, fresh bool, err error) {
+	if b.File == "" {
+		return nil, false, nil
 	}
-	other, err := changed(name, &b.vulned)
-	if err != nil && b.isURL() {
-		return nil // not fetched yet
-	}
+	other, err := changed(b.File, &b.seen)
 	if err == nil && !other {
-		return nil
+		return b.ofFile, false, nil
 	}
-	v, err := LoadVulns(name)
+	var text []byte
+	if err == nil {
+		text, err = os.ReadFile(b.File)
+	}
 	if err != nil {
-		return err
+		return nil, false, &mirror.Problem{Kind: mirror.ErrInvalid, What: "the rules for modules cannot be read", Why: err.Error(), Do: "set modules.rules to a file this user may read"}
 	}
-	b.known.Store(v)
-	if b.Log != nil {
-		b.Log.Info("vulnerabilities of modules read", "entries", v.Len())
-	}
-	return nil
-}
-
-// fetchOSV gets the database when it has changed.
-func (b *RuleBook) fetchOSV(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, osvWait)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.OSV, nil)
+	r, err := ParseRules(text)
 	if err != nil {
-		return err
+		return nil, false, err
 	}
-	if b.etag != "" {
-		req.Header.Set("If-None-Match", b.etag)
-	}
-	res, err := b.Client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	switch {
-	case res.StatusCode == http.StatusNotModified:
-		return nil
-	case res.StatusCode != http.StatusOK:
-		return fmt.Errorf("%s answers %s", req.URL.Host, res.Status)
-	}
-	if err := os.MkdirAll(b.Dir, 0o755); err != nil {
-		return err
-	}
-	draft, err := os.CreateTemp(b.Dir, "osv-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(draft.Name())
-	n, err := io.Copy(draft, io.LimitReader(res.Body, maxOSVFile+1))
-	if err = errors.Join(err, draft.Sync(), draft.Close()); err != nil {
-		return err
-	}
-	if n > maxOSVFile {
-		return fmt.Errorf("%s sends more than %d MiB", req.URL.Host, maxOSVFile>>20)
-	}
-	if _, err := LoadVulns(draft.Name()); err != nil {
-		return err
-	}
-	b.etag = res.Header.Get("ETag")
-	return os.Rename(draft.Name(), b.osvFile())
+	return r.All(), true, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
@@ -23,33 +24,24 @@ type Rules struct {
 	Mode   mirror.ModuleMode
 	MinAge time.Duration
 
+	list     []mirror.ModuleRule // all of them, in their order
 	verdicts []verdict
-	modes    []modeRule
-	ages     []ageRule
-	pins     []string
+	modes    []*mirror.ModuleRule
+	ages     []*mirror.ModuleRule
+	pins     []*mirror.ModuleRule
 }
 
 // verdict allows or denies.
 type verdict struct {
-	line    int
 	allow   bool
 	pattern string
 	bounds  []bound // all must hold; none = every version
 	reason  string
+	rule    *mirror.ModuleRule
 }
 
 // bound is a comparison with a version.
 type bound struct{ op, version string }
-
-type modeRule struct {
-	pattern string
-	mode    mirror.ModuleMode
-}
-
-type ageRule struct {
-	pattern string
-	age     time.Duration
-}
 
 // maxRules bounds the file.
 const maxRules = 10_000
@@ -74,7 +66,12 @@ func ParseRules(text []byte) (*Rules, error) {
 		if len(fields) == 0 {
 			continue
 		}
-		if why := r.parse(n, fields); why != "" {
+		rule, why := parseRule(fields)
+		if why == "" {
+			rule.Line = n
+			why = r.add(rule)
+		}
+		if why != "" {
 			return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: fmt.Sprintf("line %d of the rules for modules cannot be read", n), Why: why,
 				Do: "write deny or allow PATTERN [VERSIONS] [reason], age PATTERN DURATION, mode PATTERN MODE, or pin PATTERN"}
 		}
@@ -88,50 +85,95 @@ func ParseRules(text []byte) (*Rules, error) {
 	return r, nil
 }
 
-func (r *Rules) parse(n int, fields []string) (why string) {
+// parseRule reads the fields of a line.
+func parseRule(fields []string) (rule mirror.ModuleRule, why string) {
 	if len(fields) < 2 {
-		return "a pattern is missing"
+		return rule, "a pattern is missing"
 	}
-	verb, pattern, rest := fields[0], fields[1], fields[2:]
-	if !validPattern(pattern) {
-		return strconv.Quote(show(pattern)) + " is no pattern of module paths"
-	}
-	switch verb {
-	case "deny", "allow":
-		v := verdict{line: n, allow: verb == "allow", pattern: pattern}
+	rule.Action, rule.Pattern = mirror.ModuleAction(fields[0]), fields[1]
+	rest := fields[2:]
+	switch rule.Action {
+	case mirror.ActionDeny, mirror.ActionAllow:
 		if len(rest) > 0 {
-			if bounds, ok := parseBounds(rest[0]); ok {
-				v.bounds, rest = bounds, rest[1:]
-			} else if strings.ContainsAny(rest[0][:1], "<>=!") {
-				return strconv.Quote(show(rest[0])) + " compares with no version"
+			if _, ok := parseBounds(rest[0]); ok || strings.ContainsAny(rest[0][:1], "<>=!") {
+				rule.Versions, rest = rest[0], rest[1:]
 			}
 		}
-		v.reason = strings.Trim(strings.Join(rest, " "), `"`)
-		r.verdicts = append(r.verdicts, v)
-	case "age":
+		rule.Reason = strings.Trim(strings.Join(rest, " "), `"`)
+		return rule, ""
+	case mirror.ActionAge:
 		if len(rest) != 1 {
-			return "write one length of time, such as 168h or 7d"
+			return rule, "write one length of time, such as 168h or 7d"
 		}
 		age, ok := ParseAge(rest[0])
 		if !ok {
-			return strconv.Quote(show(rest[0])) + " is no length of time, such as 168h or 7d"
+			return rule, strconv.Quote(show(rest[0])) + " is no length of time, such as 168h or 7d"
 		}
-		r.ages = append(r.ages, ageRule{pattern, age})
-	case "mode":
-		if len(rest) != 1 || !slices.Contains(mirror.ModuleModes(), mirror.ModuleMode(rest[0])) {
+		rule.Age = age
+	case mirror.ActionMode:
+		if len(rest) == 1 {
+			rule.Mode = mirror.ModuleMode(rest[0])
+		}
+	}
+	return rule, ""
+}
+
+// maxRuleText bounds the words of a rule, in bytes.
+const maxRuleText = 500
+
+// add puts a rule behind those that are there, or says why it is none.
+func (r *Rules) add(rule mirror.ModuleRule) (why string) {
+	if !validPattern(rule.Pattern) {
+		return strconv.Quote(show(rule.Pattern)) + " is no pattern of module paths"
+	}
+	if len(rule.Reason) > maxRuleText || strings.ContainsFunc(rule.Reason, unicode.IsControl) {
+		return fmt.Sprintf("the reason is longer than %d bytes, or of more than one line", maxRuleText)
+	}
+	kept := &rule
+	switch rule.Action {
+	case mirror.ActionDeny, mirror.ActionAllow:
+		v := verdict{allow: rule.Action == mirror.ActionAllow, pattern: rule.Pattern, reason: rule.Reason, rule: kept}
+		if rule.Versions != "" {
+			var ok bool
+			if v.bounds, ok = parseBounds(rule.Versions); !ok {
+				return strconv.Quote(show(rule.Versions)) + " compares with no version"
+			}
+		}
+		r.verdicts = append(r.verdicts, v)
+	case mirror.ActionAge:
+		if rule.Age < 0 {
+			return "an age is a length of time, such as 168h or 7d"
+		}
+		r.ages = append(r.ages, kept)
+	case mirror.ActionMode:
+		if !slices.Contains(mirror.ModuleModes(), rule.Mode) {
 			return fmt.Sprintf("a mode is one of %v", mirror.ModuleModes())
 		}
-		r.modes = append(r.modes, modeRule{pattern, mirror.ModuleMode(rest[0])})
-	case "pin":
-		r.pins = append(r.pins, pattern)
+		r.modes = append(r.modes, kept)
+	case mirror.ActionPin:
+		r.pins = append(r.pins, kept)
 	default:
-		return strconv.Quote(show(verb)) + " is no rule"
+		return strconv.Quote(show(string(rule.Action))) + " is no rule"
 	}
+	r.list = append(r.list, rule)
 	return ""
 }
 
+// CheckRule tells why a rule cannot be one; the error is a Problem of kind
+// ErrInvalid.
+func CheckRule(rule mirror.ModuleRule) error {
+	if why := (&Rules{}).add(rule); why != "" {
+		return &mirror.Problem{Kind: mirror.ErrInvalid, What: "this is no rule for modules", Why: why,
+			Do: "give deny or allow with a pattern and, perhaps, versions; or age, mode or pin with a pattern"}
+	}
+	return nil
+}
+
+// All are the rules, in their order.
+func (r *Rules) All() []mirror.ModuleRule { return r.list }
+
 func validPattern(pattern string) bool {
-	if strings.Contains(pattern, ",") {
+	if pattern == "" || len(pattern) > maxRuleText || strings.ContainsFunc(pattern, func(c rune) bool { return c == ',' || unicode.IsSpace(c) || unicode.IsControl(c) }) {
 		return false
 	}
 	// A glob that is malformed matches nothing, silently: try it.
@@ -190,32 +232,36 @@ func matches(pattern, modPath string) bool {
 	return pattern == "*" || module.MatchPrefixPatterns(pattern, modPath)
 }
 
-// mode is where a module may come from.
-func (r *Rules) mode(modPath string) mirror.ModuleMode {
-	for _, m := range r.modes {
-		if matches(m.pattern, modPath) {
-			return m.mode
-		}
+// mode is where a module may come from, and the rule that says so; nil = none does.
+func (r *Rules) mode(modPath string) (mirror.ModuleMode, *mirror.ModuleRule) {
+	if rule := firstFit(r.modes, modPath); rule != nil {
+		return rule.Mode, rule
 	}
 	if r.Mode != "" {
-		return r.Mode
+		return r.Mode, nil
 	}
-	return mirror.PreferMirror
+	return mirror.PreferMirror, nil
 }
 
-// minAge is how old a version of a module must be.
-func (r *Rules) minAge(modPath string) time.Duration {
-	for _, a := range r.ages {
-		if matches(a.pattern, modPath) {
-			return a.age
-		}
+// minAge is how old a version of a module must be, and the rule that says so.
+func (r *Rules) minAge(modPath string) (time.Duration, *mirror.ModuleRule) {
+	if rule := firstFit(r.ages, modPath); rule != nil {
+		return rule.Age, rule
 	}
-	return r.MinAge
+	return r.MinAge, nil
 }
 
 // pinned tells whether the files of a module are never dropped.
-func (r *Rules) pinned(modPath string) bool {
-	return slices.ContainsFunc(r.pins, func(p string) bool { return matches(p, modPath) })
+func (r *Rules) pinned(modPath string) bool { return firstFit(r.pins, modPath) != nil }
+
+// firstFit is the first rule about a module, nil = none is.
+func firstFit(rules []*mirror.ModuleRule, modPath string) *mirror.ModuleRule {
+	for _, rule := range rules {
+		if matches(rule.Pattern, modPath) {
+			return rule
+		}
+	}
+	return nil
 }
 
 // verdict is the first that fits a version, nil = none does. Without a version

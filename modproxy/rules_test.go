@@ -23,7 +23,7 @@ func (w *world) under(t *testing.T, book *modproxy.RuleBook, rules string) *modp
 			t.Fatal(err)
 		}
 	}
-	book, err := modproxy.OpenRules(book)
+	book, err := modproxy.OpenRules(t.Context(), book)
 	if err != nil {
 		t.Fatal(err)
 	}

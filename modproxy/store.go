@@ -30,8 +30,8 @@ type Store struct {
 	// Level says what room the disk has; nil = enough. Below NoRepacks nothing new
 	// is kept.
 	Level func() mirror.SpaceLevel
-	// Pinned tells whether a module is never dropped; nil = none is.
-	Pinned func(modPath string) bool
+	// Pinned tells whether a version of a module is never dropped; nil = none is.
+	Pinned func(modPath, version string) bool
 	Log    *slog.Logger // nil = nobody
 
 	mu      sync.Mutex

@@ -102,7 +102,7 @@ func TestStoreSurvives(t *testing.T) {
 
 func TestStoreTrims(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, &modproxy.Store{Dir: dir, MaxBytes: 10_000, Pinned: func(m string) bool { return m == "example.com/k00" }})
+	s := openStore(t, &modproxy.Store{Dir: dir, MaxBytes: 10_000, Pinned: func(m, _ string) bool { return m == "example.com/k00" }})
 	put := func(key string) { putText(t, s, key, fmt.Sprintf("%-1000s", key)) }
 	for i := range 7 {
 		put(fmt.Sprintf("k%02d", i))

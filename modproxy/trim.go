@@ -36,7 +36,7 @@ func (s *Store) dropLocked(enough func() bool, may func(*Kept) bool) (files int)
 	return files
 }
 
-func (s *Store) pinned(k *Kept) bool { return s.Pinned != nil && s.Pinned(k.Module) }
+func (s *Store) pinned(k *Kept) bool { return s.Pinned != nil && s.Pinned(k.Module, k.Version) }
 
 // Trim drops what was not used since before, if that is not zero, and then the
 // longest unused until no more than bytes are left, if that is not negative. It
