@@ -152,10 +152,11 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		MaxConns: c.count("ssh.connections"), Mirrors: countMirrors(db, policy), Traffic: traffic, OnRequest: gitServed(metrics),
 	}
 	modules := &modproxy.Repos{Catalog: catalog, Policy: &policy, Reader: disk, Site: site, Temp: data.temp(), Log: log}
-	proxy, err := p.newModules(c, disk, data, room, metrics, log)
+	proxy, err := p.newModules(ctx, c, db, disk, data, room, metrics, log)
 	if err != nil {
 		return err
 	}
+	modules.OnNeed = func(module, version string) { proxy.Usage.Need(module, version, "rewrite") }
 	proxy.Repos, proxy.Accounts, proxy.Policy, proxy.Changes = modules, accounts, policy, db.Changes
 	alerts := newAlerts(c, db, disk, vault, accounts, room, proxy, site, data.Node, p.version().Version, log)
 	oidc, err := newOIDC(c, accounts, site, log)

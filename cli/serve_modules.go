@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -8,12 +9,13 @@ import (
 	"github.com/gitmirror/gitmirror/git"
 	"github.com/gitmirror/gitmirror/mirror"
 	"github.com/gitmirror/gitmirror/modproxy"
+	"github.com/gitmirror/gitmirror/store"
 	"github.com/gitmirror/gitmirror/telemetry"
 )
 
 // newModules is the module proxy: mirrors, other proxies, what is kept, and the
 // rules. Who may ask is the caller's to say.
-func (p *program) newModules(c Config, disk *git.Disk, data *dataDir, room *mirror.Headroom, metrics *telemetry.Metrics, log *slog.Logger) (*modproxy.Handler, error) {
+func (p *program) newModules(ctx context.Context, c Config, db *store.DB, disk *git.Disk, data *dataDir, room *mirror.Headroom, metrics *telemetry.Metrics, log *slog.Logger) (*modproxy.Handler, error) {
 	sums, err := p.newSumDB(c, disk, data, log)
 	if err != nil {
 		return nil, err
@@ -27,8 +29,10 @@ func (p *program) newModules(c Config, disk *git.Disk, data *dataDir, room *mirr
 		return nil, startProblem("the directory of modules cannot be made", err, "mend the permissions of the data directory")
 	}
 	age, _ := modproxy.ParseAge(c.text("modules.min_age"))
-	rules, err := modproxy.OpenRules(&modproxy.RuleBook{
-		File: c.text("modules.rules"), Mode: mode, MinAge: age,
+	pinFor, _ := modproxy.ParseAge(c.text("modules.pin_for"))
+	rules, err := modproxy.OpenRules(ctx, &modproxy.RuleBook{
+		Stored: db,
+		File:   c.text("modules.rules"), Mode: mode, MinAge: age,
 		OSV: c.text("modules.osv"), Client: disk.HTTPClient(), Dir: dir, Log: log,
 	})
 	if err != nil {
@@ -48,11 +52,20 @@ func (p *program) newModules(c Config, disk *git.Disk, data *dataDir, room *mirr
 		NoSum:   or(c.text("modules.no_sumdb"), or(p.ownGo("GONOSUMDB"), p.ownGo("GOPRIVATE"))),
 		OnEvent: func(e mirror.ModuleEvent) { metrics.ModuleRefused(string(e.Kind)) },
 		OnReply: metrics.ModuleServed,
+		Served:  db, Pins: &modproxy.Pins{Store: db, Log: log},
 		Ahead:   c.text("modules.ahead") == "far",
 		Log:     log,
 	}
+	if err := h.Pins.Read(ctx); err != nil {
+		return nil, err
+	}
+	h.Usage = &modproxy.Usage{Store: db, PinFor: pinFor, Log: log, OnPins: func(ctx context.Context) {
+		if err := h.Pins.Read(ctx); err != nil {
+			log.Error("read the pins of modules", "err", err)
+		}
+	}}
 	if bytes := c.bytes("modules.cache_bytes"); bytes > 0 {
-		h.Store, err = modproxy.OpenStore(&modproxy.Store{Dir: dir, MaxBytes: bytes, Level: room.Level, Pinned: rules.Pinned, Log: log})
+		h.Store, err = modproxy.OpenStore(&modproxy.Store{Dir: dir, MaxBytes: bytes, Level: room.Level, Pinned: h.Pinned, Log: log})
 		if err != nil {
 			return nil, startProblem("the files of modules that are kept cannot be read", err, "free some space, or mend the permissions")
 		}

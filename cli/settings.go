@@ -93,6 +93,7 @@ var settings = []setting{
 	{Key: "modules.no_sumdb", Kind: textKind, Help: "modules whose names are never told to the checksum database, in the form of GONOSUMDB (default: the GONOSUMDB, or GOPRIVATE, of the server's own go command)"},
 	{Key: "modules.ahead", Kind: oneOf("far", "off"), Default: "far", Help: "whether files are fetched that clients are about to ask for: far does so while the module proxy that is asked first takes 20 ms or longer to answer"},
 	{Key: "modules.rules", Kind: textKind, Help: "file with rules: which modules and versions are allowed, denied, pinned, and where each may come from; read again when it changes"},
+	{Key: "modules.pin_for", Kind: ageKind, Default: "30d", Help: "how long what a project was found to need of module proxies, by gitmirror rewrite or cache warm, is not dropped to make room; 0s = no longer than anything else"},
 	{Key: "modules.min_age", Kind: ageKind, Default: "0s", Help: "how old a version must be to be had, such as 7d; 0s = any age"},
 	{Key: "modules.osv", Kind: textKind, Help: "database of known vulnerabilities in OSV form, whose versions are refused: a file, a directory, a .zip or .tar.gz, or the URL of one"},
 	{Key: "discovery.enabled", Kind: boolKind, Default: "true", Help: "ask the hosts of import paths where their repositories are, and the APIs of hosts what an owner has"},

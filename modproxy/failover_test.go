@@ -56,7 +56,7 @@ func TestProxyThrottled(t *testing.T) {
 	w.behind(t, p.url)
 	p.set(func(rw http.ResponseWriter, r *http.Request) bool {
 		rw.Header().Set("Retry-After", "300")
-		http.Error(rw, "slowly", 429)
+		http.Error(rw, "slowly", http.StatusTooManyRequests)
 		return true
 	})
 	for i := range 5 {

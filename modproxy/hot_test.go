@@ -61,7 +61,7 @@ func TestAnswersAgainEnd(t *testing.T) {
 			if err := os.WriteFile(book, []byte("deny example.com/lib\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			rules, err := modproxy.OpenRules(&modproxy.RuleBook{File: book})
+			rules, err := modproxy.OpenRules(t.Context(), &modproxy.RuleBook{File: book})
 			if err != nil {
 				t.Fatal(err)
 			}

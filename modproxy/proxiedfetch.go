@@ -196,8 +196,8 @@ func (o *proxied) fetchZip(ctx context.Context, f *fill, version, file, key stri
 	if k.Proven, err = o.check(ctx, proof, k); err != nil {
 		return err
 	}
-	f.pass()
 	o.h.Usage.learn(o.path, version, k.facts())
+	f.pass()
 	if err := o.h.Store.PutFile(k, f.file); err != nil && o.h.Log != nil {
 		o.h.Log.Warn("keep a module's zip", "module", o.path, "err", err)
 	}

@@ -39,6 +39,8 @@ type Repos struct {
 	Temp string
 	// Log gets what answers to users leave out; nil = nobody.
 	Log *slog.Logger
+	// OnNeed is told of module versions that a project needs and no mirror has; may be nil.
+	OnNeed func(module, version string)
 	// Limit is how many archives are read at once; zero = GOMAXPROCS.
 	Limit int
 

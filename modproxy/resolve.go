@@ -51,6 +51,7 @@ func (q *bundle) all(ctx context.Context, queries []mirror.ModuleQuery) ([]mirro
 	for i, module := range queries {
 		g.Go(func() error {
 			answers[i] = q.resolve(ctx, module)
+			q.needed(module, answers[i])
 			return nil
 		})
 	}
@@ -69,6 +70,14 @@ func (q *bundle) viewIn(ctx context.Context, h *home) (*view, error) {
 	q.mu.Unlock()
 	list, err := refs()
 	return q.viewOf(h, list, err)
+}
+
+// needed tells of what a project must have from elsewhere.
+func (r *Repos) needed(q mirror.ModuleQuery, a mirror.ModuleAnswer) {
+	if r.OnNeed == nil || q.ModOnly || a.Problem == nil || a.Problem.Kind != mirror.ErrNotFound || module.Check(q.Path, q.Version) != nil {
+		return
+	}
+	r.OnNeed(q.Path, q.Version)
 }
 
 // maxFollowed bounds the answers that ResolveGraph adds to those asked for.

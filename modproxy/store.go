@@ -118,12 +118,22 @@ func (s *Store) Find(key string) (Kept, bool) {
 
 // Has tells whether something is kept under a key; it is not used by that.
 func (s *Store) Has(key string) bool {
+	_, ok := s.look(key)
+	return ok
+}
+
+// look is Find for who only wants to know.
+func (s *Store) look(key string) (Kept, bool) {
 	if s == nil {
-		return false
+		return Kept{}, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.names[key] != nil
+	e := s.names[key]
+	if e == nil {
+		return Kept{}, false
+	}
+	return *e.Value.(*Kept), true
 }
 
 // use is Find for who knows already what is kept, and tells whether that is so.

@@ -1,0 +1,6 @@
+package modproxy
+
+// Count counts an answer as the handler does.
+func (u *Usage) Count(module, version string) {
+	u.count(module, version, served{facts: useFacts{source: "https://proxy.test", zip: "h1:x=", size: 5}, hit: true, download: true, bytes: 5})
+}
