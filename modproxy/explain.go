@@ -83,9 +83,6 @@ func (e *explanation) decide(ctx context.Context) error {
 	}
 	if err == nil {
 		err = e.h.first(ctx, e.q, list, func(from origin) error { return e.ask(ctx, from) })
-	} else if e.h.Proxies.Any() && mode != mirror.MirrorOnly {
-		// What the caller may not know of reads like what nobody has.
-		e.note("proxies", "note", nil, "%s", noneHas)
 	}
 	if errors.Is(err, mirror.ErrNotFound) && !e.mirrored {
 		return e.h.absent(e.q.path, mode)
@@ -172,7 +169,7 @@ func (e *explanation) verify(ctx context.Context, o *proxied, info infoReply) er
 		e.note("kept", "pass", nil, "its zip is here since %s UTC, from %s: %s", k.At.UTC().Format("2006-01-02 15:04"), k.From, how)
 		return nil
 	}
-	if err := o.mayAsk(key, info.Version); err != nil {
+	if err := o.mayAsk(ctx, key, info.Version); err != nil {
 		e.note("kept", "stop", nil, "its zip is not here")
 		return err
 	}

@@ -45,7 +45,7 @@ func TestGoUnplugged(t *testing.T) {
 		old := w.handler.SumDB
 		again := &modproxy.Handler{Repos: w.repos, Policy: w.handler.Policy, Store: store, Proxies: proxies,
 			SumDB: &modproxy.SumDB{DB: old.DB, Proxies: old.Proxies, Client: old.Client, Dir: old.Dir}}
-		if again.Rules, err = modproxy.OpenRules(&modproxy.RuleBook{Mode: mode}); err != nil {
+		if again.Rules, err = modproxy.OpenRules(t.Context(), &modproxy.RuleBook{Mode: mode}); err != nil {
 			t.Fatal(err)
 		}
 		unplugged := httptest.NewServer(again)

@@ -372,7 +372,7 @@ func TestGoBehindProxy(t *testing.T) {
 	if !strings.Contains(first, "example.com/lib v1.0.0 "+want.Zip) {
 		t.Errorf("go.sum = %s, want %s", first, want.Zip)
 	}
-	p.set(func(w http.ResponseWriter, r *http.Request) bool { http.Error(w, "down", 503); return true })
+	p.set(func(w http.ResponseWriter, r *http.Request) bool { http.Error(w, "down", http.StatusServiceUnavailable); return true })
 	if again := build("example.com/lib@v1.0.0", "example.com/lib/v2@v2.0.0"); again != first {
 		t.Errorf("go.sum = %s, want %s", again, first)
 	}
