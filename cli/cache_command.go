@@ -15,7 +15,7 @@ import (
 // cacheCommand is about what the server keeps of modules. Alone it shows that.
 func (p *program) cacheCommand() *cobra.Command {
 	show := p.cacheShow()
-	g := p.group("cache", "What the server keeps of Go modules", show, p.cacheTrim(), p.cacheWarm(), p.cacheRefused())
+	g := p.group("cache", "What the server keeps of Go modules", show, p.cacheStats(), p.cacheTrim(), p.cacheWarm(), p.cacheRefused())
 	unknown := g.RunE
 	g.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -31,8 +31,11 @@ func (p *program) cacheCommand() *cobra.Command {
 
 func (p *program) cacheShow() *cobra.Command {
 	return p.withJSON(&cobra.Command{
-		Use: "show", Short: "Show what is kept, and how module proxies do", Args: args(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use: "show [MODULE]", Short: "Show what is kept, and how module proxies do; or what was served of a module", Args: args(0, 1), ValidArgsFunction: p.completeModules,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return p.showServed(cmd.Context(), args[0])
+			}
 			c, err := p.client()
 			if err != nil {
 				return err
@@ -126,31 +129,65 @@ func (p *program) cacheTrim() *cobra.Command {
 	return cmd
 }
 
-func (p *program) cacheRefused() *cobra.Command {
-	limit := 100
+// cacheStats sums up what was served, and names the modules most was served of.
+func (p *program) cacheStats() *cobra.Command {
+	limit := 20
 	cmd := p.withJSON(&cobra.Command{
-		Use: "refused", Short: "List the last modules that were refused, newest first", Args: args(0, 0),
+		Use: "stats", Short: "Show what was served of modules, the most downloaded first", Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.client()
 			if err != nil {
 				return err
 			}
-			out := items[web.ModuleRefusal]{Items: []web.ModuleRefusal{}}
-			if err := c.call(cmd.Context(), http.MethodGet, api+"/modules/refusals?limit="+strconv.Itoa(limit), nil, &out); err != nil {
+			var out struct {
+				web.ServedTotal
+				Items []web.ServedModule `json:"items"`
+			}
+			if err := c.call(cmd.Context(), http.MethodGet, api+"/modules/totals", nil, &out.ServedTotal); err != nil {
+				return err
+			}
+			if out.Items, err = c.servedModules(cmd.Context(), "downloads", "", limit); err != nil {
 				return err
 			}
 			if p.json {
-				return p.emit(out.Items)
+				return p.emit(out)
 			}
-			rows := make([]row, len(out.Items))
-			for i, e := range out.Items {
+			p.facts([2]string{"modules", strconv.Itoa(out.Modules)}, [2]string{"versions", strconv.Itoa(out.Versions)}, [2]string{"downloads", number(out.Downloads)},
+				[2]string{"requests", number(out.Requests)}, [2]string{"kept", percent(out.Hits, out.Requests)}, [2]string{"sent", size(out.Bytes)})
+			fmt.Fprintln(p.stdout)
+			p.showModules(out.Items)
+			return nil
+		},
+	})
+	cmd.Flags().IntVar(&limit, "limit", limit, "name so many modules; 0 = all")
+	return cmd
+}
+
+func (p *program) cacheRefused() *cobra.Command {
+	limit := 100
+	cmd := p.withJSON(&cobra.Command{
+		Use: "refused", Short: "List modules that were refused, the last ones first", Args: args(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := p.client()
+			if err != nil {
+				return err
+			}
+			var all web.ModuleRefusals
+			if err := c.call(cmd.Context(), http.MethodGet, api+"/modules/refusals?limit="+strconv.Itoa(limit), nil, &all); err != nil {
+				return err
+			}
+			if p.json {
+				return p.emit(all.Items)
+			}
+			rows := make([]row, len(all.Items))
+			for i, e := range all.Items {
 				what := e.Module
 				if e.Version != "" {
 					what += "@" + e.Version
 				}
-				rows[i] = row{e.At.Local().Format(time.DateTime), string(e.Kind), or(e.User, or(e.Address, "-")), what, e.Text}
+				rows[i] = row{e.At.Local().Format(time.DateTime), string(e.Kind), or(e.User, or(e.Address, "-")), strconv.Itoa(e.Times), what, e.Text}
 			}
-			p.table("nothing was refused since the server started", row{"AT", "WHY", "WHO", "MODULE", "REASON"}, rows)
+			p.table("nothing was refused", row{"AT", "WHY", "WHO", "TIMES", "MODULE", "REASON"}, rows)
 			return nil
 		},
 	})

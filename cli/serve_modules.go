@@ -53,8 +53,8 @@ func (p *program) newModules(ctx context.Context, c Config, db *store.DB, disk *
 		OnEvent: func(e mirror.ModuleEvent) { metrics.ModuleRefused(string(e.Kind)) },
 		OnReply: metrics.ModuleServed,
 		Served:  db, Pins: &modproxy.Pins{Store: db, Log: log},
-		Ahead:   c.text("modules.ahead") == "far",
-		Log:     log,
+		Ahead: c.text("modules.ahead") == "far",
+		Log:   log,
 	}
 	if err := h.Pins.Read(ctx); err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package modproxy
 
 import (
-	"slices"
 	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -16,26 +15,12 @@ func (h *Handler) refused(e mirror.ModuleEvent) {
 	h.note(e)
 }
 
-// note keeps an event for who asks for the last ones, and passes it on.
+// note has an event stored, and passes it on.
 func (h *Handler) note(e mirror.ModuleEvent) {
-	s := h.state()
-	s.mu.Lock()
-	s.events = append(s.events[max(0, len(s.events)-maxEvents+1):], e)
-	s.mu.Unlock()
 	h.Usage.refuse(e)
 	if h.OnEvent != nil {
 		h.OnEvent(e)
 	}
-}
-
-// Events are the last refusals, the newest first, limit at most.
-func (h *Handler) Events(limit int) []mirror.ModuleEvent {
-	s := h.state()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	last := slices.Clone(s.events[max(0, len(s.events)-limit):])
-	slices.Reverse(last)
-	return last
 }
 
 // Trim drops what is kept, as Store.Trim does.

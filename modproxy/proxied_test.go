@@ -298,6 +298,7 @@ func TestForged(t *testing.T) {
 	p.add(t, "example.com/lib", "v1.1.0", someTime, map[string]string{"a.go": "package lib\n" + big})
 	store := w.behind(t, p.url)
 	w.vouch(t, p)
+	w.counting()
 	srv := httptest.NewServer(w.handler)
 	defer srv.Close()
 	// Now the database knows what is true, and then the proxy changes its mind.
@@ -324,8 +325,10 @@ func TestForged(t *testing.T) {
 			t.Errorf("a forged zip of %d bytes was sent to its end", b.Len())
 		}
 	}
-	if events := w.handler.Events(10); len(events) != 3 || events[0].Kind != mirror.ModuleForged || events[0].From != p.url {
-		t.Errorf("events = %+v, want 3 forged ones", events)
+	w.tell(t)
+	forged, err := w.db.ModuleRefusals(t.Context(), mirror.RefusalQuery{Unseen: true})
+	if err != nil || len(forged) != 2 || forged[0].Times+forged[1].Times != 3 || forged[0].Kind != mirror.ModuleForged || forged[0].From != p.url {
+		t.Errorf("refusals = %+v %v, want 3 forged ones of 2 versions", forged, err)
 	}
 	var state mirror.ModuleCacheState
 	if store.State(&state); state.Files != 0 {
@@ -372,7 +375,10 @@ func TestGoBehindProxy(t *testing.T) {
 	if !strings.Contains(first, "example.com/lib v1.0.0 "+want.Zip) {
 		t.Errorf("go.sum = %s, want %s", first, want.Zip)
 	}
-	p.set(func(w http.ResponseWriter, r *http.Request) bool { http.Error(w, "down", http.StatusServiceUnavailable); return true })
+	p.set(func(w http.ResponseWriter, r *http.Request) bool {
+		http.Error(w, "down", http.StatusServiceUnavailable)
+		return true
+	})
 	if again := build("example.com/lib@v1.0.0", "example.com/lib/v2@v2.0.0"); again != first {
 		t.Errorf("go.sum = %s, want %s", again, first)
 	}

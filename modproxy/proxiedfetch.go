@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,9 +29,6 @@ type proxyState struct {
 	ahead  ahead
 
 	hits, misses, stale, refused, forged atomic.Int64
-
-	mu     sync.Mutex
-	events []mirror.ModuleEvent // the last maxEvents, oldest first
 }
 
 // goneFile is something no proxy had.
@@ -41,10 +37,7 @@ type goneFile struct {
 	err   error
 }
 
-const (
-	maxGone   = 20_000
-	maxEvents = 1_000
-)
+const maxGone = 20_000
 
 func (h *Handler) state() *proxyState {
 	h.once.Do(func() {

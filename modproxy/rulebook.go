@@ -143,7 +143,7 @@ func (b *RuleBook) Add(ctx context.Context, rule mirror.ModuleRule, before int64
 	if b == nil || b.Stored == nil {
 		return rule, noStoredRules()
 	}
-	rule.ID, rule.Line, rule.At = 0, 0, time.Now().UTC()
+	rule.ID, rule.Line, rule.At = 0, 0, time.Now().UTC().Truncate(time.Microsecond)
 	if err := CheckRule(rule); err != nil {
 		return rule, err
 	}

@@ -46,6 +46,8 @@ func (s *Server) apiRoutes(r *gin.Engine) error {
 	a.importOperations()
 	a.moduleOperations()
 	a.modcacheOperations()
+	a.servedOperations()
+	a.modpolicyOperations()
 	a.userOperations()
 	a.peopleOperations()
 	a.eventOperations()

@@ -85,6 +85,21 @@ var access = map[string]string{
 	"POST /api/v1/alerts/channels/:name/test": "snnnnyss",
 	"GET /api/v1/alerts/messages":             "snnnnyss",
 
+	"POST /api/v1/modules/refusals/:refusal/seen": "snnynyss",
+
+	"GET /api/v1/modules":                         "syyyyyss",
+	"GET /api/v1/modules/totals":                  "syyyyyss",
+	"GET /api/v1/modules/served/:module":          "syyyyyss",
+	"GET /api/v1/modules/served/:module/versions": "syyyyyss",
+	"GET /api/v1/modules/served/:module/days":     "syyyyyss",
+	"GET /api/v1/modules/explain":                 "syyyyyss",
+	"GET /api/v1/modules/rules":                   "snnynyss",
+	"POST /api/v1/modules/rules":                  "snnynyss",
+	"DELETE /api/v1/modules/rules/:rule":          "snnynyss",
+	"GET /api/v1/modules/pins":                    "snnynyss",
+	"POST /api/v1/modules/pins":                   "snnynyss",
+	"DELETE /api/v1/modules/pins/:module":         "snnynyss",
+
 	"GET /api/v1/audit":        "snnnnyss",
 	"GET /api/v1/audit/export": "snnnnyss",
 	"GET /api/v1/audit/verify": "snnnnyss",
@@ -139,6 +154,8 @@ var bodies = map[string]string{
 	"POST /api/v1/modules/locate":     `{"modules":["github.com/acme/kept"]}`,
 	"POST /api/v1/modules/cache/trim": `{"bytes":0}`,
 	"POST /api/v1/modules/cache/warm": `{"modules":[{"path":"github.com/acme/kept","version":"v1.0.0"}]}`,
+	"POST /api/v1/modules/rules":      `{"action":"deny","pattern":"%s.example"}`,
+	"POST /api/v1/modules/pins":       `{"module":"example.com/%s"}`,
 	"POST /api/v1/users":              `{"name":"new-%s","role":"developer"}`,
 	"PATCH /api/v1/users/:user":       `{"disabled":false}`,
 	"POST /api/v1/users/:user/keys":   `{"public_key":"not a key"}`,
@@ -221,7 +238,8 @@ func (r *rig) checkAccess(route, caller string, want byte, n int, opts []option)
 	}
 	method, path, _ := strings.Cut(route, " ")
 	path = strings.NewReplacer(":mirror", kept, ":user", r.victim(), ":key", "none", ":token", "none",
-		":prefix", "none.example%2Fx", ":pattern", "none.example%2F*", ":name", "none", ":host", "git.none.example", ":group", "none", ":trust", "none", ":session", "none").Replace(path)
+		":prefix", "none.example%2Fx", ":pattern", "none.example%2F*", ":name", "none", ":host", "git.none.example", ":group", "none", ":trust", "none", ":session", "none",
+		":module", "none.example%2Fx", ":rule", "987654", ":refusal", "987654").Replace(path)
 
 	path = strings.NewReplacer(":mirror", kept, ":user", r.victim(), ":approval", "987654", ":key", "none", ":token", "none",
 		":prefix", "none.example%2Fx", ":pattern", "none.example%2F*", ":name", "none").Replace(path)

@@ -3,19 +3,35 @@ package web
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// ModuleCache is what the server keeps of modules; *modproxy.Handler does.
+// ModuleCache is what the server keeps of modules, and what it lets through;
+// *modproxy.Handler does.
 type ModuleCache interface {
 	State() mirror.ModuleCacheState
 	Trim(before time.Time, bytes int64) (files int, freed int64)
-	Events(limit int) []mirror.ModuleEvent
 	Warm(ctx context.Context, wishes []mirror.ModuleWish) []mirror.ModuleWarmed
+	// Keeps tells whether the zip of a version that is not made of a mirror is
+	// here, and Pinned whether it is never dropped to make room.
+	Keeps(module, version string) bool
+	Pinned(module, version string) bool
+	Pin(ctx context.Context, p mirror.ModulePin) error
+	Unpin(ctx context.Context, module, version string) error
+	// ModuleRules are those in force, in their order.
+	ModuleRules() []mirror.ModuleRule
+	// AddModuleRule stores a rule, as mirror.ModuleStore does; it is in force then.
+	AddModuleRule(ctx context.Context, r mirror.ModuleRule, before int64) (mirror.ModuleRule, error)
+	RemoveModuleRule(ctx context.Context, id int64) error
+	// Explain tells what would happen if the caller asked for a version; empty =
+	// the latest.
+	Explain(ctx context.Context, module, version string) (mirror.ModuleVerdict, error)
 }
 
 // ModuleCacheInfo is what is kept of modules, and how their proxies do.
@@ -59,9 +75,13 @@ type TrimmedModules struct {
 	Bytes int64 `json:"bytes"`
 }
 
-// ModuleRefusal is a module that was refused to somebody.
+// ModuleRefusal is a module that was refused to somebody, once or more often on
+// one day.
 type ModuleRefusal struct {
-	At      time.Time              `json:"at"`
+	ID      int64                  `json:"id"`
+	At      time.Time              `json:"at" doc:"The last time"`
+	First   time.Time              `json:"first_at"`
+	Times   int                    `json:"times"`
 	Kind    mirror.ModuleEventKind `json:"kind" enum:"denied,too-young,vulnerable,forged"`
 	Module  string                 `json:"module"`
 	Version string                 `json:"version,omitempty"`
@@ -69,6 +89,14 @@ type ModuleRefusal struct {
 	Address string                 `json:"address,omitempty"`
 	From    string                 `json:"from,omitempty" doc:"The module proxy that sent it"`
 	Text    string                 `json:"text"`
+	SeenBy  string                 `json:"seen_by,omitempty" doc:"Of forged: who said to have seen it"`
+	SeenAt  time.Time              `json:"seen_at,omitzero"`
+}
+
+// ModuleRefusals are a page of refusals, the newest first.
+type ModuleRefusals struct {
+	Items      []ModuleRefusal `json:"items"`
+	NextCursor string          `json:"next_cursor,omitempty"`
 }
 
 func (a *api) modcacheOperations() {
@@ -88,8 +116,12 @@ func (a *api) modcacheOperations() {
 	}, a.warmModules)
 	register(a, managers, huma.Operation{
 		OperationID: "list-module-refusals", Method: http.MethodGet, Path: "/modules/refusals", Tags: tags,
-		Summary: "List the last modules that were refused, newest first", Description: "At most 1,000, since the server started; the log has all.",
+		Summary: "List modules that were refused, the last ones first", Description: "The same to the same within a day is one. They are kept for half a year.",
 	}, a.listModuleRefusals)
+	register(a, managers, huma.Operation{
+		OperationID: "see-module-refusal", Method: http.MethodPost, Path: "/modules/refusals/{refusal}/seen", Tags: tags, DefaultStatus: http.StatusOK, Errors: []int{http.StatusNotFound},
+		Summary: "Say that a refusal was seen", Description: "Forged files wait on the console until somebody does.",
+	}, a.seeModuleRefusal)
 }
 
 func noModules() error {
@@ -133,18 +165,56 @@ func (a *api) trimModuleCache(_ context.Context, in *answer[TrimModules]) (*answ
 }
 
 type refusalsRequest struct {
-	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	PageParams
+	Kind   string `query:"kind" enum:"denied,too-young,vulnerable,forged" doc:"Only those of this kind"`
+	Module string `query:"module" maxLength:"600" doc:"Only those of this module"`
+	Unseen bool   `query:"unseen" doc:"Only forged files that nobody has seen"`
 }
 
-func (a *api) listModuleRefusals(_ context.Context, in *refusalsRequest) (*answer[list[ModuleRefusal]], error) {
-	if a.ModuleCache == nil {
-		return nil, noModules()
+type refusalsAnswer struct {
+	Link string `header:"Link"`
+	Body ModuleRefusals
+}
+
+func refusalJSON(r mirror.ModuleRefusal) ModuleRefusal {
+	return ModuleRefusal{
+		ID: r.ID, At: r.At, First: r.First, Times: r.Times, Kind: r.Kind, Module: r.Module, Version: r.Version, User: r.User, Address: r.Address,
+		From: r.From, Text: r.Text, SeenBy: r.SeenBy, SeenAt: r.Seen,
 	}
-	out := list[ModuleRefusal]{Items: []ModuleRefusal{}}
-	for _, e := range a.ModuleCache.Events(in.Limit) {
-		out.Items = append(out.Items, ModuleRefusal(e))
+}
+
+func (a *api) listModuleRefusals(ctx context.Context, in *refusalsRequest) (*refusalsAnswer, error) {
+	q := mirror.RefusalQuery{Kind: mirror.ModuleEventKind(in.Kind), Module: in.Module, Unseen: in.Unseen, Limit: in.Limit}
+	var err error
+	if q.After, err = afterRefusal(in.Cursor); err != nil {
+		return nil, err
 	}
-	return &answer[list[ModuleRefusal]]{out}, nil
+	found, err := a.Store.ModuleRefusals(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	out := &refusalsAnswer{Body: ModuleRefusals{Items: each(found, refusalJSON)}}
+	if len(found) == in.Limit {
+		out.Body.NextCursor = refusalCursor(found[len(found)-1])
+	}
+	more := url.Values{"kind": {in.Kind}, "module": {in.Module}}
+	if in.Unseen {
+		more.Set("unseen", "true")
+	}
+	out.Link = in.next("/modules/refusals", out.Body.NextCursor, more)
+	return out, nil
+}
+
+type refusalParam struct {
+	Refusal int64 `path:"refusal" minimum:"1" doc:"Id of the refusal"`
+}
+
+func (a *api) seeModuleRefusal(ctx context.Context, in *refusalParam) (*answer[ModuleRefusal], error) {
+	if err := a.Store.SeeModuleRefusal(ctx, in.Refusal, auth.From(ctx).Name, time.Now()); err != nil {
+		return nil, err
+	}
+	r, err := a.Store.ModuleRefusal(ctx, in.Refusal)
+	return &answer[ModuleRefusal]{refusalJSON(r)}, err
 }
 
 // WarmModules says what shall be here.

@@ -39,6 +39,7 @@ type consoleSite struct {
 	admin    auth.User
 	reader   *brokenReader
 	served   mirror.Traffic
+	modules  *modproxy.Handler
 }
 
 // brokenReader is a disk that fails once it is broken.
@@ -84,9 +85,17 @@ func newConsoleSite(t *testing.T) *consoleSite {
 	s.catalog = &mirror.Catalog{Store: db, Disk: disk, Syncer: s.syncer, Vault: vault, Site: site}
 	s.roads = &mirror.Roads{Store: db, Prober: disk, Credential: s.catalog.OpenCredential, Check: s.catalog.CheckEndpoint, Log: log}
 	done := make(chan struct{})
+	rules, err := modproxy.OpenRules(ctx, &modproxy.RuleBook{Stored: db})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.modules = &modproxy.Handler{
+		Repos: &modproxy.Repos{Catalog: s.catalog, Reader: disk, Site: site, Temp: t.TempDir()}, Policy: auth.Policy{AnonymousRead: true},
+		Rules: rules, Pins: &modproxy.Pins{Store: db},
+	}
 	handler, err := (&web.Server{
 		Catalog: s.catalog, Syncer: s.syncer, Roads: s.roads, Upkeep: &mirror.Upkeep{Store: db, Disk: disk, Syncer: s.syncer, Log: log}, Traffic: &s.served, Packs: func() (int, int) { return 2, 1 }, Store: db, Reader: s.reader, Accounts: s.accounts,
-		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, ModuleCache: &modproxy.Handler{}, ModulesOf: requires, Site: site, Version: "v0.1.0-test",
+		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, ModuleCache: s.modules, ModulesOf: requires, Site: site, Version: "v0.1.0-test",
 		Settings: []web.Setting{
 			{Key: "data", Value: "/srv/gitmirror", Origin: "flag"},
 			{Key: "public_url", Value: s.url, Origin: "environment"},
