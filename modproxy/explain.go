@@ -82,7 +82,7 @@ func (e *explanation) decide(ctx context.Context) error {
 		e.note("mirror", "note", nil, "no mirror has it")
 	}
 	if err == nil {
-		err = e.h.first(ctx, e.q, list, func(from origin) error { return e.ask(ctx, from) })
+		_, err = e.h.first(ctx, e.q, list, func(from origin) error { return e.ask(ctx, from) })
 	}
 	if errors.Is(err, mirror.ErrNotFound) && !e.mirrored {
 		return e.h.absent(e.q.path, mode)

@@ -94,13 +94,14 @@ func (h *Handler) serveStats(ctx context.Context, w http.ResponseWriter, r *http
 	return serveBytes(w, r, "application/json", append(body, '\n'), "no-store")
 }
 
-func (h *Handler) sees(ctx context.Context, private bool) bool {
-	return !private || h.Policy.May(auth.From(ctx), auth.Read, true) == nil
+// sees tells whether the caller may read a mirror, and so know its figures.
+func (h *Handler) sees(ctx context.Context, path mirror.Path, private bool) bool {
+	return !private || h.Policy.Reads(ctx, auth.From(ctx), path, true) == nil
 }
 
 func (h *Handler) statsOf(ctx context.Context, path string) (*moduleStats, error) {
 	m, err := h.Served.ServedModule(ctx, path)
-	if err != nil || !h.sees(ctx, m.Private) {
+	if err != nil || !h.sees(ctx, m.RepoPath, m.Private) {
 		if err == nil || mirror.AsProblem(err).Kind == mirror.ErrNotFound {
 			err = &mirror.Problem{Kind: mirror.ErrNotFound, What: "nothing of " + show(path) + " was served here"}
 		}
@@ -129,18 +130,18 @@ func (h *Handler) statsOfAll(ctx context.Context) (*siteStats, error) {
 	}
 	s := &siteStats{Top: []moduleStats{}}
 	for _, t := range totals {
-		if !h.sees(ctx, t.Private) {
+		if !h.sees(ctx, t.RepoPath, t.Private) {
 			continue
 		}
 		s.Modules, s.Versions = s.Modules+t.Modules, s.Versions+t.Versions
 		s.Requests, s.Hits, s.Downloads, s.Bytes = s.Requests+t.Requests, s.Hits+t.Hits, s.Downloads+t.Downloads, s.Bytes+t.Bytes
 	}
-	top, err := h.Served.ServedModules(ctx, mirror.ServedQuery{Public: !h.sees(ctx, true), Sort: mirror.ModulesByDownloads, Limit: topModules})
+	top, err := h.Served.ServedModules(ctx, mirror.ServedQuery{Public: h.Policy.May(auth.From(ctx), auth.Read, true) != nil, Sort: mirror.ModulesByDownloads, Limit: topModules})
 	if err != nil {
 		return nil, err
 	}
 	for _, m := range top {
-		if h.sees(ctx, m.Private) {
+		if h.sees(ctx, m.RepoPath, m.Private) {
 			s.Top = append(s.Top, statsJSON(m))
 		}
 	}

@@ -106,7 +106,7 @@ func (a *api) servedOperations() {
 
 // sees tells whether the caller may know of a module.
 func (s *Server) sees(ctx context.Context, m mirror.ServedModule) bool {
-	return s.Policy.May(auth.From(ctx), auth.Read, m.Private) == nil
+	return s.Policy.Reads(ctx, auth.From(ctx), m.RepoPath, m.Private) == nil
 }
 
 // servedModule is a module the caller may know of, or ErrNotFound.
