@@ -11,15 +11,14 @@ import (
 	"github.com/gitmirror/gitmirror/mirror"
 	"github.com/gitmirror/gitmirror/notify"
 	"github.com/gitmirror/gitmirror/store"
-	"github.com/gitmirror/gitmirror/web"
 )
 
 // newAlerts tells people what is wrong.
-func newAlerts(c Config, db *store.DB, disk *git.Disk, vault *auth.Vault, accounts *auth.Accounts, room *mirror.Headroom, modules web.ModuleCache, site mirror.Site, node, version string, log *slog.Logger) *mirror.Alerts {
+func newAlerts(c Config, db *store.DB, disk *git.Disk, vault *auth.Vault, accounts *auth.Accounts, room *mirror.Headroom, site mirror.Site, node, version string, log *slog.Logger) *mirror.Alerts {
 	client, dial := disk.Outgoing(c.bool("alerts.allow_private"))
 	return &mirror.Alerts{
 		Store: db, Repos: db, Vault: vault, Sender: &notify.Sender{Client: client, Dial: dial, Agent: "gitmirror/" + version},
-		Owner: node, Site: site, Log: log, Disk: room.Now, Expiring: expiringTokens(accounts), Forged: forgedModules(modules),
+		Owner: node, Site: site, Log: log, Disk: room.Now, Expiring: expiringTokens(accounts), Forged: forgedModules(db),
 	}
 }
 
@@ -53,13 +52,17 @@ func expiringTokens(accounts *auth.Accounts) func(context.Context, time.Time) ([
 }
 
 // forgedModules lists what was not what the checksum database says.
-func forgedModules(modules web.ModuleCache) func(context.Context, time.Time) ([]mirror.Alert, error) {
-	return func(_ context.Context, since time.Time) ([]mirror.Alert, error) {
+func forgedModules(modules mirror.ModuleStore) func(context.Context, time.Time) ([]mirror.Alert, error) {
+	return func(ctx context.Context, since time.Time) ([]mirror.Alert, error) {
+		refusals, err := modules.ModuleRefusals(ctx, mirror.RefusalQuery{Kind: mirror.ModuleForged, Limit: 1000})
+		if err != nil {
+			return nil, err
+		}
 		var out []mirror.Alert
 		seen := map[string]bool{}
-		for _, e := range modules.Events(1000) {
+		for _, e := range refusals {
 			subject := "module " + e.Module + "@" + e.Version
-			if e.Kind != mirror.ModuleForged || e.At.Before(since) || seen[subject] {
+			if e.At.Before(since) || seen[subject] {
 				continue
 			}
 			seen[subject] = true
