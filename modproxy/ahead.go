@@ -210,7 +210,7 @@ func (o *proxied) modAhead(a *ahead, m module.Version) {
 // proxiedOnly is a module that is had of proxies for certain; nil for one that is
 // mirrored, or whose name is for nobody.
 func (h *Handler) proxiedOnly(ctx context.Context, modPath string) *proxied {
-	mode := h.Rules.Now().mode(modPath)
+	mode, _ := h.Rules.Now().mode(modPath)
 	if mode == mirror.MirrorOnly || mode == mirror.Offline || h.own(modPath) || module.MatchPrefixPatterns(h.NoSum, modPath) || !strings.Contains(modPath, ".") {
 		return nil
 	}

@@ -43,6 +43,7 @@ func (h *Handler) warm(ctx context.Context, wish mirror.ModuleWish) mirror.Modul
 			return done
 		}
 	}
+	h.Usage.Need(wish.Path, wish.Version, "warm")
 	return done
 }
 
