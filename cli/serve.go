@@ -166,6 +166,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	console := &web.Server{
 		Catalog: catalog, Syncer: syncer, Roads: roads, Upkeep: upkeep, Headroom: room, Traffic: traffic, Packs: gate.Load, Store: recorded, Trail: trail, Alerts: alerts, Reader: disk,
 		Accounts: accounts, OIDC: oidc, CI: &auth.CI{Accounts: accounts, Client: disk.HTTPClient()}, Policy: policy,
+		Answers: &web.Answers{Store: db, Vault: vault}, Rate: c.count("api.rate"),
 		Sessions: db.Sessions(), Modules: modules, ModulesOf: modulesOf, ModuleCache: proxy, Site: site, Version: p.version().Version,
 		Settings: c.shown(), Done: ctx.Done(), Log: log,
 	}

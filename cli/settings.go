@@ -100,6 +100,7 @@ var settings = []setting{
 	{Key: "hooks.github_secret", Kind: textKind, Help: "secret of GitHub's webhooks at /hooks/github, which are off without one", Secret: true},
 	{Key: "hooks.github_secret_file", Kind: textKind, Help: "file that holds hooks.github_secret, instead of it"},
 	{Key: "security.allow_private_upstreams", Kind: boolKind, Default: "false", Help: "let upstreams be on loopback and private addresses"},
+	{Key: "api.rate", Kind: limitKind, Default: "100", Help: "requests a second of one user, or of one address of somebody anonymous, that the API answers for long; ten times as many may come at once; 0 = any number"},
 	{Key: "alerts.allow_private", Kind: boolKind, Default: "false", Help: "let alerts go to webhooks and mail servers on loopback and private addresses"},
 	{Key: "log.format", Kind: oneOf("text", "json"), Help: "text or json (default: text on a terminal, else json)"},
 	{Key: "log.level", Kind: oneOf("debug", "info", "warn", "error"), Default: "info", Help: "debug, info, warn or error"},

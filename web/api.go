@@ -33,7 +33,7 @@ type api struct {
 // apiRoutes mounts /api.
 func (s *Server) apiRoutes(r *gin.Engine) error {
 	setLibrary()
-	group := r.Group(apiPrefix, s.byCredential)
+	group := r.Group(apiPrefix, s.byCredential, s.limitRate, s.idempotent)
 	a := &api{Server: s, huma: humagin.NewWithGroup(r, group, s.apiConfig())}
 	a.siteOperations()
 	a.mirrorOperations()
@@ -153,6 +153,13 @@ func register[I, O any](a *api, need access, op huma.Operation, do func(context.
 	if !safeMethod(op.Method) {
 		op.Errors = append(op.Errors, http.StatusForbidden, http.StatusRequestEntityTooLarge)
 	}
+	if op.Method == http.MethodPost && need != anybody {
+		op.Parameters = append(op.Parameters, &huma.Param{
+			Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: "string", MaxLength: ptr(maxKey)},
+			Description: "Any text that is new for each request, such as a UUID. The same request with the same key within 24 hours has its effect once, and is answered as the first was; another one is refused with 409.",
+		})
+		op.Errors = append(op.Errors, http.StatusConflict)
+	}
 	slices.Sort(op.Errors)
 	op.Errors = slices.Compact(op.Errors)
 	if op.MaxBodyBytes == 0 {
@@ -232,3 +239,5 @@ func cut(s string) string {
 	}
 	return s
 }
+
+func ptr[T any](v T) *T { return &v }

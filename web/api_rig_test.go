@@ -97,7 +97,8 @@ func newRig(t *testing.T, change ...func(*web.Server)) *rig {
 	r.roads = &mirror.Roads{Store: recorded, Prober: disk, Credential: r.catalog.OpenCredential, Check: r.catalog.CheckEndpoint, Log: log}
 	r.server = &web.Server{
 		Catalog: r.catalog, Syncer: r.syncer, Roads: r.roads, Store: recorded, Trail: trail, Reader: disk,
-		Alerts: &mirror.Alerts{Store: r.db, Repos: r.db, Vault: vault, Owner: "test", Site: mirror.Site{URL: "http://mirror.example:8080"}, Log: log, Sender: newSender(disk)}, Accounts: r.accounts,
+		Answers: &web.Answers{Store: r.db, Vault: vault},
+		Alerts:  &mirror.Alerts{Store: r.db, Repos: r.db, Vault: vault, Owner: "test", Site: mirror.Site{URL: "http://mirror.example:8080"}, Log: log, Sender: newSender(disk)}, Accounts: r.accounts,
 		Upkeep: &mirror.Upkeep{Store: r.db, Disk: disk, Syncer: r.syncer, Log: log},
 		Policy: auth.Policy{AnonymousRead: true}, Sessions: r.db.Sessions(), Version: "v0.0.0-test",
 		Site: mirror.Site{URL: "http://mirror.example:8080", SSH: "ssh://git@mirror.example:2222"},

@@ -1,12 +1,15 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -30,6 +33,8 @@ type Problem struct {
 	// Differences and ETag come with 412: what the thing is now, and its version.
 	Differences []Difference `json:"differences,omitempty" doc:"With 412: what is not as the edit would have it"`
 	ETag        string       `json:"-"`
+	// RetryAfter comes with 429 and 503; zero = 5 s.
+	RetryAfter time.Duration `json:"-"`
 }
 
 // FieldError says what is wrong with one field. It never repeats the value,
@@ -86,7 +91,7 @@ func (p *Problem) GetHeaders() http.Header {
 			h.Set("ETag", p.ETag)
 		}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		h.Set("Retry-After", "5")
+		h.Set("Retry-After", strconv.Itoa(int(cmp.Or(p.RetryAfter, 5*time.Second)/time.Second)))
 	}
 	return h
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // Server is the console and the JSON API. All fields but Traffic, Packs, Headroom,
-// Settings, Alerts, Trail, Done, Beat and Log are needed.
+// Settings, Answers, Rate, Alerts, Trail, Done, Beat and Log are needed.
 type Server struct {
 	Catalog  *mirror.Catalog
 	Syncer   *mirror.Syncer
@@ -45,6 +45,11 @@ type Server struct {
 	Headroom *mirror.Headroom
 	// Settings are the effective ones for the System page, secrets already masked.
 	Settings []Setting
+	// Answers are for requests with an Idempotency-Key; nil = keys are ignored.
+	Answers *Answers
+	// Rate is how many requests a second of one caller the API answers for long; ten
+	// times as many may come at once. Zero = any number.
+	Rate int
 	// Alerts tells people what is wrong; nil = nobody is told.
 	Alerts *mirror.Alerts
 	// Trail is where what people do is written down; nil = nowhere.
@@ -60,6 +65,7 @@ type Server struct {
 	sessions *scs.SessionManager
 	origins  *http.CrossOriginProtection
 	streams  chan struct{} // one place per open event stream
+	rates    *rates        // nil = no limit
 	// operations are the ids of the API's, by "METHOD /route".
 	operations map[string]string
 	// errorPage renders a problem for a person; pageRoutes sets it.
@@ -90,6 +96,10 @@ func (s *Server) Handler() (http.Handler, error) {
 	h.Store = sighted{h.Store, h.Policy}
 	h.sessions = h.newSessions()
 	h.streams = make(chan struct{}, maxStreams)
+	var err error
+	if h.rates, err = newRates(h.Rate); err != nil {
+		return nil, err
+	}
 	h.origins = http.NewCrossOriginProtection()
 	if h.Site.URL != "" {
 		// Behind a proxy that rewrites Host, Origin names the public address.
