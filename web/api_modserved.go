@@ -281,13 +281,13 @@ func (s *Server) servedVersions(ctx context.Context, path, below string, limit i
 	return list, false, nil
 }
 
-func (a *api) versionJSON(v mirror.ServedVersion) ServedVersion {
+func (s *Server) versionJSON(v mirror.ServedVersion) ServedVersion {
 	out := ServedVersion{
 		Version: v.Version, Source: v.Source, Size: v.Size, Sum: v.Sums.Zip, ModSum: v.Sums.Mod, Proven: v.Proven,
 		Requests: v.Requests, Hits: v.Hits, Downloads: v.Downloads, Bytes: v.Bytes, FirstUsed: v.FirstUsed, LastUsed: v.LastUsed,
 	}
-	if a.ModuleCache != nil {
-		out.Kept, out.Pinned = a.ModuleCache.Keeps(v.Module, v.Version), a.ModuleCache.Pinned(v.Module, v.Version)
+	if s.ModuleCache != nil {
+		out.Kept, out.Pinned = s.ModuleCache.Keeps(v.Module, v.Version), s.ModuleCache.Pinned(v.Module, v.Version)
 	}
 	return out
 }

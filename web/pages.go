@@ -66,6 +66,9 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	read.GET("/approvals", do(c.approvals))
 	read.GET("/upstreams", do(c.upstreams))
 	read.GET("/upstreams/:host", do(c.upstreamPage))
+	read.GET("/modules", do(c.modules))
+	read.GET("/modules/test", do(c.moduleTest))
+	read.GET("/modules/of/*module", do(c.module))
 	read.GET("/traffic", do(c.traffic))
 	read.GET("/start", do(c.start))
 	read.GET("/account", do(c.account))
@@ -102,6 +105,12 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	manage.POST("/upstreams/:host/up", do(c.raiseEndpoint))
 	manage.GET("/upstreams/:host/edit", do(c.upstreamForm))
 	manage.POST("/upstreams/:host/edit", do(c.editUpstream))
+	manage.GET("/modules/rules", do(c.moduleRules))
+	manage.POST("/modules/rules", do(c.addModuleRule))
+	manage.POST("/modules/rules/remove", do(c.removeModuleRule))
+	manage.POST("/modules/pin", do(c.pinModule))
+	manage.POST("/modules/unpin", do(c.unpinModule))
+	manage.POST("/modules/refusals/:refusal/seen", do(c.seeRefusal))
 	manage.GET("/rules", do(c.rules))
 	manage.POST("/rules", do(c.addRule))
 	manage.POST("/rules/remove", do(c.removeRule))
@@ -263,6 +272,12 @@ func (c *console) page(g *gin.Context, title, here string) (page, error) {
 	}
 	p.Nav[len(p.Nav)-1].Count = held
 	add(w.t("Upstreams"), "/upstreams")
+	add(w.t("Modules"), "/modules")
+	if p.MayManage {
+		if p.Nav[len(p.Nav)-1].Count, err = c.Store.CountForged(g.Request.Context()); err != nil {
+			return p, err
+		}
+	}
 	add(w.t("Traffic"), "/traffic")
 	add(w.t("Set up"), "/start")
 	if p.MayManage {
