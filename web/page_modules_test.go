@@ -47,7 +47,7 @@ func TestModulePages(t *testing.T) {
 	v.get("/modules?q=PFLAG").wants(t, http.StatusOK, `href="/modules/of/github.com/spf13/pflag"`, "https://proxy.example")
 	v.get("/modules?q=nothing").wants(t, http.StatusOK, "No module matches.")
 	v.get("/modules?after=x").wants(t, http.StatusUnprocessableEntity)
-	v.get("/modules/of/github.com/spf13/pflag").wants(t, http.StatusOK, "go get github.com/spf13/pflag@latest", "h1:iy+VFUOCP1a+8yFto/drg2CJ5u0yRoB7fZw3DKv/JXA=",
+	v.get("/modules/of/github.com/spf13/pflag").wants(t, http.StatusOK, "go get github.com/spf13/pflag@latest", "h1:iy&#43;VFUOCP1a&#43;8yFto/drg2CJ5u0yRoB7fZw3DKv/JXA=",
 		"proven by the checksum database", "<svg", "Downloads over time", "E2106")
 	v.get("/modules/of/example.com/none").wants(t, http.StatusNotFound)
 	v.post("/modules/pin", "module", "github.com/spf13/pflag", "version", "v1.0.5", "reason", "shipped").wants(t, http.StatusOK, "github.com/spf13/pflag@v1.0.5 is never dropped", "Unpin", "shipped")
