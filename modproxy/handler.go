@@ -80,6 +80,10 @@ const (
 	briefSeconds   = 60
 )
 
+// Tell stores what was served and refused until now; Run does so every ten
+// seconds.
+func (h *Handler) Tell(ctx context.Context) error { return h.Usage.Tell(ctx) }
+
 // Run measures the proxies and keeps the rules up to date until ctx ends, and
 // then ends the transfers that go on.
 func (h *Handler) Run(ctx context.Context) error {

@@ -16,6 +16,8 @@ import (
 // *modproxy.Handler does.
 type ModuleCache interface {
 	State() mirror.ModuleCacheState
+	// Tell stores what this server served and refused until now.
+	Tell(ctx context.Context) error
 	Trim(before time.Time, bytes int64) (files int, freed int64)
 	Warm(ctx context.Context, wishes []mirror.ModuleWish) []mirror.ModuleWarmed
 	// Keeps tells whether the zip of a version that is not made of a mirror is
@@ -124,6 +126,15 @@ func (a *api) modcacheOperations() {
 	}, a.seeModuleRefusal)
 }
 
+// tellModules stores what was counted, so that who asks right after a build sees
+// it in the answer.
+func (s *Server) tellModules(ctx context.Context) error {
+	if s.ModuleCache == nil {
+		return nil
+	}
+	return s.ModuleCache.Tell(ctx)
+}
+
 func noModules() error {
 	return &mirror.Problem{Kind: mirror.ErrNotFound, What: "this server serves no Go modules"}
 }
@@ -187,6 +198,9 @@ func (a *api) listModuleRefusals(ctx context.Context, in *refusalsRequest) (*ref
 	q := mirror.RefusalQuery{Kind: mirror.ModuleEventKind(in.Kind), Module: in.Module, Unseen: in.Unseen, Limit: in.Limit}
 	var err error
 	if q.After, err = afterRefusal(in.Cursor); err != nil {
+		return nil, err
+	}
+	if err := a.tellModules(ctx); err != nil {
 		return nil, err
 	}
 	found, err := a.Store.ModuleRefusals(ctx, q)

@@ -154,6 +154,9 @@ func (a *api) listModules(ctx context.Context, in *listModulesRequest) (*listMod
 // servedPage is a page of what the caller may see, and the cursor of the next one.
 func (s *Server) servedPage(ctx context.Context, q mirror.ServedQuery) (list []mirror.ServedModule, next string, err error) {
 	q.Public = s.Policy.May(auth.From(ctx), auth.Read, true) != nil
+	if err := s.tellModules(ctx); err != nil {
+		return nil, "", err
+	}
 	found, err := s.Store.ServedModules(ctx, q)
 	if err != nil {
 		return nil, "", err
@@ -206,6 +209,9 @@ func (a *api) showModuleTotals(ctx context.Context, _ *struct{}) (*answer[Served
 }
 
 func (s *Server) servedTotal(ctx context.Context) (sum ServedTotal, err error) {
+	if err := s.tellModules(ctx); err != nil {
+		return sum, err
+	}
 	totals, err := s.Store.ServedTotals(ctx)
 	for _, t := range totals {
 		if !s.sees(ctx, mirror.ServedModule{Repo: t.Repo, RepoPath: t.RepoPath, Private: t.Private}) {

@@ -181,6 +181,12 @@ func consoleTwins() map[string]string {
 		"POST /access/groups/:group/grants/remove":  "remove-grant",
 		"POST /access/trusts":                       "add-trust",
 		"POST /access/trusts/:trust/remove":         "remove-trust",
+
+		"POST /modules/rules":                  "add-module-rule",
+		"POST /modules/rules/remove":           "remove-module-rule",
+		"POST /modules/pin":                    "pin-module",
+		"POST /modules/unpin":                  "unpin-module",
+		"POST /modules/refusals/:refusal/seen": "see-module-refusal",
 	}
 }
 
