@@ -32,10 +32,10 @@ func TestProxyCredentials(t *testing.T) {
 		user, password, _ := r.BasicAuth()
 		switch {
 		case user != "robot" || password != "hunter2":
-			http.Error(rw, "who are you", 401)
+			http.Error(rw, "who are you", http.StatusUnauthorized)
 		case strings.HasSuffix(r.URL.Path, ".zip"):
 			// By another name of this machine: it is another host to the client.
-			http.Redirect(rw, r, strings.Replace(elsewhere.URL, "127.0.0.1", "localhost", 1)+r.URL.Path, 302)
+			http.Redirect(rw, r, strings.Replace(elsewhere.URL, "127.0.0.1", "localhost", 1)+r.URL.Path, http.StatusFound)
 		case strings.Contains(r.URL.Path, "broken"):
 			http.Error(rw, "tired", 500)
 		default:
