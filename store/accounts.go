@@ -41,7 +41,7 @@ func (row userRow) user() auth.User {
 // AddUser implements auth.Store.
 func (db *DB) AddUser(ctx context.Context, u auth.User) error {
 	row := newUserRow(u)
-	return about("user", u.Name, gorm.G[userRow](db.write).Create(ctx, &row))
+	return about("user", u.Name, table[userRow](db.write).Create(ctx, &row))
 }
 
 // User implements auth.Store.
@@ -66,7 +66,7 @@ func (db *DB) UserByName(ctx context.Context, name string) (auth.User, error) {
 
 // Users implements auth.Store.
 func (db *DB) Users(ctx context.Context) ([]auth.User, error) {
-	rows, err := gorm.G[userRow](db.read).Order("name_key").Find(ctx)
+	rows, err := table[userRow](db.read).Order("name_key").Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}
@@ -81,12 +81,12 @@ func (db *DB) Users(ctx context.Context) ([]auth.User, error) {
 func (db *DB) EditUser(ctx context.Context, u auth.User) error {
 	defer db.forgetAccounts()
 	return about("user", u.Name, db.in(ctx, func(tx *gorm.DB) error {
-		n, err := gorm.G[userRow](tx).Where("id = ? AND epoch = ?", u.ID, u.Epoch-1).
+		n, err := table[userRow](tx).Where("id = ? AND epoch = ?", u.ID, u.Epoch-1).
 			Select("name", "name_key", "role", "password_hash", "disabled", "epoch").Updates(ctx, newUserRow(u))
 		if err != nil || n > 0 {
 			return err
 		}
-		if _, err := gorm.G[userRow](tx).Where("id = ?", u.ID).Take(ctx); err != nil {
+		if _, err := table[userRow](tx).Where("id = ?", u.ID).Take(ctx); err != nil {
 			return err
 		}
 		return fmt.Errorf("it was changed meanwhile: %w", mirror.ErrExists)

@@ -35,7 +35,7 @@ type channelTarget struct {
 
 // AlertChannels implements mirror.AlertStore.
 func (db *DB) AlertChannels(ctx context.Context) ([]mirror.SealedChannel, error) {
-	rows, err := gorm.G[channelRow](db.read).Order("name").Find(ctx)
+	rows, err := table[channelRow](db.read).Order("name").Find(ctx)
 	out := make([]mirror.SealedChannel, len(rows))
 	for i, row := range rows {
 		var t channelTarget
@@ -58,9 +58,9 @@ func (db *DB) SaveAlertChannel(ctx context.Context, c mirror.SealedChannel) erro
 	}
 	row := channelRow{Name: clean(c.Name), Kind: string(c.Kind), Target: clean(string(text)), Secret: c.Sealed, Created: c.Created.UnixMicro(), Version: c.Version + 1}
 	if c.Version == 0 {
-		return about("alert channel", c.Name, gorm.G[channelRow](db.write).Create(ctx, &row))
+		return about("alert channel", c.Name, table[channelRow](db.write).Create(ctx, &row))
 	}
-	n, err := gorm.G[channelRow](db.write).Where("name = ? AND version = ?", c.Name, c.Version).Select("kind", "target", "secret", "version").Updates(ctx, row)
+	n, err := table[channelRow](db.write).Where("name = ? AND version = ?", c.Name, c.Version).Select("kind", "target", "secret", "version").Updates(ctx, row)
 	return about("alert channel", c.Name, stale(n, err))
 }
 
@@ -100,7 +100,7 @@ type alertTerms struct {
 
 // AlertRules implements mirror.AlertStore.
 func (db *DB) AlertRules(ctx context.Context) ([]mirror.AlertRule, error) {
-	rows, err := gorm.G[alertRuleRow](db.read).Order("name").Find(ctx)
+	rows, err := table[alertRuleRow](db.read).Order("name").Find(ctx)
 	out := make([]mirror.AlertRule, len(rows))
 	for i, row := range rows {
 		var t alertTerms
@@ -123,9 +123,9 @@ func (db *DB) SaveAlertRule(ctx context.Context, r mirror.AlertRule) error {
 	}
 	row := alertRuleRow{Name: r.Name, Kind: string(r.Kind), Terms: clean(string(text)), Disabled: r.Disabled, Created: r.Created.UnixMicro(), Version: r.Version + 1}
 	if r.Version == 0 {
-		return about("alert rule", r.Name, gorm.G[alertRuleRow](db.write).Create(ctx, &row))
+		return about("alert rule", r.Name, table[alertRuleRow](db.write).Create(ctx, &row))
 	}
-	n, err := gorm.G[alertRuleRow](db.write).Where("name = ? AND version = ?", r.Name, r.Version).Select("kind", "terms", "disabled", "version").Updates(ctx, row)
+	n, err := table[alertRuleRow](db.write).Where("name = ? AND version = ?", r.Name, r.Version).Select("kind", "terms", "disabled", "version").Updates(ctx, row)
 	return about("alert rule", r.Name, stale(n, err))
 }
 
@@ -149,7 +149,7 @@ func (alertRow) TableName() string { return "alerts" }
 
 // Alerts implements mirror.AlertStore.
 func (db *DB) Alerts(ctx context.Context, rule string) ([]mirror.Alert, error) {
-	q := gorm.G[alertRow](db.read).Order("rule, since, subject").Limit(10_000)
+	q := table[alertRow](db.read).Order("rule, since, subject").Limit(10_000)
 	if rule != "" {
 		q = q.Where("rule = ?", rule)
 	}
@@ -175,23 +175,23 @@ func (db *DB) SetAlerts(ctx context.Context, rule string, alerts []mirror.Alert,
 		}
 	}
 	return about("alerts of rule", rule, db.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		if _, err := gorm.G[alertRow](tx).Where("rule = ?", rule).Delete(ctx); err != nil {
+		if _, err := table[alertRow](tx).Where("rule = ?", rule).Delete(ctx); err != nil {
 			return err
 		}
 		if len(rows) > 0 {
-			if err := gorm.G[alertRow](tx).CreateInBatches(ctx, &rows, 100); err != nil {
+			if err := table[alertRow](tx).CreateInBatches(ctx, &rows, 100); err != nil {
 				return err
 			}
 		}
 		if len(queued) > 0 {
-			if err := gorm.G[messageRow](tx).CreateInBatches(ctx, &queued, 100); err != nil {
+			if err := table[messageRow](tx).CreateInBatches(ctx, &queued, 100); err != nil {
 				return err
 			}
 		}
 		if told.IsZero() {
 			return nil
 		}
-		_, err := gorm.G[alertRuleRow](tx).Where("name = ?", rule).Select("told").Updates(ctx, alertRuleRow{Told: micros(told)})
+		_, err := table[alertRuleRow](tx).Where("name = ?", rule).Select("told").Updates(ctx, alertRuleRow{Told: micros(told)})
 		return err
 	}))
 }
@@ -236,13 +236,13 @@ func (db *DB) QueueMessage(ctx context.Context, m mirror.AlertMessage) (int64, e
 	if err != nil {
 		return 0, err
 	}
-	err = known(gorm.G[messageRow](db.write).Create(ctx, &row))
+	err = known(table[messageRow](db.write).Create(ctx, &row))
 	return row.ID, err
 }
 
 // DueMessages implements mirror.AlertStore.
 func (db *DB) DueMessages(ctx context.Context, now time.Time, limit int) ([]mirror.AlertMessage, error) {
-	return messages(gorm.G[messageRow](db.read).Where("due IS NOT NULL AND due <= ?", now.UnixMicro()).Order("due, id").Limit(bounded(limit)).Find(ctx))
+	return messages(table[messageRow](db.read).Where("due IS NOT NULL AND due <= ?", now.UnixMicro()).Order("due, id").Limit(bounded(limit)).Find(ctx))
 }
 
 // MessageTried implements mirror.AlertStore.
@@ -252,13 +252,13 @@ func (db *DB) MessageTried(ctx context.Context, m mirror.AlertMessage) error {
 		text := clean(m.Problem)
 		row.Problem = &text
 	}
-	_, err := gorm.G[messageRow](db.write).Where("id = ?", m.ID).Select("attempts", "due", "sent", "problem").Updates(ctx, row)
+	_, err := table[messageRow](db.write).Where("id = ?", m.ID).Select("attempts", "due", "sent", "problem").Updates(ctx, row)
 	return known(err)
 }
 
 // Messages implements mirror.AlertStore.
 func (db *DB) Messages(ctx context.Context, before int64, limit int) ([]mirror.AlertMessage, error) {
-	q := gorm.G[messageRow](db.read).Order("id DESC").Limit(bounded(limit))
+	q := table[messageRow](db.read).Order("id DESC").Limit(bounded(limit))
 	if before > 0 {
 		q = q.Where("id < ?", before)
 	}
@@ -267,7 +267,7 @@ func (db *DB) Messages(ctx context.Context, before int64, limit int) ([]mirror.A
 
 // ForgetMessages implements mirror.AlertStore.
 func (db *DB) ForgetMessages(ctx context.Context, before time.Time) error {
-	_, err := gorm.G[messageRow](db.write).Where("due IS NULL AND at < ?", before.UnixMicro()).Delete(ctx)
+	_, err := table[messageRow](db.write).Where("due IS NULL AND at < ?", before.UnixMicro()).Delete(ctx)
 	return known(err)
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"gorm.io/gorm"
-
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -29,26 +27,26 @@ func (db *DB) BeginAnswer(ctx context.Context, a mirror.Answer) (before mirror.A
 	if done.Error != nil || done.RowsAffected > 0 {
 		return mirror.Answer{}, done.Error == nil, known(done.Error)
 	}
-	row, err := gorm.G[answerRow](db.write).Where("caller = ? AND key = ?", caller, key).Take(ctx)
+	row, err := table[answerRow](db.write).Where("caller = ? AND key = ?", caller, key).Take(ctx)
 	return mirror.Answer{Caller: row.Caller, Key: row.Key, Request: row.Request, At: moment(&row.At), Status: int(row.Status), Sealed: row.Answer}, false, known(err)
 }
 
 // EndAnswer implements mirror.AnswerStore.
 func (db *DB) EndAnswer(ctx context.Context, a mirror.Answer) error {
-	_, err := gorm.G[answerRow](db.write).Where("caller = ? AND key = ?", clean(a.Caller), clean(a.Key)).
+	_, err := table[answerRow](db.write).Where("caller = ? AND key = ?", clean(a.Caller), clean(a.Key)).
 		Select("status", "answer").Updates(ctx, answerRow{Status: int64(a.Status), Answer: a.Sealed})
 	return known(err)
 }
 
 // DropAnswer implements mirror.AnswerStore.
 func (db *DB) DropAnswer(ctx context.Context, caller, key string) error {
-	_, err := gorm.G[answerRow](db.write).Where("caller = ? AND key = ?", clean(caller), clean(key)).Delete(ctx)
+	_, err := table[answerRow](db.write).Where("caller = ? AND key = ?", clean(caller), clean(key)).Delete(ctx)
 	return known(err)
 }
 
 // ForgetAnswers implements mirror.AnswerStore.
 func (db *DB) ForgetAnswers(ctx context.Context, before time.Time) error {
-	_, err := gorm.G[answerRow](db.write).Where("at < ?", before.UnixMicro()).Delete(ctx)
+	_, err := table[answerRow](db.write).Where("at < ?", before.UnixMicro()).Delete(ctx)
 	return known(err)
 }
 

@@ -72,7 +72,7 @@ func (db *DB) AddDeed(ctx context.Context, d auth.Deed) error {
 		if err := tx.Exec("UPDATE audit_head SET hash = ? WHERE id = 1", row.Hash).Error; err != nil {
 			return err
 		}
-		return gorm.G[auditRow](tx).Create(ctx, &row)
+		return table[auditRow](tx).Create(ctx, &row)
 	}))
 }
 
@@ -85,7 +85,7 @@ func (db *DB) Deeds(ctx context.Context, q auth.AuditQuery) ([]auth.AuditRecord,
 	if q.Oldest {
 		order = "seq"
 	}
-	rows := gorm.G[auditRow](db.read).Order(order).Limit(bounded(q.Limit))
+	rows := table[auditRow](db.read).Order(order).Limit(bounded(q.Limit))
 	where := func(on bool, query string, args ...any) {
 		if on {
 			rows = rows.Where(query, args...)

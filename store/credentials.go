@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 
-	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -33,7 +32,7 @@ func (row credentialRow) credential() mirror.SealedCredential {
 // AddCredential implements mirror.CredentialStore.
 func (db *DB) AddCredential(ctx context.Context, c mirror.SealedCredential) error {
 	row := newCredentialRow(c)
-	return about("credential", c.Name, gorm.G[credentialRow](db.write, clause.OnConflict{
+	return about("credential", c.Name, table[credentialRow](db.write, clause.OnConflict{
 		Columns:   []clause.Column{{Name: "name"}},
 		DoUpdates: clause.AssignmentColumns([]string{"host", "login", "secret", "created"}),
 	}).Create(ctx, &row))
@@ -50,7 +49,7 @@ func (db *DB) Credential(ctx context.Context, name string) (mirror.SealedCredent
 
 // Credentials implements mirror.CredentialStore.
 func (db *DB) Credentials(ctx context.Context) ([]mirror.SealedCredential, error) {
-	rows, err := gorm.G[credentialRow](db.read).Order("name").Find(ctx)
+	rows, err := table[credentialRow](db.read).Order("name").Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}

@@ -33,7 +33,7 @@ func (db *DB) ReposByHostID(ctx context.Context, id int64) ([]mirror.Repo, error
 		return nil, nil
 	}
 	// The condition without a parameter is that of the index repos_by_host_id.
-	rows, err := gorm.G[repoRow](db.read).Where("host_id = ? AND host_id <> 0", id).Order("path_key").Limit(100).Find(ctx)
+	rows, err := table[repoRow](db.read).Where("host_id = ? AND host_id <> 0", id).Order("path_key").Limit(100).Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}

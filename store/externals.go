@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 
-	"gorm.io/gorm"
-
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 )
@@ -33,7 +31,7 @@ func (db *DB) External(ctx context.Context, issuer, subject string) (auth.Extern
 	if !storable(issuer) || !storable(subject) {
 		return auth.External{}, about("external identity", "", mirror.ErrNotFound)
 	}
-	row, err := gorm.G[externalRow](db.read).Where("issuer = ? AND subject = ?", issuer, subject).Take(ctx)
+	row, err := table[externalRow](db.read).Where("issuer = ? AND subject = ?", issuer, subject).Take(ctx)
 	if err != nil {
 		return auth.External{}, about("external identity", "of that subject", err)
 	}
@@ -42,7 +40,7 @@ func (db *DB) External(ctx context.Context, issuer, subject string) (auth.Extern
 
 // Externals implements auth.ExternalStore.
 func (db *DB) Externals(ctx context.Context, user string) ([]auth.External, error) {
-	rows, err := gorm.G[externalRow](db.read).Where("user_id = ?", clean(user)).Order("issuer, subject").Find(ctx)
+	rows, err := table[externalRow](db.read).Where("user_id = ?", clean(user)).Order("issuer, subject").Find(ctx)
 	list := make([]auth.External, len(rows))
 	for i, row := range rows {
 		list[i] = row.external()
@@ -53,12 +51,12 @@ func (db *DB) Externals(ctx context.Context, user string) ([]auth.External, erro
 // AddExternal implements auth.ExternalStore.
 func (db *DB) AddExternal(ctx context.Context, e auth.External) error {
 	row := externalRow{Issuer: e.Issuer, Subject: e.Subject, UserID: e.User, Email: clean(e.Email), Created: e.Created.UnixMicro(), LastUsed: micros(e.LastUsed)}
-	return about("external identity", e.User, gorm.G[externalRow](db.write).Create(ctx, &row))
+	return about("external identity", e.User, table[externalRow](db.write).Create(ctx, &row))
 }
 
 // UsedExternal implements auth.ExternalStore.
 func (db *DB) UsedExternal(ctx context.Context, e auth.External) error {
-	_, err := gorm.G[externalRow](db.write).Where("issuer = ? AND subject = ?", e.Issuer, e.Subject).
+	_, err := table[externalRow](db.write).Where("issuer = ? AND subject = ?", e.Issuer, e.Subject).
 		Select("email", "last_used").Updates(ctx, externalRow{Email: clean(e.Email), LastUsed: micros(e.LastUsed)})
 	return known(err)
 }

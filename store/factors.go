@@ -40,11 +40,11 @@ func (db *DB) Factor(ctx context.Context, user string) (auth.Factor, error) {
 // PutFactor implements auth.FactorStore.
 func (db *DB) PutFactor(ctx context.Context, f auth.Factor) error {
 	return about("second factor", f.User, db.in(ctx, func(tx *gorm.DB) error {
-		if _, err := gorm.G[factorRow](tx).Where("user_id = ? AND confirmed IS NULL", f.User).Delete(ctx); err != nil {
+		if _, err := table[factorRow](tx).Where("user_id = ? AND confirmed IS NULL", f.User).Delete(ctx); err != nil {
 			return err
 		}
 		row := factorRow{UserID: f.User, Secret: f.Secret, Codes: "[]", Created: f.Created.UnixMicro()}
-		return gorm.G[factorRow](tx).Create(ctx, &row)
+		return table[factorRow](tx).Create(ctx, &row)
 	}))
 }
 
@@ -55,14 +55,14 @@ func (db *DB) ConfirmFactor(ctx context.Context, f auth.Factor) error {
 		return err
 	}
 	defer db.changed()
-	n, err := gorm.G[factorRow](db.write).Where("user_id = ? AND confirmed IS NULL AND secret = ?", f.User, f.Secret).
+	n, err := table[factorRow](db.write).Where("user_id = ? AND confirmed IS NULL AND secret = ?", f.User, f.Secret).
 		Select("confirmed", "last_step", "codes").Updates(ctx, factorRow{Confirmed: micros(f.Confirmed), LastStep: f.LastStep, Codes: string(codes)})
 	return about("second factor", f.User, orExists(n, err))
 }
 
 // UseStep implements auth.FactorStore.
 func (db *DB) UseStep(ctx context.Context, user string, step int64) error {
-	n, err := gorm.G[factorRow](db.write).Where("user_id = ? AND last_step < ?", user, step).Update(ctx, "last_step", step)
+	n, err := table[factorRow](db.write).Where("user_id = ? AND last_step < ?", user, step).Update(ctx, "last_step", step)
 	return about("second factor", user, orExists(n, err))
 }
 
@@ -76,7 +76,7 @@ func orExists(n int, err error) error {
 // UseCode implements auth.FactorStore.
 func (db *DB) UseCode(ctx context.Context, user, code string) error {
 	return about("recovery code", user, db.in(ctx, func(tx *gorm.DB) error {
-		row, err := gorm.G[factorRow](tx, db.forUpdate("")...).Where("user_id = ?", user).Take(ctx)
+		row, err := table[factorRow](tx, db.forUpdate("")...).Where("user_id = ?", user).Take(ctx)
 		if err != nil {
 			return err
 		}
@@ -92,7 +92,7 @@ func (db *DB) UseCode(ctx context.Context, user, code string) error {
 		if err != nil {
 			return err
 		}
-		_, err = gorm.G[factorRow](tx).Where("user_id = ?", user).Update(ctx, "codes", string(left))
+		_, err = table[factorRow](tx).Where("user_id = ?", user).Update(ctx, "codes", string(left))
 		return err
 	}))
 }

@@ -44,12 +44,12 @@ func (grantRow) TableName() string { return "grants" }
 func (db *DB) AddGroup(ctx context.Context, g auth.Group) error {
 	defer db.changed()
 	row := groupRow{ID: g.ID, Name: g.Name, NameKey: foldName(g.Name), Created: g.Created.UnixMicro()}
-	return about("group", g.Name, gorm.G[groupRow](db.write).Create(ctx, &row))
+	return about("group", g.Name, table[groupRow](db.write).Create(ctx, &row))
 }
 
 // Groups implements auth.GroupStore.
 func (db *DB) Groups(ctx context.Context) ([]auth.Group, error) {
-	rows, err := gorm.G[groupRow](db.read).Order("name_key").Find(ctx)
+	rows, err := table[groupRow](db.read).Order("name_key").Find(ctx)
 	groups := make([]auth.Group, len(rows))
 	for i, row := range rows {
 		groups[i] = auth.Group{ID: row.ID, Name: row.Name, Created: moment(&row.Created)}
@@ -66,7 +66,7 @@ func (db *DB) RemoveGroup(ctx context.Context, id string) error {
 func (db *DB) Join(ctx context.Context, m auth.Member) error {
 	defer db.changed()
 	row := memberRow{GroupID: m.Group, UserID: m.User, Origin: m.Origin}
-	return about("member", m.User, gorm.G[memberRow](db.write, clause.OnConflict{
+	return about("member", m.User, table[memberRow](db.write, clause.OnConflict{
 		Columns:   []clause.Column{{Name: "group_id"}, {Name: "user_id"}},
 		DoUpdates: clause.AssignmentColumns([]string{"origin"}),
 	}).Create(ctx, &row))
@@ -79,7 +79,7 @@ func (db *DB) Leave(ctx context.Context, group, user string) error {
 
 // SetMemberships implements auth.GroupStore.
 func (db *DB) SetMemberships(ctx context.Context, user, origin string, groups []string) error {
-	have, err := gorm.G[memberRow](db.read).Where("user_id = ? AND origin = ?", user, origin).Find(ctx)
+	have, err := table[memberRow](db.read).Where("user_id = ? AND origin = ?", user, origin).Find(ctx)
 	if err != nil {
 		return known(err)
 	}
@@ -91,13 +91,13 @@ func (db *DB) SetMemberships(ctx context.Context, user, origin string, groups []
 		return nil
 	}
 	return about("member", user, db.in(ctx, func(tx *gorm.DB) error {
-		if _, err := gorm.G[memberRow](tx).Where("user_id = ? AND origin = ?", user, origin).Delete(ctx); err != nil {
+		if _, err := table[memberRow](tx).Where("user_id = ? AND origin = ?", user, origin).Delete(ctx); err != nil {
 			return err
 		}
 		for _, group := range groups {
 			row := memberRow{GroupID: group, UserID: user, Origin: origin}
 			// What an administrator has given stays theirs to take.
-			err := gorm.G[memberRow](tx, clause.OnConflict{DoNothing: true}).Create(ctx, &row)
+			err := table[memberRow](tx, clause.OnConflict{DoNothing: true}).Create(ctx, &row)
 			if err != nil {
 				return err
 			}
@@ -110,7 +110,7 @@ func (db *DB) SetMemberships(ctx context.Context, user, origin string, groups []
 func (db *DB) AddGrant(ctx context.Context, g auth.Grant) error {
 	defer db.changed()
 	row := grantRow{Pattern: g.Pattern, PatternKey: strings.ToLower(g.Pattern), GroupID: g.Group, Created: g.Created.UnixMicro()}
-	return about("grant", g.Pattern, gorm.G[grantRow](db.write, clause.OnConflict{DoNothing: true}).Create(ctx, &row))
+	return about("grant", g.Pattern, table[grantRow](db.write, clause.OnConflict{DoNothing: true}).Create(ctx, &row))
 }
 
 // RemoveGrant implements auth.GroupStore.
@@ -120,11 +120,11 @@ func (db *DB) RemoveGrant(ctx context.Context, pattern, group string) error {
 
 // Access implements auth.GroupStore.
 func (db *DB) Access(ctx context.Context) (auth.AccessTable, error) {
-	grants, err := gorm.G[grantRow](db.read).Order("pattern_key, group_id").Find(ctx)
+	grants, err := table[grantRow](db.read).Order("pattern_key, group_id").Find(ctx)
 	if err != nil {
 		return auth.AccessTable{}, known(err)
 	}
-	members, err := gorm.G[memberRow](db.read).Order("group_id, user_id").Find(ctx)
+	members, err := table[memberRow](db.read).Order("group_id, user_id").Find(ctx)
 	if err != nil {
 		return auth.AccessTable{}, known(err)
 	}

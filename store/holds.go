@@ -83,7 +83,7 @@ func (db *DB) Holds(ctx context.Context, q mirror.HoldQuery) ([]mirror.Hold, err
 	if !storable(string(q.Repo)) {
 		return nil, nil
 	}
-	rows := gorm.G[holdRow](db.read).Scopes(behind(q.Repo, q.Before))
+	rows := table[holdRow](db.read).Scopes(behind(q.Repo, q.Before))
 	if sql, values := visible(q.Sight); sql != "" {
 		rows = rows.Where("repo_id IN (SELECT id FROM repos WHERE "+sql+")", values...)
 	}
@@ -98,7 +98,7 @@ func (db *DB) Holds(ctx context.Context, q mirror.HoldQuery) ([]mirror.Hold, err
 
 // Hold implements mirror.HoldStore.
 func (db *DB) Hold(ctx context.Context, id int64) (mirror.Hold, error) {
-	row, err := gorm.G[holdRow](db.read).Where("id = ?", id).Take(ctx)
+	row, err := table[holdRow](db.read).Where("id = ?", id).Take(ctx)
 	if err != nil {
 		return mirror.Hold{}, about("approval", strconv.FormatInt(id, 10), err)
 	}
@@ -110,7 +110,7 @@ func (db *DB) LiveHolds(ctx context.Context, repo mirror.ID) ([]mirror.Hold, err
 	if !storable(string(repo)) {
 		return nil, nil
 	}
-	return holds(gorm.G[holdRow](db.read).Where("repo_id = ? AND settled IS NULL", string(repo)).Order("id").Find(ctx))
+	return holds(table[holdRow](db.read).Where("repo_id = ? AND settled IS NULL", string(repo)).Order("id").Find(ctx))
 }
 
 // CountHolds implements mirror.HoldStore.
@@ -118,7 +118,7 @@ func (db *DB) CountHolds(ctx context.Context, repo mirror.ID) (int, error) {
 	if !storable(string(repo)) {
 		return 0, nil
 	}
-	n, err := gorm.G[holdRow](db.read).Scopes(behind(repo, 0)).Where("decision = '' AND settled IS NULL").Count(ctx, "*")
+	n, err := table[holdRow](db.read).Scopes(behind(repo, 0)).Where("decision = '' AND settled IS NULL").Count(ctx, "*")
 	return int(n), known(err)
 }
 
@@ -133,7 +133,7 @@ func (db *DB) DecideHold(ctx context.Context, id int64, d mirror.Decision, by, r
 		if _, err := db.locked(ctx, tx, h.Repo); err != nil {
 			return err
 		}
-		row, err := gorm.G[holdRow](tx).Where("id = ?", id).Take(ctx)
+		row, err := table[holdRow](tx).Where("id = ?", id).Take(ctx)
 		if err != nil {
 			return err
 		}
@@ -143,7 +143,7 @@ func (db *DB) DecideHold(ctx context.Context, id int64, d mirror.Decision, by, r
 			return fmt.Errorf("it is settled already: %w", mirror.ErrExists)
 		default:
 			row.Decision, row.DecidedBy, row.Decided, row.Reason = string(d), clean(by), micros(now), clean(reason)
-			_, err = gorm.G[holdRow](tx).Where("id = ?", id).Select("decision", "decided_by", "decided", "reason").Updates(ctx, row)
+			_, err = table[holdRow](tx).Where("id = ?", id).Select("decision", "decided_by", "decided", "reason").Updates(ctx, row)
 			if err == nil {
 				err = update(ctx, tx, h.Repo, repoRow{}, "digest")
 			}
@@ -162,7 +162,7 @@ const keptHolds = 200
 // settleHolds compares what a run found with the live holds of its repository,
 // whose row is locked. news is true when a decision came that the run did not know.
 func settleHolds(ctx context.Context, tx *gorm.DB, repo mirror.ID, now time.Time, found []mirror.Hold) (news bool, err error) {
-	live, err := holds(gorm.G[holdRow](tx).Where("repo_id = ? AND settled IS NULL", string(repo)).Order("id").Find(ctx))
+	live, err := holds(table[holdRow](tx).Where("repo_id = ? AND settled IS NULL", string(repo)).Order("id").Find(ctx))
 	if err != nil {
 		return false, err
 	}
@@ -178,7 +178,7 @@ func settleHolds(ctx context.Context, tx *gorm.DB, repo mirror.ID, now time.Time
 		}
 	}
 	if len(over) > 0 {
-		_, err := gorm.G[holdRow](tx).Where("id IN ?", over).Select("settled").Updates(ctx, holdRow{Settled: micros(now)})
+		_, err := table[holdRow](tx).Where("id IN ?", over).Select("settled").Updates(ctx, holdRow{Settled: micros(now)})
 		if err != nil {
 			return false, err
 		}
@@ -196,13 +196,13 @@ func settleHolds(ctx context.Context, tx *gorm.DB, repo mirror.ID, now time.Time
 		opened = append(opened, row)
 	}
 	if len(opened) > 0 {
-		if err := gorm.G[holdRow](tx).CreateInBatches(ctx, &opened, 100); err != nil {
+		if err := table[holdRow](tx).CreateInBatches(ctx, &opened, 100); err != nil {
 			return false, err
 		}
 	}
 	if len(over) == 0 {
 		return news, nil
 	}
-	return news, gorm.G[holdRow](tx).Exec(ctx, `DELETE FROM holds WHERE repo_id = ? AND settled IS NOT NULL AND id <= (
+	return news, table[holdRow](tx).Exec(ctx, `DELETE FROM holds WHERE repo_id = ? AND settled IS NOT NULL AND id <= (
 		SELECT id FROM holds WHERE repo_id = ? AND settled IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET ?)`, string(repo), string(repo), keptHolds)
 }

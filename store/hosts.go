@@ -108,7 +108,7 @@ func (db *DB) hosts(ctx context.Context, from *gorm.DB, name string) ([]mirror.H
 	var endpoints []endpointRow
 	// The endpoints are read first: those of a host that is added meanwhile are
 	// then missing for a moment, with the host.
-	one, two := gorm.G[endpointRow](from).Order("host, position, name"), gorm.G[hostRow](from).Order("name")
+	one, two := table[endpointRow](from).Order("host, position, name"), table[hostRow](from).Order("name")
 	if name != "" {
 		one, two = one.Where("host = ?", name), two.Where("name = ?", name)
 	}
@@ -136,11 +136,11 @@ func (db *DB) SaveHost(ctx context.Context, h mirror.Host) error {
 		row := newHostRow(h)
 		row.Version++
 		if h.Version == 0 {
-			if err := gorm.G[hostRow](tx).Create(ctx, &row); err != nil {
+			if err := table[hostRow](tx).Create(ctx, &row); err != nil {
 				return err
 			}
 		} else {
-			n, err := gorm.G[hostRow](tx).Where("name = ? AND version = ?", h.Name, h.Version).
+			n, err := table[hostRow](tx).Where("name = ? AND version = ?", h.Name, h.Version).
 				Select("bandwidth", "budget", "version").Updates(ctx, row)
 			if err != nil {
 				return err
@@ -148,7 +148,7 @@ func (db *DB) SaveHost(ctx context.Context, h mirror.Host) error {
 			if n == 0 {
 				return editedOrGone(ctx, tx, h.Name)
 			}
-			if _, err := gorm.G[endpointRow](tx).Where("host = ?", h.Name).Delete(ctx); err != nil {
+			if _, err := table[endpointRow](tx).Where("host = ?", h.Name).Delete(ctx); err != nil {
 				return err
 			}
 		}
@@ -162,13 +162,13 @@ func (db *DB) SaveHost(ctx context.Context, h mirror.Host) error {
 		if len(rows) == 0 {
 			return nil
 		}
-		return gorm.G[endpointRow](tx).CreateInBatches(ctx, &rows, 100)
+		return table[endpointRow](tx).CreateInBatches(ctx, &rows, 100)
 	}))
 }
 
 // editedOrGone says why no row had the expected version.
 func editedOrGone(ctx context.Context, tx *gorm.DB, host string) error {
-	if _, err := gorm.G[hostRow](tx).Where("name = ?", host).Take(ctx); err != nil {
+	if _, err := table[hostRow](tx).Where("name = ?", host).Take(ctx); err != nil {
 		return err
 	}
 	return mirror.ErrExists
@@ -182,7 +182,7 @@ func (db *DB) SwitchHost(ctx context.Context, s mirror.Switch) error {
 		if s.From != s.To {
 			columns = append(columns, "since")
 		}
-		n, err := gorm.G[hostRow](tx).Where("name = ? AND active = ?", s.Host, s.From).Select("active", columns...).Updates(ctx, row)
+		n, err := table[hostRow](tx).Where("name = ? AND active = ?", s.Host, s.From).Select("active", columns...).Updates(ctx, row)
 		if err != nil {
 			return err
 		}
@@ -190,7 +190,7 @@ func (db *DB) SwitchHost(ctx context.Context, s mirror.Switch) error {
 			return editedOrGone(ctx, tx, s.Host)
 		}
 		event := newHostEventRow(s.HostEvent)
-		return gorm.G[hostEventRow](tx).Create(ctx, &event)
+		return table[hostEventRow](tx).Create(ctx, &event)
 	}))
 }
 
@@ -200,17 +200,17 @@ func (db *DB) RemoveHost(ctx context.Context, name string) error {
 		return about("upstream host", clean(name), mirror.ErrNotFound)
 	}
 	return about("upstream host", name, db.in(ctx, func(tx *gorm.DB) error {
-		n, err := gorm.G[hostRow](tx).Where("name = ?", name).Delete(ctx)
+		n, err := table[hostRow](tx).Where("name = ?", name).Delete(ctx)
 		if err == nil && n == 0 {
 			err = mirror.ErrNotFound
 		}
 		if err != nil {
 			return err
 		}
-		if _, err := gorm.G[hostEventRow](tx).Where("host = ?", name).Delete(ctx); err != nil {
+		if _, err := table[hostEventRow](tx).Where("host = ?", name).Delete(ctx); err != nil {
 			return err
 		}
-		_, err = gorm.G[sampleRow](tx).Where("host = ?", name).Delete(ctx)
+		_, err = table[sampleRow](tx).Where("host = ?", name).Delete(ctx)
 		return err
 	}))
 }
@@ -226,7 +226,7 @@ func (db *DB) ReposOf(ctx context.Context, host string, limit int) ([]mirror.Rep
 	}
 	// The name may hold "_", which stands for any character; what it found too
 	// much is left out below.
-	rows, err := gorm.G[repoRow](db.read).
+	rows, err := table[repoRow](db.read).
 		Where("upstream LIKE ? OR upstream LIKE ? OR upstream LIKE ? OR upstream LIKE ?",
 			"%://"+name+"/%", "%://"+name+":%", "%@"+name+"/%", "%@"+name+":%").
 		Order("failures, private, path_key").Limit(bounded(limit)).Find(ctx)
@@ -266,7 +266,7 @@ func (db *DB) HostEvents(ctx context.Context, host string, before int64, limit i
 	if !storable(host) {
 		return nil, nil
 	}
-	rows, err := gorm.G[hostEventRow](db.read).Scopes(func(stmt *gorm.Statement) {
+	rows, err := table[hostEventRow](db.read).Scopes(func(stmt *gorm.Statement) {
 		if host != "" {
 			where(stmt, "host = ?", host)
 		}

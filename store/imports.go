@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 
-	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -32,7 +31,7 @@ func (row aliasRow) alias() mirror.Alias {
 func (db *DB) AddAlias(ctx context.Context, a mirror.Alias) error {
 	defer db.changed()
 	row := newAliasRow(a)
-	return about("alias", a.Prefix, gorm.G[aliasRow](db.write, clause.OnConflict{
+	return about("alias", a.Prefix, table[aliasRow](db.write, clause.OnConflict{
 		Columns:   []clause.Column{{Name: "prefix"}},
 		DoUpdates: clause.AssignmentColumns([]string{"repo", "repo_key", "dir", "found"}),
 	}).Create(ctx, &row))
@@ -45,7 +44,7 @@ func (db *DB) RemoveAlias(ctx context.Context, prefix string) error {
 
 // Aliases implements mirror.ImportStore.
 func (db *DB) Aliases(ctx context.Context) ([]mirror.Alias, error) {
-	rows, err := gorm.G[aliasRow](db.read).Order("prefix").Find(ctx)
+	rows, err := table[aliasRow](db.read).Order("prefix").Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}
@@ -64,7 +63,7 @@ func remove[T any](ctx context.Context, db *DB, where string, values ...any) err
 		}
 	}
 	defer db.changed()
-	n, err := gorm.G[T](db.write).Where(where, values...).Delete(ctx)
+	n, err := table[T](db.write).Where(where, values...).Delete(ctx)
 	if err == nil && n == 0 {
 		return mirror.ErrNotFound
 	}

@@ -73,7 +73,7 @@ func (row tokenRow) token() auth.Token {
 // AddKey implements auth.Store; ErrNotFound when there is no such user.
 func (db *DB) AddKey(ctx context.Context, k auth.Key) error {
 	row := newKeyRow(k)
-	return about("key", k.Fingerprint, gorm.G[keyRow](db.write).Create(ctx, &row))
+	return about("key", k.Fingerprint, table[keyRow](db.write).Create(ctx, &row))
 }
 
 // KeyByFingerprint implements auth.Store.
@@ -89,7 +89,7 @@ func (db *DB) KeyByFingerprint(ctx context.Context, fingerprint string) (auth.Ke
 
 // Keys implements auth.Store.
 func (db *DB) Keys(ctx context.Context, user string) ([]auth.Key, error) {
-	rows, err := gorm.G[keyRow](db.read).Scopes(ofUser(user)).Order("name, id").Find(ctx)
+	rows, err := table[keyRow](db.read).Scopes(ofUser(user)).Order("name, id").Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}
@@ -109,13 +109,13 @@ func (db *DB) RemoveKey(ctx context.Context, user, id string) error {
 // AddToken implements auth.Store; ErrNotFound when there is no such user.
 func (db *DB) AddToken(ctx context.Context, t auth.Token) error {
 	row := newTokenRow(t)
-	return about("token", t.ID, gorm.G[tokenRow](db.write).Create(ctx, &row))
+	return about("token", t.ID, table[tokenRow](db.write).Create(ctx, &row))
 }
 
 // TokenByHash implements auth.Store.
 func (db *DB) TokenByHash(ctx context.Context, hash []byte) (auth.Token, error) {
 	return recalled(ctx, db, &db.memory.tokens, string(hash), 0, func(ctx context.Context) (auth.Token, error) {
-		row, err := gorm.G[tokenRow](db.read).Where("hash = ?", hash).Take(ctx)
+		row, err := table[tokenRow](db.read).Where("hash = ?", hash).Take(ctx)
 		if err != nil {
 			return auth.Token{}, about("token", "of that secret", err)
 		}
@@ -125,7 +125,7 @@ func (db *DB) TokenByHash(ctx context.Context, hash []byte) (auth.Token, error) 
 
 // Tokens implements auth.Store.
 func (db *DB) Tokens(ctx context.Context, user string) ([]auth.Token, error) {
-	rows, err := gorm.G[tokenRow](db.read).Scopes(ofUser(user)).Order("created DESC, id DESC").Find(ctx)
+	rows, err := table[tokenRow](db.read).Scopes(ofUser(user)).Order("created DESC, id DESC").Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}
@@ -153,20 +153,20 @@ func (db *DB) Used(ctx context.Context, keyOrToken string, at time.Time, addr st
 	}
 	const stale = "id = ? AND (last_used IS NULL OR last_used <= ?)"
 	before, now := at.Add(-usedEvery).UnixMicro(), at.UnixMicro()
-	n, err := gorm.G[keyRow](db.read).Where(stale, keyOrToken, before).Count(ctx, "*")
+	n, err := table[keyRow](db.read).Where(stale, keyOrToken, before).Count(ctx, "*")
 	if err != nil {
 		return known(err)
 	}
 	if n > 0 {
-		_, err = gorm.G[keyRow](db.write).Where(stale, keyOrToken, before).Select("last_used", "last_addr").
+		_, err = table[keyRow](db.write).Where(stale, keyOrToken, before).Select("last_used", "last_addr").
 			Updates(ctx, keyRow{LastUsed: &now, LastAddr: clean(addr)})
 		return known(err)
 	}
-	n, err = gorm.G[tokenRow](db.read).Where(stale, keyOrToken, before).Count(ctx, "*")
+	n, err = table[tokenRow](db.read).Where(stale, keyOrToken, before).Count(ctx, "*")
 	if err != nil || n == 0 {
 		return known(err)
 	}
-	_, err = gorm.G[tokenRow](db.write).Where(stale, keyOrToken, before).Select("last_used", "last_addr").
+	_, err = table[tokenRow](db.write).Where(stale, keyOrToken, before).Select("last_used", "last_addr").
 		Updates(ctx, tokenRow{LastUsed: &now, LastAddr: clean(addr)})
 	return known(err)
 }

@@ -67,7 +67,7 @@ func (db *DB) held(ctx context.Context, tx *gorm.DB, c mirror.Claim) (repoRow, e
 // Abandon implements mirror.QueueStore.
 func (db *DB) Abandon(ctx context.Context, owner string, now time.Time) error {
 	return db.in(ctx, func(tx *gorm.DB) error {
-		rows, err := gorm.G[repoRow](tx, db.forUpdate("")...).
+		rows, err := table[repoRow](tx, db.forUpdate("")...).
 			Where("lease_owner = ? AND lease_owner <> ''", owner).Order("id").Find(ctx)
 		if err != nil {
 			return err
@@ -78,7 +78,7 @@ func (db *DB) Abandon(ctx context.Context, owner string, now time.Time) error {
 
 // Leases implements mirror.QueueStore.
 func (db *DB) Leases(ctx context.Context) ([]mirror.Lease, error) {
-	rows, err := gorm.G[repoRow](db.read).Select("id", "lease_owner", "lease_token", "lease_until").
+	rows, err := table[repoRow](db.read).Select("id", "lease_owner", "lease_token", "lease_until").
 		Where("lease_owner <> ''").Order("id").Find(ctx)
 	if err != nil {
 		return nil, known(err)
@@ -101,7 +101,7 @@ func (db *DB) Release(ctx context.Context, leases []mirror.Lease, now time.Time)
 		return err
 	}
 	return db.in(ctx, func(tx *gorm.DB) error {
-		rows, err := gorm.G[repoRow](tx, db.forUpdate("SKIP LOCKED")...).
+		rows, err := table[repoRow](tx, db.forUpdate("SKIP LOCKED")...).
 			Where(`lease_owner <> '' AND EXISTS (SELECT 1 FROM `+from+`
 				WHERE v.id = repos.id AND v.owner = lease_owner AND v.token = lease_token AND v.until = lease_until)`, list).
 			Order("id").Find(ctx)
@@ -128,7 +128,7 @@ func release(ctx context.Context, tx *gorm.DB, rows []repoRow, now time.Time) er
 	if len(idle) == 0 {
 		return nil
 	}
-	return gorm.G[repoRow](tx).Exec(ctx, `UPDATE repos SET lease_owner = '', lease_until = NULL WHERE id IN ?`, idle)
+	return table[repoRow](tx).Exec(ctx, `UPDATE repos SET lease_owner = '', lease_until = NULL WHERE id IN ?`, idle)
 }
 
 func interrupt(ctx context.Context, tx *gorm.DB, row repoRow, now time.Time) error {
@@ -139,11 +139,11 @@ func interrupt(ctx context.Context, tx *gorm.DB, row repoRow, now time.Time) err
 	if err != nil {
 		return err
 	}
-	run, err := gorm.G[runRow](tx).Where("id = ?", row.LeaseRun).Take(ctx)
+	run, err := table[runRow](tx).Where("id = ?", row.LeaseRun).Take(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = gorm.G[runRow](tx).Where("id = ? AND ended IS NULL", row.LeaseRun).Select("ended", "outcome", "problem").
+	_, err = table[runRow](tx).Where("id = ? AND ended IS NULL", row.LeaseRun).Select("ended", "outcome", "problem").
 		Updates(ctx, runRow{Ended: micros(now), Outcome: string(mirror.Interrupted), Problem: problem})
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -22,7 +21,7 @@ func (cooldownRow) TableName() string { return "cooldowns" }
 // SaveCooldown implements mirror.LimitStore.
 func (db *DB) SaveCooldown(ctx context.Context, c mirror.Cooldown) error {
 	row := cooldownRow{What: clean(c.What), Until: c.Until.UnixMicro(), Why: clean(c.Why)}
-	return known(gorm.G[cooldownRow](db.write, clause.OnConflict{
+	return known(table[cooldownRow](db.write, clause.OnConflict{
 		Columns:   []clause.Column{{Name: "what"}},
 		DoUpdates: clause.AssignmentColumns([]string{"until", "why"}),
 		Where:     clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: "cooldowns.until < excluded.until"}}},
@@ -31,7 +30,7 @@ func (db *DB) SaveCooldown(ctx context.Context, c mirror.Cooldown) error {
 
 // Cooldowns implements mirror.LimitStore.
 func (db *DB) Cooldowns(ctx context.Context, now time.Time) ([]mirror.Cooldown, error) {
-	rows, err := gorm.G[cooldownRow](db.read).Order("what").Limit(100_000).Find(ctx)
+	rows, err := table[cooldownRow](db.read).Order("what").Limit(100_000).Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}
@@ -42,7 +41,7 @@ func (db *DB) Cooldowns(ctx context.Context, now time.Time) ([]mirror.Cooldown, 
 		}
 	}
 	if len(live) < len(rows) {
-		if _, err := gorm.G[cooldownRow](db.write).Where("until <= ?", now.UnixMicro()).Delete(ctx); err != nil {
+		if _, err := table[cooldownRow](db.write).Where("until <= ?", now.UnixMicro()).Delete(ctx); err != nil {
 			return nil, known(err)
 		}
 	}

@@ -39,7 +39,7 @@ func (db *DB) PinModules(ctx context.Context, pins []mirror.ModulePin) error {
 	})
 	for part := range slices.Chunk(rows, usedAtOnce) {
 		err := db.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-			return gorm.G[pinRow](tx, clause.OnConflict{
+			return table[pinRow](tx, clause.OnConflict{
 				Columns:   []clause.Column{{Name: "module"}, {Name: "version"}},
 				DoUpdates: clause.AssignmentColumns([]string{"until", "by_user", "reason", "at"}),
 				Where:     clause.Where{Exprs: []clause.Expression{clause.Expr{SQL: `excluded.by_user <> '' OR module_pins.by_user = '' AND module_pins.until < excluded.until`}}},
@@ -56,7 +56,7 @@ func (db *DB) PinModules(ctx context.Context, pins []mirror.ModulePin) error {
 func (db *DB) UnpinModule(ctx context.Context, module, version string) error {
 	n, err := 0, error(nil)
 	if storable(module) && storable(version) {
-		n, err = gorm.G[pinRow](db.write).Where("module = ? AND version = ?", module, version).Delete(ctx)
+		n, err = table[pinRow](db.write).Where("module = ? AND version = ?", module, version).Delete(ctx)
 	}
 	if err == nil && n == 0 {
 		err = mirror.ErrNotFound
@@ -73,7 +73,7 @@ func (db *DB) ModulePins(ctx context.Context, q mirror.PinQuery) ([]mirror.Modul
 	if !storable(q.Module) || q.After != nil && !storable(q.After.Module+q.After.Version) {
 		return nil, nil
 	}
-	rows := gorm.G[pinRow](db.read).Where("(until IS NULL OR until > ?)", q.Now.UnixMicro())
+	rows := table[pinRow](db.read).Where("(until IS NULL OR until > ?)", q.Now.UnixMicro())
 	if q.Module != "" {
 		rows = rows.Where("module = ?", q.Module)
 	}
@@ -134,7 +134,7 @@ func (db *DB) AddModuleRule(ctx context.Context, r mirror.ModuleRule, before int
 		case before < 0:
 			row.Position = have.First - 1
 		default:
-			next, err := gorm.G[moduleRuleRow](tx).Where("id = ?", before).Take(ctx)
+			next, err := table[moduleRuleRow](tx).Where("id = ?", before).Take(ctx)
 			if err != nil {
 				return about("rule for modules", strconv.FormatInt(before, 10), err)
 			}
@@ -143,7 +143,7 @@ func (db *DB) AddModuleRule(ctx context.Context, r mirror.ModuleRule, before int
 				return err
 			}
 		}
-		return gorm.G[moduleRuleRow](tx).Create(ctx, &row)
+		return table[moduleRuleRow](tx).Create(ctx, &row)
 	})
 	return row.ID, err
 }
@@ -151,7 +151,7 @@ func (db *DB) AddModuleRule(ctx context.Context, r mirror.ModuleRule, before int
 // RemoveModuleRule implements mirror.ModuleStore.
 func (db *DB) RemoveModuleRule(ctx context.Context, id int64) error {
 	return about("rule for modules", strconv.FormatInt(id, 10), db.in(ctx, func(tx *gorm.DB) error {
-		n, err := gorm.G[moduleRuleRow](tx).Where("id = ?", id).Delete(ctx)
+		n, err := table[moduleRuleRow](tx).Where("id = ?", id).Delete(ctx)
 		if err == nil && n == 0 {
 			err = mirror.ErrNotFound
 		}
@@ -161,7 +161,7 @@ func (db *DB) RemoveModuleRule(ctx context.Context, id int64) error {
 
 // ModuleRules implements mirror.ModuleStore.
 func (db *DB) ModuleRules(ctx context.Context) ([]mirror.ModuleRule, error) {
-	rows, err := gorm.G[moduleRuleRow](db.read).Order("position, id").Limit(2 * maxModuleRules).Find(ctx)
+	rows, err := table[moduleRuleRow](db.read).Order("position, id").Limit(2 * maxModuleRules).Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}

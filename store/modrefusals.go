@@ -91,7 +91,7 @@ func (db *DB) ModuleRefusals(ctx context.Context, q mirror.RefusalQuery) ([]mirr
 	if !storable(string(q.Kind)) || !storable(q.Module) {
 		return nil, nil
 	}
-	rows := gorm.G[refusalRow](db.read).Where("id > 0")
+	rows := table[refusalRow](db.read).Where("id > 0")
 	if q.Kind != "" {
 		rows = rows.Where("kind = ?", string(q.Kind))
 	}
@@ -117,7 +117,7 @@ func (db *DB) ModuleRefusals(ctx context.Context, q mirror.RefusalQuery) ([]mirr
 
 // ModuleRefusal implements mirror.ModuleStore.
 func (db *DB) ModuleRefusal(ctx context.Context, id int64) (mirror.ModuleRefusal, error) {
-	row, err := gorm.G[refusalRow](db.read).Where("id = ?", id).Take(ctx)
+	row, err := table[refusalRow](db.read).Where("id = ?", id).Take(ctx)
 	if err != nil {
 		return mirror.ModuleRefusal{}, about("refusal", strconv.FormatInt(id, 10), err)
 	}
@@ -126,13 +126,13 @@ func (db *DB) ModuleRefusal(ctx context.Context, id int64) (mirror.ModuleRefusal
 
 // CountForged implements mirror.ModuleStore.
 func (db *DB) CountForged(ctx context.Context) (int, error) {
-	n, err := gorm.G[refusalRow](db.read).Where("kind = 'forged' AND seen IS NULL").Count(ctx, "*")
+	n, err := table[refusalRow](db.read).Where("kind = 'forged' AND seen IS NULL").Count(ctx, "*")
 	return int(n), known(err)
 }
 
 // SeeModuleRefusal implements mirror.ModuleStore.
 func (db *DB) SeeModuleRefusal(ctx context.Context, id int64, by string, now time.Time) error {
-	n, err := gorm.G[refusalRow](db.write).Where("id = ? AND seen IS NULL", id).Select("seen_by", "seen").Updates(ctx, refusalRow{SeenBy: clean(by), Seen: micros(now)})
+	n, err := table[refusalRow](db.write).Where("id = ? AND seen IS NULL", id).Select("seen_by", "seen").Updates(ctx, refusalRow{SeenBy: clean(by), Seen: micros(now)})
 	if err == nil && n == 0 {
 		_, err = db.ModuleRefusal(ctx, id)
 		return err

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"gorm.io/gorm"
-
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -109,7 +107,7 @@ func (db *DB) ServedVersions(ctx context.Context, path string, limit int) ([]mir
 	if limit <= 0 || limit > maxVersions {
 		limit = maxVersions
 	}
-	rows, err := gorm.G[moduleVersionRow](db.read).Where("module = ?", path).Order("last_used DESC, version").Limit(limit).Find(ctx)
+	rows, err := table[moduleVersionRow](db.read).Where("module = ?", path).Order("last_used DESC, version").Limit(limit).Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}

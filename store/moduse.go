@@ -171,7 +171,7 @@ func values[K comparable, V any](of map[K]*V, order func(a, b V) int) []V {
 
 // upsert adds rows; of those that are there the named columns are added up, and
 // others set to an expression.
-func upsert[T any](ctx context.Context, tx *gorm.DB, rows []T, key []string, set map[string]string, table string, add ...string) error {
+func upsert[T any](ctx context.Context, tx *gorm.DB, rows []T, key []string, set map[string]string, name string, add ...string) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -184,9 +184,9 @@ func upsert[T any](ctx context.Context, tx *gorm.DB, rows []T, key []string, set
 		to[column] = gorm.Expr(expr)
 	}
 	for _, column := range add {
-		to[column] = gorm.Expr(table + "." + column + " + excluded." + column)
+		to[column] = gorm.Expr(name + "." + column + " + excluded." + column)
 	}
-	return gorm.G[T](tx, clause.OnConflict{Columns: columns, DoUpdates: clause.Assignments(to)}).CreateInBatches(ctx, &rows, 200)
+	return table[T](tx, clause.OnConflict{Columns: columns, DoUpdates: clause.Assignments(to)}).CreateInBatches(ctx, &rows, 200)
 }
 
 // How long figures are kept, and of how many versions.

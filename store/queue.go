@@ -117,7 +117,7 @@ func (db *DB) due(ctx context.Context, tx *gorm.DB, now time.Time, room mirror.R
 			continue
 		}
 		// The conditions without a parameter are those of the index repos_due.
-		more, err := gorm.G[repoRow](tx, db.forUpdate("SKIP LOCKED")...).
+		more, err := table[repoRow](tx, db.forUpdate("SKIP LOCKED")...).
 			Where("urgency BETWEEN ? AND ? AND next_sync <= ? AND lease_owner = '' AND NOT paused", q.least, q.most, now.UnixMicro()).
 			Order("urgency DESC, next_sync, id").Limit(q.limit).Find(ctx)
 		if err != nil {
@@ -167,12 +167,12 @@ func leaseRows(ctx context.Context, tx *gorm.DB, rows []repoRow, owner string, s
 			return nil, err
 		}
 	}
-	err := gorm.G[repoRow](tx).Exec(ctx, `UPDATE repos SET asked_trigger = '', asked_at = NULL, urgency = 0,
+	err := table[repoRow](tx).Exec(ctx, `UPDATE repos SET asked_trigger = '', asked_at = NULL, urgency = 0,
 		lease_owner = ?, lease_until = ?, lease_token = lease_token + 1, lease_run = 0 WHERE id IN ?`, owner, until.UnixMicro(), ids)
 	if err != nil || len(runs) == 0 {
 		return claims, err
 	}
-	if err := gorm.G[runRow](tx).CreateInBatches(ctx, &runs, 500); err != nil {
+	if err := table[runRow](tx).CreateInBatches(ctx, &runs, 500); err != nil {
 		return nil, err
 	}
 	opened, ids := make(map[mirror.ID]int64, len(runs)), ids[:0]
@@ -182,7 +182,7 @@ func leaseRows(ctx context.Context, tx *gorm.DB, rows []repoRow, owner string, s
 	for i := range claims {
 		claims[i].Run.ID = opened[claims[i].Repo.ID]
 	}
-	return claims, gorm.G[repoRow](tx).Exec(ctx, `UPDATE repos
+	return claims, table[repoRow](tx).Exec(ctx, `UPDATE repos
 		SET lease_run = (SELECT max(id) FROM runs WHERE repo_id = repos.id) WHERE id IN ?`, ids)
 }
 
@@ -220,7 +220,7 @@ func (db *DB) Touch(ctx context.Context, used map[mirror.ID]time.Time) error {
 		if err := db.lockList(ctx, tx, from, list); err != nil {
 			return err
 		}
-		return gorm.G[repoRow](tx).Exec(ctx, `UPDATE repos SET last_client = v.at FROM `+from+`
+		return table[repoRow](tx).Exec(ctx, `UPDATE repos SET last_client = v.at FROM `+from+`
 			WHERE repos.id = v.id AND (last_client IS NULL OR last_client < v.at)`, list)
 	})
 }

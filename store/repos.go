@@ -149,7 +149,7 @@ func (db *DB) AddRepo(ctx context.Context, r mirror.Repo) error {
 	if row.Paused {
 		row.NextSync = nil
 	}
-	return about("repository", string(r.Path), gorm.G[repoRow](db.write).Create(ctx, &row))
+	return about("repository", string(r.Path), table[repoRow](db.write).Create(ctx, &row))
 }
 
 // Repo implements mirror.RepoStore.
@@ -189,7 +189,7 @@ func repoOrder(s mirror.RepoSort) string {
 
 // Repos implements mirror.RepoStore.
 func (db *DB) Repos(ctx context.Context, q mirror.RepoQuery) ([]mirror.Repo, error) {
-	rows, err := gorm.G[repoRow](db.read).Where("path_key > ?", q.After.Key()).Scopes(selected(q)).
+	rows, err := table[repoRow](db.read).Where("path_key > ?", q.After.Key()).Scopes(selected(q)).
 		Order(repoOrder(q.Sort)).Offset(max(0, q.Offset)).Limit(bounded(q.Limit)).Find(ctx)
 	if err != nil {
 		return nil, known(err)
@@ -211,7 +211,7 @@ func (db *DB) CountRepos(ctx context.Context, q mirror.RepoQuery) (map[mirror.St
 		Status string
 		N      int
 	}
-	err := gorm.G[repoRow](db.read).Scopes(selected(q)).Select("status, count(*) AS n").Group("status").Scan(ctx, &rows)
+	err := table[repoRow](db.read).Scopes(selected(q)).Select("status, count(*) AS n").Group("status").Scan(ctx, &rows)
 	if err != nil {
 		return nil, known(err)
 	}
@@ -283,10 +283,10 @@ func (db *DB) RemoveRepo(ctx context.Context, id mirror.ID) error {
 			return err
 		}
 		key = row.PathKey
-		if _, err := gorm.G[aliasRow](tx).Where("repo_key = ?", row.PathKey).Delete(ctx); err != nil {
+		if _, err := table[aliasRow](tx).Where("repo_key = ?", row.PathKey).Delete(ctx); err != nil {
 			return err
 		}
-		_, err = gorm.G[repoRow](tx).Where("id = ?", row.ID).Delete(ctx)
+		_, err = table[repoRow](tx).Where("id = ?", row.ID).Delete(ctx)
 		return err
 	}))
 }
@@ -297,7 +297,7 @@ func (db *DB) locked(ctx context.Context, tx *gorm.DB, id mirror.ID) (repoRow, e
 	if !storable(string(id)) {
 		return repoRow{}, mirror.ErrNotFound
 	}
-	return gorm.G[repoRow](tx, db.forUpdate("")...).Where("id = ?", string(id)).Take(ctx)
+	return table[repoRow](tx, db.forUpdate("")...).Where("id = ?", string(id)).Take(ctx)
 }
 
 // forUpdate is the clause that locks the rows a SELECT returns; options may be "SKIP LOCKED".
@@ -310,7 +310,7 @@ func (db *DB) forUpdate(options string) []clause.Expression {
 
 // update writes the named columns of a repository, zero values too.
 func update(ctx context.Context, tx *gorm.DB, id mirror.ID, row repoRow, column string, more ...any) error {
-	n, err := gorm.G[repoRow](tx).Where("id = ?", string(id)).Select(column, more...).Updates(ctx, row)
+	n, err := table[repoRow](tx).Where("id = ?", string(id)).Select(column, more...).Updates(ctx, row)
 	if err == nil && n == 0 {
 		return mirror.ErrNotFound
 	}
@@ -325,7 +325,7 @@ func one[T any](ctx context.Context, db *DB, where, value string) (T, error) {
 		var none T
 		return none, mirror.ErrNotFound
 	}
-	rows, err := gorm.G[T](db.often).Where(where, value).Find(ctx)
+	rows, err := table[T](db.often).Where(where, value).Find(ctx)
 	if err == nil && len(rows) == 0 {
 		err = gorm.ErrRecordNotFound
 	}

@@ -59,7 +59,7 @@ func (db *DB) AddRule(ctx context.Context, r mirror.Rule) error {
 	if err != nil {
 		return err
 	}
-	return about("rule", r.Pattern, gorm.G[ruleRow](db.write).Create(ctx, &row))
+	return about("rule", r.Pattern, table[ruleRow](db.write).Create(ctx, &row))
 }
 
 // EditRule implements mirror.ImportStore.
@@ -69,7 +69,7 @@ func (db *DB) EditRule(ctx context.Context, r mirror.Rule) error {
 	if err != nil {
 		return err
 	}
-	n, err := gorm.G[ruleRow](db.write).Where("pattern_key = ?", row.PatternKey).
+	n, err := table[ruleRow](db.write).Where("pattern_key = ?", row.PatternKey).
 		Select("discovery", "listing", "listing_due").Updates(ctx, row)
 	if err == nil && n == 0 {
 		err = mirror.ErrNotFound
@@ -84,7 +84,7 @@ func (db *DB) RemoveRule(ctx context.Context, pattern string) error {
 
 // Rules implements mirror.ImportStore.
 func (db *DB) Rules(ctx context.Context) ([]mirror.Rule, error) {
-	rows, err := gorm.G[ruleRow](db.read).Order("pattern_key").Find(ctx)
+	rows, err := table[ruleRow](db.read).Order("pattern_key").Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}
@@ -101,14 +101,14 @@ func (db *DB) Rules(ctx context.Context) ([]mirror.Rule, error) {
 // due; only one of them moves its time.
 func (db *DB) ClaimRule(ctx context.Context, now, next time.Time) (mirror.Rule, bool, error) {
 	for range 10 { // lost races
-		row, err := gorm.G[ruleRow](db.read).Where("listing_due <= ?", *micros(now)).Order("listing_due, pattern_key").Take(ctx)
+		row, err := table[ruleRow](db.read).Where("listing_due <= ?", *micros(now)).Order("listing_due, pattern_key").Take(ctx)
 		if errors.Is(err, gorm.ErrRecordNotFound) {
 			return mirror.Rule{}, false, nil
 		}
 		if err != nil {
 			return mirror.Rule{}, false, known(err)
 		}
-		n, err := gorm.G[ruleRow](db.write).Where("pattern_key = ? AND listing_due = ?", row.PatternKey, *row.ListingDue).
+		n, err := table[ruleRow](db.write).Where("pattern_key = ? AND listing_due = ?", row.PatternKey, *row.ListingDue).
 			Select("listing_due").Updates(ctx, ruleRow{ListingDue: micros(next)})
 		if err != nil {
 			return mirror.Rule{}, false, known(err)
@@ -131,7 +131,7 @@ func (db *DB) RuleListed(ctx context.Context, r mirror.Rule, l mirror.RuleListin
 	if err != nil {
 		return err
 	}
-	_, err = gorm.G[ruleRow](db.write).Where("pattern_key = ? AND discovery = ?", row.PatternKey, row.Discovery).
+	_, err = table[ruleRow](db.write).Where("pattern_key = ? AND discovery = ?", row.PatternKey, row.Discovery).
 		Select("listing", "listing_due").Updates(ctx, ruleRow{Listing: clean(string(text)), ListingDue: micros(due)})
 	return known(err)
 }

@@ -84,11 +84,11 @@ func closeRun(ctx context.Context, tx *gorm.DB, id int64, run mirror.Run, events
 	if err != nil {
 		return err
 	}
-	open, err := gorm.G[runRow](tx).Where("id = ?", id).Take(ctx)
+	open, err := table[runRow](tx).Where("id = ?", id).Take(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = gorm.G[runRow](tx).Where("id = ?", id).
+	_, err = table[runRow](tx).Where("id = ?", id).
 		Select("ended", "outcome", "created", "updated", "deleted", "bytes", "problem").Updates(ctx, row)
 	if err != nil || len(events) == 0 {
 		return err
@@ -97,7 +97,7 @@ func closeRun(ctx context.Context, tx *gorm.DB, id int64, run mirror.Run, events
 	for i, e := range events {
 		rows[i] = newEventRow(e, open.RepoID, id)
 	}
-	return gorm.G[eventRow](tx).CreateInBatches(ctx, &rows, 500)
+	return table[eventRow](tx).CreateInBatches(ctx, &rows, 500)
 }
 
 // Runs implements mirror.QueueStore; an empty repo means all.
@@ -105,7 +105,7 @@ func (db *DB) Runs(ctx context.Context, repo mirror.ID, before int64, limit int)
 	if !storable(string(repo)) {
 		return nil, nil
 	}
-	rows, err := gorm.G[runRow](db.read).Scopes(behind(repo, before)).Order("id DESC").Limit(bounded(limit)).Find(ctx)
+	rows, err := table[runRow](db.read).Scopes(behind(repo, before)).Order("id DESC").Limit(bounded(limit)).Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}
@@ -120,7 +120,7 @@ func (db *DB) Runs(ctx context.Context, repo mirror.ID, before int64, limit int)
 
 // Run implements mirror.QueueStore.
 func (db *DB) Run(ctx context.Context, id int64) (mirror.Run, error) {
-	row, err := gorm.G[runRow](db.read).Where("id = ?", id).Take(ctx)
+	row, err := table[runRow](db.read).Where("id = ?", id).Take(ctx)
 	if err != nil {
 		return mirror.Run{}, about("run", strconv.FormatInt(id, 10), err)
 	}
@@ -132,7 +132,7 @@ func (db *DB) Events(ctx context.Context, repo mirror.ID, before int64, limit in
 	if !storable(string(repo)) {
 		return nil, nil
 	}
-	rows, err := gorm.G[eventRow](db.read).Scopes(behind(repo, before)).Order("id DESC").Limit(bounded(limit)).Find(ctx)
+	rows, err := table[eventRow](db.read).Scopes(behind(repo, before)).Order("id DESC").Limit(bounded(limit)).Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}

@@ -100,7 +100,7 @@ func addMeasured(ctx context.Context, tx *gorm.DB, list []mirror.Measured) error
 	for _, sum := range sums() {
 		set[sum] = gorm.Expr("samples." + sum + " + excluded." + sum)
 	}
-	return gorm.G[sampleRow](tx, clause.OnConflict{
+	return table[sampleRow](tx, clause.OnConflict{
 		Columns:   []clause.Column{{Name: "host"}, {Name: "endpoint"}, {Name: "span"}, {Name: "at"}},
 		DoUpdates: clause.Assignments(set),
 	}).CreateInBatches(ctx, &rows, 200)
@@ -167,7 +167,7 @@ func (db *DB) ThinMeasured(ctx context.Context, now time.Time) (more bool, err e
 		}
 		more = more || left
 	}
-	_, err = gorm.G[sampleRow](db.write).Where("at < ?", now.Add(-mirror.CoarseFor).UnixMicro()).Delete(ctx)
+	_, err = table[sampleRow](db.write).Where("at < ?", now.Add(-mirror.CoarseFor).UnixMicro()).Delete(ctx)
 	return more, known(err)
 }
 

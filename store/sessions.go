@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
-	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
 	"github.com/gitmirror/gitmirror/mirror"
@@ -34,7 +33,7 @@ func (db *DB) Sessions() *Sessions { return &Sessions{db} }
 // FindCtx returns the data of a session; found is false when there is none, or
 // it has expired.
 func (s *Sessions) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
-	row, err := gorm.G[sessionRow](s.db.read).
+	row, err := table[sessionRow](s.db.read).
 		Where("hash = ? AND expires > ?", hashed(token), time.Now().UnixMicro()).Take(ctx)
 	if err = known(err); errors.Is(err, mirror.ErrNotFound) {
 		return nil, false, nil
@@ -48,7 +47,7 @@ func (s *Sessions) CommitCtx(ctx context.Context, token string, data []byte, exp
 		data = []byte{}
 	}
 	row := sessionRow{Hash: hashed(token), Data: data, Expires: expiry.UnixMicro()}
-	return known(gorm.G[sessionRow](s.db.write, clause.OnConflict{
+	return known(table[sessionRow](s.db.write, clause.OnConflict{
 		Columns:   []clause.Column{{Name: "hash"}},
 		DoUpdates: clause.AssignmentColumns([]string{"data", "expires"}),
 	}).Create(ctx, &row))
@@ -56,7 +55,7 @@ func (s *Sessions) CommitCtx(ctx context.Context, token string, data []byte, exp
 
 // DeleteCtx ends a session; one that does not exist is no error.
 func (s *Sessions) DeleteCtx(ctx context.Context, token string) error {
-	_, err := gorm.G[sessionRow](s.db.write).Where("hash = ?", hashed(token)).Delete(ctx)
+	_, err := table[sessionRow](s.db.write).Where("hash = ?", hashed(token)).Delete(ctx)
 	return known(err)
 }
 
@@ -64,10 +63,10 @@ func (s *Sessions) DeleteCtx(ctx context.Context, token string) error {
 // depends on it but the size of the table: once an hour is often enough.
 func (s *Sessions) Prune(ctx context.Context) (int, error) {
 	now := time.Now().UnixMicro()
-	if _, err := gorm.G[signInRow](s.db.write).Where("expires <= ?", now).Delete(ctx); err != nil {
+	if _, err := table[signInRow](s.db.write).Where("expires <= ?", now).Delete(ctx); err != nil {
 		return 0, known(err)
 	}
-	n, err := gorm.G[sessionRow](s.db.write).Where("expires <= ?", now).Delete(ctx)
+	n, err := table[sessionRow](s.db.write).Where("expires <= ?", now).Delete(ctx)
 	return n, known(err)
 }
 

@@ -21,7 +21,7 @@ func (db *DB) BeginRun(ctx context.Context, c mirror.Claim, now time.Time) (mirr
 		if row.AskedTrigger != "" {
 			run.Trigger = row.AskedTrigger
 		}
-		if err := gorm.G[runRow](tx).Create(ctx, &run); err != nil {
+		if err := table[runRow](tx).Create(ctx, &run); err != nil {
 			return err
 		}
 		return update(ctx, tx, c.Repo.ID, repoRow{LeaseRun: run.ID}, "lease_run", "asked_trigger", "asked_at", "urgency")
@@ -55,7 +55,7 @@ func (db *DB) Settle(ctx context.Context, settled []mirror.Settlement) error {
 		if err := db.lockList(ctx, tx, from, list); err != nil {
 			return err
 		}
-		return gorm.G[repoRow](tx).Exec(ctx, `UPDATE repos SET
+		return table[repoRow](tx).Exec(ctx, `UPDATE repos SET
 			last_attempt = coalesce(v.at, last_attempt), last_success = coalesce(v.at, last_success),
 			settled = CASE WHEN v.at IS NULL THEN settled ELSE 'ready' END,
 			next_sync = CASE WHEN paused THEN NULL WHEN asked_trigger <> '' OR repos.version <> v.version THEN next_sync ELSE v.next END,
@@ -74,7 +74,7 @@ func (db *DB) EndRun(ctx context.Context, c mirror.Claim, end mirror.Ending) err
 		}
 		if end.Run.ID == 0 { // it was not known before that there would be something to tell
 			open := runRow{RepoID: row.ID, Owner: c.Owner, Trigger: string(end.Run.Trigger), Started: end.Run.Started.UnixMicro()}
-			if err := gorm.G[runRow](tx).Create(ctx, &open); err != nil {
+			if err := table[runRow](tx).Create(ctx, &open); err != nil {
 				return err
 			}
 			end.Run.ID = open.ID

@@ -36,7 +36,7 @@ func (db *DB) AddSignIn(ctx context.Context, s auth.SignIn) error {
 		ID: s.ID, UserID: s.User, Via: string(s.Via), Addr: clean(s.Addr), Agent: clean(s.Agent),
 		Created: s.Created.UnixMicro(), Seen: s.Seen.UnixMicro(), Expires: s.Expires.UnixMicro(),
 	}
-	return about("session", s.ID, gorm.G[signInRow](db.write).Create(ctx, &row))
+	return about("session", s.ID, table[signInRow](db.write).Create(ctx, &row))
 }
 
 // SignIn implements auth.SignInStore.
@@ -53,7 +53,7 @@ func (db *DB) SignIn(ctx context.Context, id string) (auth.SignIn, error) {
 
 // SignIns implements auth.SignInStore.
 func (db *DB) SignIns(ctx context.Context, user string) ([]auth.SignIn, error) {
-	rows, err := gorm.G[signInRow](db.read).Where("user_id = ? AND expires > ?", clean(user), time.Now().UnixMicro()).
+	rows, err := table[signInRow](db.read).Where("user_id = ? AND expires > ?", clean(user), time.Now().UnixMicro()).
 		Order("seen DESC, id DESC").Limit(bounded(0)).Find(ctx)
 	list := make([]auth.SignIn, len(rows))
 	for i, row := range rows {
@@ -64,7 +64,7 @@ func (db *DB) SignIns(ctx context.Context, user string) ([]auth.SignIn, error) {
 
 // SawSignIn implements auth.SignInStore; of one that is gone it is no error.
 func (db *DB) SawSignIn(ctx context.Context, id string, at time.Time) error {
-	_, err := gorm.G[signInRow](db.write).Where("id = ?", id).Update(ctx, "seen", at.UnixMicro())
+	_, err := table[signInRow](db.write).Where("id = ?", id).Update(ctx, "seen", at.UnixMicro())
 	return known(err)
 }
 
@@ -78,6 +78,6 @@ func (db *DB) RemoveSignIn(ctx context.Context, user, id string) error {
 
 // RemoveSignIns implements auth.SignInStore.
 func (db *DB) RemoveSignIns(ctx context.Context, user, but string) (int, error) {
-	n, err := gorm.G[signInRow](db.write).Where("user_id = ? AND id <> ?", clean(user), clean(but)).Delete(ctx)
+	n, err := table[signInRow](db.write).Where("user_id = ? AND id <> ?", clean(user), clean(but)).Delete(ctx)
 	return n, known(err)
 }

@@ -38,12 +38,12 @@ func (db *DB) AddTrust(ctx context.Context, t auth.Trust) error {
 		ID: t.ID, Name: t.Name, NameKey: foldName(t.Name), Issuer: clean(t.Issuer), Audience: clean(t.Audience), Claims: clean(string(claims)),
 		UserID: t.User, Scope: string(t.Scope), TtlUs: t.TTL.Microseconds(), Created: t.Created.UnixMicro(),
 	}
-	return about("trust", t.Name, gorm.G[trustRow](db.write).Create(ctx, &row))
+	return about("trust", t.Name, table[trustRow](db.write).Create(ctx, &row))
 }
 
 // Trusts implements auth.TrustStore.
 func (db *DB) Trusts(ctx context.Context) ([]auth.Trust, error) {
-	rows, err := gorm.G[trustRow](db.read).Order("name_key").Find(ctx)
+	rows, err := table[trustRow](db.read).Order("name_key").Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}
@@ -68,10 +68,10 @@ func (db *DB) RemoveTrust(ctx context.Context, id string) error {
 // UsedTrust implements auth.TrustStore.
 func (db *DB) UsedTrust(ctx context.Context, id string, at time.Time) error {
 	return about("trust", id, db.in(ctx, func(tx *gorm.DB) error {
-		if _, err := gorm.G[tokenRow](tx).Where("trust <> '' AND expires <= ?", at.UnixMicro()).Delete(ctx); err != nil {
+		if _, err := table[tokenRow](tx).Where("trust <> '' AND expires <= ?", at.UnixMicro()).Delete(ctx); err != nil {
 			return err
 		}
-		_, err := gorm.G[trustRow](tx).Where("id = ?", id).Update(ctx, "last_used", at.UnixMicro())
+		_, err := table[trustRow](tx).Where("id = ?", id).Update(ctx, "last_used", at.UnixMicro())
 		return err
 	}))
 }

@@ -64,14 +64,14 @@ func (db *DB) AdoptUpkeep(ctx context.Context, limit int, first func(mirror.ID) 
 			}
 		}
 		// Another server may have adopted the same ones meanwhile.
-		return gorm.G[upkeepRow](tx, clause.OnConflict{DoNothing: true}).CreateInBatches(ctx, &rows, 500)
+		return table[upkeepRow](tx, clause.OnConflict{DoNothing: true}).CreateInBatches(ctx, &rows, 500)
 	})
 	return len(ids), err
 }
 
 // DueUpkeep implements mirror.UpkeepStore.
 func (db *DB) DueUpkeep(ctx context.Context, now time.Time, limit int) ([]mirror.Upkept, error) {
-	rows, err := gorm.G[upkeepRow](db.read).Where("due <= ?", now.UnixMicro()).Order("due, repo_id").Limit(bounded(limit)).Find(ctx)
+	rows, err := table[upkeepRow](db.read).Where("due <= ?", now.UnixMicro()).Order("due, repo_id").Limit(bounded(limit)).Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}
@@ -104,13 +104,13 @@ func (db *DB) SaveUpkept(ctx context.Context, u mirror.Upkept, events []mirror.E
 		if err != nil {
 			return err
 		}
-		err = gorm.G[upkeepRow](tx, clause.OnConflict{Columns: []clause.Column{{Name: "repo_id"}}, UpdateAll: true}).Create(ctx, &row)
+		err = table[upkeepRow](tx, clause.OnConflict{Columns: []clause.Column{{Name: "repo_id"}}, UpdateAll: true}).Create(ctx, &row)
 		if err != nil {
 			return err
 		}
 		for _, e := range events {
 			event := newEventRow(e, repo.ID, 0)
-			if err := gorm.G[eventRow](tx).Create(ctx, &event); err != nil {
+			if err := table[eventRow](tx).Create(ctx, &event); err != nil {
 				return err
 			}
 		}
@@ -129,6 +129,6 @@ func (db *DB) SaveUpkept(ctx context.Context, u mirror.Upkept, events []mirror.E
 
 // CountDegraded implements mirror.UpkeepStore.
 func (db *DB) CountDegraded(ctx context.Context) (int, error) {
-	n, err := gorm.G[upkeepRow](db.read).Where("condition = 'degraded'").Count(ctx, "*")
+	n, err := table[upkeepRow](db.read).Where("condition = 'degraded'").Count(ctx, "*")
 	return int(n), known(err)
 }
