@@ -319,6 +319,10 @@ func (s *Syncer) stop(id ID) {
 // Progress is the state of a run that goes on in this process.
 func (s *Syncer) Progress(id ID) (Progress, bool) { return s.board.get(id) }
 
+// Ended is how many runs have ended since this process began. Whoever draws a
+// picture and watches from then on sees by it whether one ended in between.
+func (s *Syncer) Ended() uint64 { return s.board.count() }
+
 // Watch sends the present state of the runs of this process, then every change:
 // the latest of each repository, so a slow reader misses steps but no end. An
 // empty id means all repositories. The channel is closed when ctx ends.

@@ -12,6 +12,7 @@ type board struct {
 	live     map[ID]Progress
 	told     map[ID]time.Time
 	coming   map[ID]Listing // what a first clone that runs will serve
+	ended    uint64         // runs since this process began
 	watchers map[*watcher]struct{}
 }
 
@@ -37,6 +38,7 @@ func (b *board) set(p Progress) {
 	b.live[p.Repo] = p
 	now := time.Now()
 	if p.Phase == Done {
+		b.ended++
 		delete(b.live, p.Repo)
 		delete(b.coming, p.Repo)
 		delete(b.told, p.Repo)
@@ -93,6 +95,12 @@ func (b *board) get(id ID) (Progress, bool) {
 	defer b.mu.Unlock()
 	p, ok := b.live[id]
 	return p, ok
+}
+
+func (b *board) count() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ended
 }
 
 func (b *board) watch(ctx context.Context, id ID) <-chan Progress {

@@ -25,7 +25,9 @@ type mirrorsPage struct {
 	Sort        string
 	Matching    int // mirrors that search and filter select
 	Rows        []mirrorRow
-	Paged       bool // not the first page
+	This        string // of the list as it is shown
+	Ended       uint64 // of the syncer, before the rows were read
+	Paged       bool   // not the first page
 	First, Next string
 }
 
@@ -94,13 +96,14 @@ func (c *console) mirrors(g *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	ended := c.Syncer.Ended()
 	all, err := c.Store.CountRepos(ctx, mirror.RepoQuery{})
 	if err != nil {
 		return err
 	}
 	data := mirrorsPage{
 		page: p, Search: list.Search, State: list.State, Sort: string(list.Sort), Paged: list.After != "" || list.From > 0,
-		FirstClones: viewFirstClones(all), First: list.page("", 0).url(),
+		FirstClones: viewFirstClones(all), First: list.page("", 0).url(), This: list.url(), Ended: ended,
 	}
 	data.Empty = data.FirstClones.All == 0
 	if data.Filters, err = c.filters(ctx, w, list, now); err != nil {

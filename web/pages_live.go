@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -126,6 +127,8 @@ func (c *console) mirrorLive(g *gin.Context) error {
 }
 
 // mirrorsLive keeps the list true: each row is an event named by the mirror's id.
+// "again" has the rows fetched anew: something ended between the page, or a
+// stream that broke, and this stream.
 func (c *console) mirrorsLive(g *gin.Context) error {
 	ctx, w := g.Request.Context(), c.words(g)
 	type drawing struct {
@@ -134,8 +137,13 @@ func (c *console) mirrorsLive(g *gin.Context) error {
 		at    time.Time
 	}
 	drawn, maySync := map[mirror.ID]drawing{}, c.may(g, auth.Sync, true) == nil
-	nothing := func(fragments) error { return nil }
-	return c.stream(g, "", nothing, func(out fragments, p mirror.Progress) error {
+	begin := func(out fragments) error {
+		if g.Query("ended") != strconv.FormatUint(c.Syncer.Ended(), 10) {
+			return out.swap("again", "")
+		}
+		return nil
+	}
+	return c.stream(g, "", begin, func(out fragments, p mirror.Progress) error {
 		d, known := drawn[p.Repo]
 		ended := p.Phase == mirror.Done
 		if known && !ended && d.phase == p.Phase && time.Since(d.at) < fragmentEvery {
