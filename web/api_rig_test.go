@@ -36,6 +36,8 @@ type rig struct {
 	http     *httptest.Server
 	log      *logBuffer
 	done     chan struct{} // web.Server.Done
+	// contract is what every answer of the API is held against.
+	contract func() *contract
 }
 
 // Passwords of the rig's people, whose names say what they are.
@@ -113,6 +115,18 @@ func newRig(t *testing.T, change ...func(*web.Server)) *rig {
 	}
 	r.http = httptest.NewServer(handler)
 	t.Cleanup(r.http.Close)
+	r.contract = sync.OnceValue(func() *contract {
+		resp, err := http.Get(r.http.URL + "/api/openapi.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return newContract(t, text)
+	})
 	r.addUser("admin", auth.Admin, apiAdminPassword)
 	r.addUser("dev", auth.Developer, apiDevPassword)
 	r.addUser("robot", auth.Robot, "")
@@ -249,7 +263,13 @@ func (r *rig) callWith(client *http.Client, method, path string, body any, opts 
 	if err != nil {
 		r.t.Fatalf("%s %s: %v", method, path, err)
 	}
-	return reply{resp.StatusCode, resp.Header, string(data)}
+	got := reply{resp.StatusCode, resp.Header, string(data)}
+	if strings.HasPrefix(path, "/api/v1/") {
+		if err := r.contract().check(method, path, got); err != nil {
+			r.t.Errorf("%s %s = %d: %v", method, path, got.Status, err)
+		}
+	}
+	return got
 }
 
 // want calls and fails the test when the status is another one.
