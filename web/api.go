@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -166,6 +167,9 @@ func register[I, O any](a *api, need access, op huma.Operation, do func(context.
 		op.MaxBodyBytes = maxAPIBody
 	}
 	op.BodyReadTimeout = bodyTimeout
+	if op.Responses == nil {
+		op.Responses = map[string]*huma.Response{} // the library adds to it
+	}
 	op.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 		if err := a.check(ctx.Context(), need); err != nil {
 			a.fail(humagin.Unwrap(ctx), err)
@@ -186,6 +190,22 @@ func register[I, O any](a *api, need access, op huma.Operation, do func(context.
 		}
 		return out, nil
 	})
+	for _, status := range alsoOf(op) {
+		op.Responses[strconv.Itoa(status)] = &huma.Response{
+			Description: http.StatusText(status), Headers: op.Responses[strconv.Itoa(op.DefaultStatus)].Headers, Content: op.Responses[strconv.Itoa(op.DefaultStatus)].Content,
+		}
+	}
+}
+
+// also says that an operation answers in the same form with another status, too.
+func also(op huma.Operation, status ...int) huma.Operation {
+	op.Metadata = map[string]any{"also": status}
+	return op
+}
+
+func alsoOf(op huma.Operation) []int {
+	also, _ := op.Metadata["also"].([]int)
+	return also
 }
 
 // setLibrary sets what the OpenAPI library keeps in variables of its package:

@@ -36,13 +36,13 @@ func (a *api) mirrorOperations() {
 	register(a, readers, huma.Operation{
 		OperationID: "list-mirrors", Method: http.MethodGet, Path: "/mirrors", Tags: tags, Summary: "List mirrors by path",
 	}, a.listMirrors)
-	register(a, managers, huma.Operation{
+	register(a, managers, also(huma.Operation{
 		OperationID: "add-mirrors", Method: http.MethodPost, Path: "/mirrors", Tags: tags, Summary: "Mirror a repository, or several",
 		Description: "One is answered with 201, or 200 when it was mirrored before. Several in `mirrors` are answered " +
 			"with 200 and an error in the place of each that cannot be. The first clone begins at once; " +
 			"the answer does not wait for it.",
 		DefaultStatus: http.StatusCreated, Errors: []int{http.StatusConflict},
-	}, a.addMirrors)
+	}, http.StatusOK), a.addMirrors)
 	register(a, readers, huma.Operation{
 		OperationID: "show-mirror", Method: http.MethodGet, Path: "/mirrors/{mirror}", Tags: tags, Summary: "Show a mirror",
 		Errors: []int{http.StatusNotFound},
@@ -55,12 +55,12 @@ func (a *api) mirrorOperations() {
 		OperationID: "remove-mirror", Method: http.MethodDelete, Path: "/mirrors/{mirror}", Tags: tags, Summary: "Stop mirroring and delete what we have",
 		Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed},
 	}, a.removeMirror)
-	register(a, syncers, huma.Operation{
+	register(a, syncers, also(huma.Operation{
 		OperationID: "sync-mirror", Method: http.MethodPost, Path: "/mirrors/{mirror}/sync", Tags: tags, Summary: "Sync now",
 		Description: "202: the sync is queued; watch it with GET /events?mirror=… or GET /mirrors/{mirror}/runs?after=last_run. " +
 			"With wait_s, 200 and the run when it ended in that time; look at its outcome.",
 		DefaultStatus: http.StatusAccepted, Errors: []int{http.StatusNotFound},
-	}, a.syncMirror)
+	}, http.StatusOK), a.syncMirror)
 }
 
 type listMirrorsRequest struct {

@@ -38,6 +38,7 @@ type rig struct {
 	done     chan struct{} // web.Server.Done
 	// contract is what every answer of the API is held against.
 	contract func() *contract
+	api      map[string]string // of the disk
 }
 
 // Passwords of the rig's people, whose names say what they are.
@@ -75,14 +76,14 @@ func newRig(t *testing.T, change ...func(*web.Server)) *rig {
 	t.Helper()
 	dir := t.TempDir()
 	ctx := t.Context()
-	r := &rig{t: t, log: &logBuffer{}, done: make(chan struct{})}
+	r := &rig{t: t, log: &logBuffer{}, done: make(chan struct{}), api: map[string]string{}}
 	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	if r.db, err = store.Open(ctx, filepath.Join(dir, "gitmirror.db"), nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.db.Close() })
-	disk, err := git.Open(ctx, git.Disk{Root: dir, AllowPrivate: true})
+	disk, err := git.Open(ctx, git.Disk{Root: dir, AllowPrivate: true, API: r.api})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func newRig(t *testing.T, change ...func(*web.Server)) *rig {
 	}
 	trail := &auth.Trail{Store: r.db, Log: log}
 	recorded := auth.RecordMirrors(r.db, trail)
-	r.accounts = &auth.Accounts{Store: auth.RecordAccounts(r.db), Trail: trail, Log: log}
+	r.accounts = &auth.Accounts{Store: auth.RecordAccounts(r.db), Vault: vault, Trail: trail, Log: log}
 	r.syncer = &mirror.Syncer{Store: r.db, Disk: disk, Owner: "test", Schedule: mirror.Schedule{Min: time.Hour, Max: time.Hour}, Log: log}
 	r.catalog = &mirror.Catalog{Store: recorded, Disk: disk, Syncer: r.syncer, Vault: vault, Site: mirror.Site{URL: "http://mirror.example:8080"}}
 	r.syncer.Credential = r.catalog.OpenCredential

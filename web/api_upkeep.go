@@ -36,12 +36,12 @@ func (a *api) upkeepOperations() {
 		OperationID: "show-upkeep", Method: http.MethodGet, Path: "/mirrors/{mirror}/upkeep", Tags: tags, Summary: "Show how the copy on disk is",
 		Errors: []int{http.StatusNotFound},
 	}, a.showUpkeep)
-	register(a, managers, huma.Operation{
+	register(a, managers, also(huma.Operation{
 		OperationID: "start-upkeep", Method: http.MethodPost, Path: "/mirrors/{mirror}/upkeep", Tags: tags, Summary: "Tidy, check or repair the copy on disk now",
 		Description: "202: it is done as soon as a place is free. With wait_s, 200 when it ended in that time, " +
 			"with an error when it failed. A check that finds damage repairs it.",
 		DefaultStatus: http.StatusAccepted, Errors: []int{http.StatusNotFound},
-	}, a.startUpkeep)
+	}, http.StatusOK), a.startUpkeep)
 }
 
 type upkeepAnswer struct {
