@@ -146,13 +146,17 @@ func (s *Server) check(ctx context.Context, need access) error {
 func register[I, O any](a *api, need access, op huma.Operation, do func(context.Context, *I) (*O, error)) {
 	a.operations[op.Method+" "+ginRoute(op.Path)] = op.OperationID
 	op.Security = []map[string][]string{}
-	op.Errors = append(op.Errors, http.StatusUnprocessableEntity, http.StatusTooManyRequests)
+	// 401 also where no credential is needed: one that is not good is refused everywhere.
+	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError)
 	if need != anybody {
 		op.Security = []map[string][]string{{"token": {}}, {"basic": {}}, {"session": {}}}
-		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
+		op.Errors = append(op.Errors, http.StatusForbidden)
 	}
 	if !safeMethod(op.Method) {
-		op.Errors = append(op.Errors, http.StatusForbidden, http.StatusRequestEntityTooLarge)
+		op.Errors = append(op.Errors, http.StatusForbidden, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
+	if slices.Contains([]string{"modules", "audit", "trusts"}, op.Tags[0]) {
+		op.Errors = append(op.Errors, http.StatusNotFound) // where the server has none of it
 	}
 	if op.Method == http.MethodPost && need != anybody {
 		op.Parameters = append(op.Parameters, &huma.Param{
