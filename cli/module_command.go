@@ -19,7 +19,7 @@ import (
 func (p *program) moduleCommand() *cobra.Command {
 	list := p.moduleList()
 	g := p.group("module", "Look at Go modules that were served, and decide which may be", list, p.moduleShow(), p.moduleTest(),
-		p.modulePin(), p.moduleUnpin(), p.modulePins(), p.moduleRule())
+		p.modulePin(), p.moduleUnpin(), p.modulePins(), p.moduleAccept(), p.moduleRule())
 	g.Aliases = []string{"modules"}
 	unknown := g.RunE
 	g.RunE = func(cmd *cobra.Command, args []string) error {
@@ -288,6 +288,35 @@ func (p *program) moduleUnpin() *cobra.Command {
 			if p.json {
 				return p.emit(args)
 			}
+			return nil
+		},
+	})
+}
+
+// moduleAccept is for versions that their authors published anew under the same name.
+func (p *program) moduleAccept() *cobra.Command {
+	return p.withJSON(&cobra.Command{
+		Use: "accept MODULE@VERSION", Short: "Say that a version that is not what it was when it was first seen is right", Args: args(1, 1), ValidArgsFunction: p.completeModules,
+		Long: "Of what the checksum database does not vouch for, the hashes that were first seen count, and\n" +
+			"another file is refused (E2106). This forgets them, and what is kept of the version: the next\n" +
+			"one that a module proxy sends is taken for the right one.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, version, err := moduleAndVersion(args[0])
+			if err != nil {
+				return err
+			}
+			c, err := p.client()
+			if err != nil {
+				return err
+			}
+			in := web.AcceptModule{Module: name, Version: version}
+			if err := c.call(cmd.Context(), http.MethodPost, api+"/modules/accept", in, nil); err != nil {
+				return err
+			}
+			if p.json {
+				return p.emit(in)
+			}
+			p.say("what is sent of %s next is taken for the right one", args[0])
 			return nil
 		},
 	})

@@ -52,7 +52,7 @@ func (p *program) newModules(ctx context.Context, c Config, db *store.DB, disk *
 		NoSum:   or(c.text("modules.no_sumdb"), or(p.ownGo("GONOSUMDB"), p.ownGo("GOPRIVATE"))),
 		OnEvent: func(e mirror.ModuleEvent) { metrics.ModuleRefused(string(e.Kind)) },
 		OnReply: metrics.ModuleServed,
-		Served:  db, Pins: &modproxy.Pins{Store: db, Log: log},
+		Served:  db, Seen: db, Pins: &modproxy.Pins{Store: db, Log: log},
 		Ahead: c.text("modules.ahead") == "far",
 		Log:   log,
 	}

@@ -35,10 +35,8 @@ func (d *Disk) Archive(ctx context.Context, id mirror.ID, commit, dir string) (i
 	if err != nil {
 		return nil, err
 	}
-	if dir != "" {
-		if err := d.isDirectory(ctx, id, c.Hash, dir); err != nil {
-			return nil, err
-		}
+	if err := d.archivable(ctx, id, c.Hash, dir); err != nil {
+		return nil, err
 	}
 	if err := setAttributes(repo); err != nil {
 		return nil, d.local("set the attributes of a repository", err)
@@ -62,12 +60,23 @@ func (d *Disk) Archive(ctx context.Context, id mirror.ID, commit, dir string) (i
 	return a, nil
 }
 
-func (d *Disk) isDirectory(ctx context.Context, id mirror.ID, commit, dir string) error {
-	tree, err := d.Tree(ctx, id, commit)
+// archivable tells why there can be no archive of a directory, empty = the root.
+func (d *Disk) archivable(ctx context.Context, id mirror.ID, commit, dir string) error {
+	files, err := d.Tree(ctx, id, commit)
 	if err != nil {
 		return err
 	}
-	info, err := fs.Stat(tree, dir)
+	all, err := files.(*tree).paths()
+	if err != nil {
+		return d.gone(ctx, id, "count the files of a commit", err)
+	}
+	if all.tooMany() {
+		return tooMuch(true, "the commit has too many files")
+	}
+	if dir == "" {
+		return nil
+	}
+	info, err := fs.Stat(files, dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
 		return &mirror.Problem{Kind: mirror.ErrNotFound, What: "the commit has no directory " + quote(dir)}
 	}

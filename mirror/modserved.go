@@ -64,6 +64,15 @@ type ServedVersion struct {
 	LastUsed        time.Time
 }
 
+// SeenSum is the hash of a file that a module proxy sent.
+type SeenSum struct {
+	Module, Version string
+	Kind            string // "mod" or "zip"
+	Sum             string // as go.sum has it
+	From            string // the module proxy
+	At              time.Time
+}
+
 // ServedDay is what was served of a module on a day.
 type ServedDay struct {
 	Day       time.Time // its beginning, UTC
@@ -145,6 +154,12 @@ type ModuleStore interface {
 	UnpinModule(ctx context.Context, module, version string) error
 	// ModulePins lists those that hold, by module and version.
 	ModulePins(ctx context.Context, q PinQuery) ([]ModulePin, error)
+
+	// FirstModuleSum is the hash that a file had when it was first seen: this one,
+	// which is stored then, when it was never seen.
+	FirstModuleSum(ctx context.Context, s SeenSum) (SeenSum, error)
+	// ForgetModuleSums has the next files of a version be the first ones.
+	ForgetModuleSums(ctx context.Context, module, version string) error
 
 	// AddModuleRule stores a rule behind all others, or before the one with an ID;
 	// -1 = before all. It returns its ID.

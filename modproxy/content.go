@@ -18,6 +18,8 @@ import (
 	"time"
 
 	modzip "golang.org/x/mod/zip"
+
+	"github.com/gitmirror/gitmirror/mirror"
 )
 
 // Bounds of what is read from one archive before a module is refused. Only
@@ -25,6 +27,7 @@ import (
 // rest of the directory, which must be read to be left out.
 const (
 	maxArchiveFiles = 1 << 20
+	maxArchiveNames = 64 << 20 // bytes of all names
 	maxArchiveBytes = 4 << 30
 )
 
@@ -41,15 +44,36 @@ type entry struct {
 // contents are the files that make up a module.
 type contents []entry
 
-// read goes once over the archive of a module: each file is hashed, and its
-// content appended to spool if that is not nil. What comes back is what belongs
-// in the zip; a *versionError says why there can be none.
+// read goes over the archive of a module: each file is hashed, and its content
+// appended to spool if that is not nil. What comes back is what belongs in the
+// zip; a *versionError says why there can be none. The spool never holds more than
+// a zip may: where a directory holds more, of what perhaps does not belong in it,
+// the archive is read a second time for what does.
 func (v *view) read(ctx context.Context, p place, spool *spool) (contents, error) {
+	c, err := v.readFor(ctx, p, spool, nil)
+	if err != nil || spool == nil || !spool.over {
+		return c, err
+	}
+	belongs := make(map[string]bool, len(c))
+	for _, e := range c {
+		belongs[e.name] = true
+	}
+	if err := spool.restart(); err != nil {
+		return nil, err
+	}
+	return v.readFor(ctx, p, spool, belongs)
+}
+
+// readFor reads the files that only names; nil = all.
+func (v *view) readFor(ctx context.Context, p place, spool *spool, only map[string]bool) (contents, error) {
 	archive, err := v.reader.Archive(ctx, v.repo.ID, p.Hash, p.dir)
+	if errors.Is(err, mirror.ErrInvalid) {
+		return nil, unfit("%s", mirror.AsProblem(err).What)
+	}
 	if err != nil {
 		return nil, err
 	}
-	all, err := readTar(archive, spool)
+	all, err := readTar(archive, spool, only)
 	if err = errors.Join(err, archive.Close()); err != nil {
 		return nil, err
 	}
@@ -75,9 +99,9 @@ func (v *view) read(ctx context.Context, p place, spool *spool) (contents, error
 	return check(all, p.gomod)
 }
 
-func readTar(archive io.Reader, spool *spool) (contents, error) {
+func readTar(archive io.Reader, spool *spool, only map[string]bool) (contents, error) {
 	var all contents
-	var total int64
+	var total, names int64
 	in := newIntake(spool)
 	for tr := tar.NewReader(bufio.NewReaderSize(archive, pieces)); ; {
 		h, err := tr.Next()
@@ -87,18 +111,19 @@ func readTar(archive io.Reader, spool *spool) (contents, error) {
 		if err != nil {
 			return nil, fmt.Errorf("archive: %w", err)
 		}
-		total += h.Size
-		if len(all) == maxArchiveFiles || total > maxArchiveBytes {
-			return nil, unfit("the directory holds more than %d files or %d GiB", maxArchiveFiles, maxArchiveBytes>>30)
+		total, names = total+h.Size, names+int64(len(h.Name))
+		if len(all) == maxArchiveFiles || total > maxArchiveBytes || names > maxArchiveNames {
+			return nil, unfit("the directory holds more than %d files, %d GiB, or %d MiB of names", maxArchiveFiles, maxArchiveBytes>>30, maxArchiveNames>>20)
 		}
-		switch h.Typeflag {
-		case tar.TypeReg:
+		switch {
+		case only != nil && !only[h.Name]:
+		case h.Typeflag == tar.TypeReg:
 			e, err := in.entry(h.Name, tr)
 			if err != nil {
 				return nil, err
 			}
 			all = append(all, e)
-		case tar.TypeSymlink:
+		case h.Typeflag == tar.TypeSymlink:
 			all = append(all, entry{name: h.Name, mode: fs.ModeSymlink, size: int64(len(h.Linkname))})
 		}
 	}

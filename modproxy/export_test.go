@@ -4,3 +4,6 @@ package modproxy
 func (u *Usage) Count(module, version string) {
 	u.count(module, version, served{facts: useFacts{source: "https://proxy.test", zip: "h1:x=", size: 5}, hit: true, download: true, bytes: 5})
 }
+
+// Spool has no more than n bytes of one module kept unpacked.
+func (r *Repos) Spool(n int64) { r.spooled = n }

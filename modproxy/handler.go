@@ -51,6 +51,9 @@ type Handler struct {
 	// has them, it is never asked.
 	Verify Verify
 	NoSum  string
+	// Seen remembers what hash a file of a proxy had when it was first seen, of files
+	// that SumDB does not vouch for; nil = nobody does.
+	Seen SeenStore
 	// Ahead has files fetched that clients are about to ask for, while Proxies are
 	// far away and Run runs.
 	Ahead bool

@@ -19,8 +19,8 @@ import (
 )
 
 // The rows of HOSTILE section D that are about modules; those about git itself,
-// D01 to D09, are in package gitserver. D10 is TestHiddenReadsAsAbsent, D14
-// TestForged, D18 TestEndpoints and TestProxied, D19 TestSumDBRefusals, D20
+// D01 to D09, are in package gitserver. D10 is TestHiddenReadsAsAbsent, D14 is
+// TestForged, too, D18 TestEndpoints and TestProxied, D19 TestSumDBRefusals, D20
 // TestSumDBLies, TestSumDBForks and TestSumDBRollback; D15 is the story
 // 14-moved-tag.
 

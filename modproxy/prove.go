@@ -48,11 +48,11 @@ func (h *Handler) prove(ctx context.Context, modPath, version string) *proof {
 	return p
 }
 
-// check compares a file with what the database says. An error means that the file
-// must not be passed on.
+// check compares a file with what the database says, or, when that says nothing,
+// with what was first seen. An error means that the file must not be passed on.
 func (o *proxied) check(ctx context.Context, p *proof, k Kept) (proven bool, err error) {
 	if p == nil {
-		return false, nil
+		return false, o.asFirst(ctx, k)
 	}
 	select {
 	case <-p.done:
@@ -69,7 +69,7 @@ func (o *proxied) check(ctx context.Context, p *proof, k Kept) (proven bool, err
 		return false, &mirror.Problem{Code: mirror.CodeSumAway, Kind: mirror.ErrUpstream, What: what + " cannot be verified now",
 			Why: mirror.AsProblem(p.err).Error(), Do: "try again later; only what the checksum database vouches for is passed on here (modules.verify)"}
 	default:
-		return false, nil
+		return false, o.asFirst(ctx, k)
 	}
 	want := p.sums.Zip
 	if k.Kind == "mod" {
@@ -78,15 +78,19 @@ func (o *proxied) check(ctx context.Context, p *proof, k Kept) (proven bool, err
 	if want == k.H1 {
 		return true, nil
 	}
-	forged := &mirror.Problem{Code: mirror.CodeModuleSum, Kind: mirror.ErrIntegrity, What: what + " is not what the checksum database says",
+	return false, o.forged(ctx, k, &mirror.Problem{Code: mirror.CodeModuleSum, Kind: mirror.ErrIntegrity, What: what + " is not what the checksum database says",
 		Why: fmt.Sprintf("the %s of %s has %s, %s says %s", k.Kind, k.From, k.H1, o.h.SumDB.DB.Name, want),
-		Do:  "it is not passed on; do not switch verification off: find out who changed it, " + k.From + " or somebody on the way"}
+		Do:  "it is not passed on; do not switch verification off: find out who changed it, " + k.From + " or somebody on the way"})
+}
+
+// forged tells everybody about a file that is not what it should be.
+func (o *proxied) forged(ctx context.Context, k Kept, p *mirror.Problem) error {
 	if o.h.Log != nil {
-		o.h.Log.ErrorContext(ctx, "module proxy sent a forged file", "module", what, "from", k.From, "err", forged)
+		o.h.Log.ErrorContext(ctx, "module proxy sent a forged file", "module", show(o.path+"@"+k.Version), "from", k.From, "err", p)
 	}
 	o.h.state().forged.Add(1)
-	o.h.note(mirror.ModuleEvent{At: time.Now().UTC(), Kind: mirror.ModuleForged, Module: o.path, Version: k.Version, From: k.From, Text: forged.Error()})
-	return false, forged
+	o.h.note(mirror.ModuleEvent{At: time.Now().UTC(), Kind: mirror.ModuleForged, Module: o.path, Version: k.Version, From: k.From, Text: p.Error()})
+	return p
 }
 
 // Sums are those the database has of a module version. The errors are those of

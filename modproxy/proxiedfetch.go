@@ -154,13 +154,11 @@ func (o *proxied) fetchSmall(ctx context.Context, k Kept, file string, most int6
 		return nil, o.explain(k.Version, err)
 	}
 	k.From, k.At = from, time.Now().UTC()
-	if proof != nil {
+	if k.Kind == "mod" {
 		k.H1 = hashGoMod(data)
 		if k.Proven, err = o.check(ctx, proof, k); err != nil {
 			return nil, err
 		}
-	}
-	if k.Kind == "mod" {
 		o.h.Usage.learn(o.path, k.Version, k.facts())
 	}
 	if _, err := o.h.Store.PutBytes(k, data); err != nil && o.h.Log != nil {
@@ -183,7 +181,7 @@ func (o *proxied) fetchZip(ctx context.Context, f *fill, version, file, key stri
 	}
 	k := Kept{Key: key, Module: o.path, Version: version, Kind: "zip", From: f.from, Sum: f.sum, Size: f.size, At: time.Now().UTC()}
 	// To hash it all of it must be unpacked: only where somebody has a hash of it.
-	if k.H1, err = checkZip(module.Version{Path: o.path, Version: version}, f.file.Name(), proof != nil); err != nil {
+	if k.H1, err = checkZip(module.Version{Path: o.path, Version: version}, f.file.Name(), proof != nil || o.h.Seen != nil); err != nil {
 		return oddZip(f.from, show(err.Error()))
 	}
 	if k.Proven, err = o.check(ctx, proof, k); err != nil {

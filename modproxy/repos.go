@@ -44,6 +44,7 @@ type Repos struct {
 	// Limit is how many archives are read at once; zero = GOMAXPROCS.
 	Limit int
 
+	spooled  int64 // bytes of one module that are kept unpacked; zero = as many as a zip may hold
 	once     sync.Once
 	slots    chan struct{}
 	sums     *lru.Cache[sumKey, string]

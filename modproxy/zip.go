@@ -3,6 +3,7 @@ package modproxy
 import (
 	"archive/zip"
 	"bufio"
+	"cmp"
 	"compress/flate"
 	"context"
 	"errors"
@@ -10,24 +11,37 @@ import (
 	"os"
 
 	"golang.org/x/mod/module"
+	modzip "golang.org/x/mod/zip"
 )
 
-// spool keeps the contents of files, one after the other, in a temporary file.
+// spool keeps the contents of files, one after the other, in a temporary file:
+// no more than most bytes. Of more it keeps nothing and is over.
 type spool struct {
+	most int64
 	file *os.File
 	out  *bufio.Writer
 	size int64
+	over bool
 }
 
-func newSpool(dir string) (*spool, error) {
+func newSpool(dir string, most int64) (*spool, error) {
 	f, err := os.CreateTemp(dir, "module-*.tmp")
 	if err != nil {
 		return nil, err
 	}
-	return &spool{file: f, out: bufio.NewWriterSize(f, pieces)}, nil
+	return &spool{most: most, file: f, out: bufio.NewWriterSize(f, pieces)}, nil
 }
 
 func (s *spool) Write(p []byte) (int, error) {
+	if !s.over && s.size+int64(len(p)) > s.most {
+		s.over = true
+		if err := s.file.Truncate(0); err != nil {
+			return 0, err
+		}
+	}
+	if s.over {
+		return len(p), nil
+	}
 	n, err := s.out.Write(p)
 	s.size += int64(n)
 	return n, err
@@ -39,7 +53,20 @@ func (s *spool) last(size int64) func() io.ReadCloser {
 	return func() io.ReadCloser { return io.NopCloser(io.NewSectionReader(s.file, start, size)) }
 }
 
-func (s *spool) flush() error { return s.out.Flush() }
+func (s *spool) flush() error {
+	if s.over {
+		return nil
+	}
+	return s.out.Flush()
+}
+
+// restart empties it.
+func (s *spool) restart() error {
+	s.size, s.over = 0, false
+	s.out.Reset(s.file)
+	_, err := s.file.Seek(0, io.SeekStart)
+	return errors.Join(err, s.file.Truncate(0))
+}
 
 // close closes and removes the file.
 func (s *spool) close() error { return errors.Join(s.file.Close(), os.Remove(s.file.Name())) }
@@ -51,7 +78,7 @@ func (v *view) writeZip(ctx context.Context, w io.Writer, f found, dir string) (
 	if err := module.Check(m.Path, m.Version); err != nil {
 		return "", unfit("%v", err)
 	}
-	s, err := newSpool(dir)
+	s, err := newSpool(dir, cmp.Or(v.repos.spooled, modzip.MaxZipFile))
 	if err != nil {
 		return "", err
 	}

@@ -74,6 +74,7 @@ var access = map[string]string{
 	"POST /api/v1/modules/cache/trim": "snnynyss",
 	"POST /api/v1/modules/cache/warm": "syyyyyss",
 	"GET /api/v1/modules/refusals":    "snnynyss",
+	"POST /api/v1/modules/accept":     "snnynyss",
 
 	"GET /api/v1/alerts":                      "syyyyyss",
 	"GET /api/v1/alerts/rules":                "snnnnyss",

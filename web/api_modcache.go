@@ -26,6 +26,9 @@ type ModuleCache interface {
 	Pinned(module, version string) bool
 	Pin(ctx context.Context, p mirror.ModulePin) error
 	Unpin(ctx context.Context, module, version string) error
+	// Accept has the next files of a version be taken for the right ones, though
+	// others were seen before.
+	Accept(ctx context.Context, module, version string) error
 	// ModuleRules are those in force, in their order.
 	ModuleRules() []mirror.ModuleRule
 	// AddModuleRule stores a rule, as mirror.ModuleStore does; it is in force then.

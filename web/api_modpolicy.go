@@ -110,6 +110,11 @@ func (a *api) modpolicyOperations() {
 	register(a, managers, huma.Operation{
 		OperationID: "unpin-module", Method: http.MethodDelete, Path: "/modules/pins/{module}", Tags: tags, DefaultStatus: http.StatusNoContent, Errors: gone, Summary: "Take a pin away",
 	}, a.unpinModule)
+	register(a, managers, huma.Operation{
+		OperationID: "accept-module", Method: http.MethodPost, Path: "/modules/accept", Tags: tags, DefaultStatus: http.StatusNoContent, Errors: gone,
+		Summary:     "Say that a version that is not what it was when it was first seen is right",
+		Description: "Of what the checksum database does not vouch for. The hashes that were first seen are forgotten, and what is kept of the version is dropped; the next that a module proxy sends counts.",
+	}, a.acceptModule)
 }
 
 func moduleRuleJSON(r mirror.ModuleRule) ModuleRule {
@@ -229,6 +234,19 @@ func (a *api) unpinModule(ctx context.Context, in *unpinRequest) (*struct{}, err
 		return nil, noModules()
 	}
 	return nil, a.ModuleCache.Unpin(ctx, in.Module, in.Version)
+}
+
+// AcceptModule names a version.
+type AcceptModule struct {
+	Module  string `json:"module" minLength:"1" maxLength:"600"`
+	Version string `json:"version" minLength:"1" maxLength:"200"`
+}
+
+func (a *api) acceptModule(ctx context.Context, in *answer[AcceptModule]) (*struct{}, error) {
+	if a.ModuleCache == nil {
+		return nil, noModules()
+	}
+	return nil, a.ModuleCache.Accept(ctx, in.Body.Module, in.Body.Version)
 }
 
 // refusalCursor is where a page of refusals ends.

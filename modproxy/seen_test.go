@@ -1,0 +1,95 @@
+package modproxy_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/modproxy"
+)
+
+// D14: what the checksum database does not vouch for is what it was when it was
+// first seen, also of another proxy, after the file was dropped and a restart.
+func TestD14FirstSeen(t *testing.T) {
+	const zipAt, modAt = "/proxy/corp.test/lib/@v/v1.0.0.zip", "/proxy/corp.test/lib/@v/v1.0.0.mod"
+	w, first, second := newWorld(t), newPeer(t), newPeer(t)
+	first.add(t, "corp.test/lib", "v1.0.0", someTime, map[string]string{"a.go": "package lib\n"})
+	second.add(t, "corp.test/lib", "v1.0.0", someTime, map[string]string{"go.mod": "module corp.test/lib\n\ngo 1.21\n", "a.go": "package lib // and more\n"})
+	var events []mirror.ModuleEvent
+	restart := func(list string) {
+		repos := w.handler.Repos
+		w.handler = &modproxy.Handler{
+			Repos: repos, Policy: w.handler.Policy, Changes: w.db.Changes, Seen: w.db, Usage: &modproxy.Usage{Store: w.db},
+			OnEvent: func(e mirror.ModuleEvent) { events = append(events, e) },
+		}
+		w.behind(t, list)
+		w.handler.Verify = modproxy.VerifyOff
+	}
+	restart(first.url)
+	for _, at := range []string{modAt, zipAt} {
+		if got := ask(w.handler, "GET", at); got.Code != http.StatusOK {
+			t.Fatalf("GET %s = %d %s, want 200", at, got.Code, got.Body)
+		}
+	}
+	w.handler.Store.Trim(time.Time{}, 0)
+	for _, at := range []string{modAt, zipAt} {
+		if got := ask(w.handler, "GET", at); got.Code != http.StatusOK {
+			t.Errorf("GET %s after it was dropped = %d %s, want 200", at, got.Code, got.Body)
+		}
+	}
+	restart(second.url)
+	for _, at := range []string{modAt, zipAt} {
+		got := ask(w.handler, "GET", at)
+		if got.Code != http.StatusBadGateway || !strings.HasPrefix(got.Body.String(), "E2106: corp.test/lib@v1.0.0 is not what it was when it was first seen") || !strings.Contains(got.Body.String(), "gitmirror module accept corp.test/lib@v1.0.0") {
+			t.Errorf("GET %s of a proxy that has another = %d %s, want 502 E2106", at, got.Code, got.Body)
+		}
+	}
+	if kept := state(w.handler.Store); kept.Files != 0 {
+		t.Errorf("%d files of another lib are kept, want none", kept.Files)
+	}
+	if len(events) != 2 || events[0].Kind != mirror.ModuleForged || events[0].From != second.url {
+		t.Errorf("events = %+v, want two of kind forged, of %s", events, second.url)
+	}
+	if err := w.handler.Tell(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := w.db.CountForged(t.Context()); n != 1 || err != nil {
+		t.Errorf("CountForged() = %d, %v, want 1", n, err) // of both files: they are of one version
+	}
+	if err := w.handler.Accept(t.Context(), "corp.test/lib", "v1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{modAt, zipAt} {
+		if got := ask(w.handler, "GET", at); got.Code != http.StatusOK {
+			t.Errorf("GET %s after it was accepted = %d %s, want 200", at, got.Code, got.Body)
+		}
+	}
+	if err := w.handler.Accept(t.Context(), "corp.test/none", "v1.0.0"); !errors.Is(err, mirror.ErrNotFound) {
+		t.Errorf("Accept(corp.test/none) = %v, want not found", err)
+	}
+	w.cleared(t)
+}
+
+// deaf is a database that does not answer.
+type deaf struct{ modproxy.SeenStore }
+
+func (deaf) FirstModuleSum(context.Context, mirror.SeenSum) (mirror.SeenSum, error) {
+	return mirror.SeenSum{}, errors.New("the database is away")
+}
+
+// D14: what cannot be compared is not passed on.
+func TestD14NotCompared(t *testing.T) {
+	w, p := newWorld(t), newPeer(t)
+	p.add(t, "corp.test/lib", "v1.0.0", someTime, map[string]string{"a.go": "package lib\n"})
+	w.behind(t, p.url)
+	w.handler.Seen = deaf{}
+	for _, kind := range []string{"mod", "zip"} {
+		if got := ask(w.handler, "GET", "/proxy/corp.test/lib/@v/v1.0.0."+kind); got.Code != http.StatusInternalServerError {
+			t.Errorf("GET .%s while nothing can be compared = %d %s, want 500", kind, got.Code, got.Body)
+		}
+	}
+}
