@@ -53,8 +53,9 @@ func (p *program) newModules(ctx context.Context, c Config, db *store.DB, disk *
 		OnEvent: func(e mirror.ModuleEvent) { metrics.ModuleRefused(string(e.Kind)) },
 		OnReply: metrics.ModuleServed,
 		Served:  db, Seen: db, Pins: &modproxy.Pins{Store: db, Log: log},
-		Ahead: c.text("modules.ahead") == "far",
-		Log:   log,
+		Misses: c.count("modules.misses"),
+		Ahead:  c.text("modules.ahead") == "far",
+		Log:    log,
 	}
 	if err := h.Pins.Read(ctx); err != nil {
 		return nil, err

@@ -54,6 +54,9 @@ type Handler struct {
 	// Seen remembers what hash a file of a proxy had when it was first seen, of files
 	// that SumDB does not vouch for; nil = nobody does.
 	Seen SeenStore
+	// Misses is how many questions in vain somebody may cost the Proxies and SumDB at
+	// once, and then one a second; zero = any number.
+	Misses int
 	// Ahead has files fetched that clients are about to ask for, while Proxies are
 	// far away and Run runs.
 	Ahead bool
@@ -136,6 +139,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	ctx = context.WithValue(ctx, askerKey{}, asker(ctx, r.RemoteAddr))
 	id := auth.From(ctx)
 	if err := h.Policy.May(id, auth.Read, false); err != nil {
 		return err

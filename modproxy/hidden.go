@@ -18,6 +18,9 @@ func (o *proxied) find(key string) (Kept, bool) {
 // pretend answers for a module of a private mirror as if the proxies had been
 // asked for it: as late, as they did lately, and in the same words.
 func (o *proxied) pretend(ctx context.Context, key, version string) error {
+	if _, err := o.h.state().miss.take(ctx); err != nil {
+		return err
+	}
 	began := time.Now()
 	if err := o.h.state().pace.wait(ctx); err != nil {
 		return err

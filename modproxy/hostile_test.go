@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
 	"github.com/gitmirror/gitmirror/modproxy"
@@ -200,26 +202,71 @@ func TestD16Together(t *testing.T) {
 }
 
 // D17: versions that do not exist are answered from what is here; the git host is
-// not asked about them, and a module proxy once about each in a minute.
+// not asked about them, and a module proxy once about each in a minute, and once a
+// second when it goes on. What exists is had all the same.
 func TestD17Nonsense(t *testing.T) {
+	const burst, nonsense = 300, 2000
 	w, p := pflagWorld(t), newPeer(t)
 	w.behind(t, p.url)
-	before := len(w.up.Requests())
-	for range 2 {
-		for i := range 2000 {
-			if got := ask(w.handler, "GET", fmt.Sprintf("/proxy/github.com/!spf13/pflag/@v/v1.99.%d.info", i)); got.Code != 404 {
-				t.Fatalf("GET v1.99.%d.info = %d %s, want 404", i, got.Code, got.Body)
-			}
+	w.handler.Misses = burst
+	p.add(t, "proxy.test/lib", "v1.0.0", someTime, map[string]string{})
+	p.add(t, "proxy.test/lib", "v1.1.0", someTime, map[string]string{})
+	p.add(t, "proxy.test/other", "v1.0.0", someTime, map[string]string{})
+	get := func(want int, path, from string) {
+		t.Helper()
+		r := httptest.NewRequest("GET", "/proxy/"+path, nil)
+		r.RemoteAddr = from + ":4711"
+		got := httptest.NewRecorder()
+		w.handler.ServeHTTP(got, r)
+		if got.Code != want || want == 503 && (got.Header().Get("Retry-After") == "" || !strings.HasPrefix(got.Body.String(), "E2109")) {
+			t.Fatalf("GET %s = %d %v %s, want %d", path, got.Code, got.Header(), got.Body, want)
 		}
+	}
+	const evil, good = "192.0.2.1", "192.0.2.2" // the first is that of ask, too
+	get(200, "proxy.test/lib/@v/list", evil)
+	get(200, "proxy.test/other/@v/v1.0.0.info", evil)
+	before, began := len(w.up.Requests()), time.Now()
+	for range 2 {
+		for i := range burst / 2 {
+			get(404, fmt.Sprintf("github.com/!spf13/pflag/@v/v1.99.%d.info", i), evil)
+		}
+	}
+	for i := range nonsense {
+		ask(w.handler, "GET", fmt.Sprintf("/proxy/github.com/!spf13/pflag/@v/v1.98.%d.info", i), "X-Forwarded-For", fmt.Sprintf("10.0.0.%d", i))
+		r := httptest.NewRequest("GET", fmt.Sprintf("/proxy/github.com/!spf13/pflag/@v/v1.97.%d.info", i), nil)
+		r.RemoteAddr = evil + ":1"
+		w.handler.ServeHTTP(httptest.NewRecorder(), r)
 	}
 	if got := len(w.up.Requests()); got != before {
 		t.Errorf("the git host was asked %d times, want never", got-before)
 	}
-	if got := p.all(); got != 2000 {
-		t.Errorf("the module proxy was asked %d times, want once for each of 2000", got)
+	most := 2 + burst + int(time.Since(began).Seconds()+2)
+	if got := p.all(); got > most || got < burst {
+		t.Errorf("the module proxy was asked %d times, want %d, and one a second: %d", got, burst, most)
 	}
-	if got := state(w.handler.Store); got.Files != 0 {
-		t.Errorf("%d files are kept of what does not exist", got.Files)
+	if got := state(w.handler.Store); got.Files != 2 {
+		t.Errorf("%d files are kept, want the two that exist", got.Files)
+	}
+	get(200, "proxy.test/lib/@v/v1.1.0.zip", evil)   // it is in the list
+	get(200, "proxy.test/other/@v/v1.0.0.mod", evil) // its .info is here
+	get(200, "proxy.test/lib/@v/v1.0.0.info", good)  // who asked for no nonsense
+	get(404, "github.com/!spf13/pflag/@v/v1.96.1.info", good)
+}
+
+// D17: a long download of what exists is not slowed, however many files it is of.
+func TestD17Cold(t *testing.T) {
+	w, p := newWorld(t), newPeer(t)
+	w.behind(t, p.url)
+	w.handler.Misses = 5
+	for i := range 60 {
+		p.add(t, "proxy.test/lib", fmt.Sprintf("v1.0.%d", i), someTime, map[string]string{})
+	}
+	for i := range 60 {
+		for _, kind := range []string{"info", "mod", "zip"} {
+			if got := ask(w.handler, "GET", fmt.Sprintf("/proxy/proxy.test/lib/@v/v1.0.%d.%s", i, kind)); got.Code != 200 {
+				t.Fatalf("GET v1.0.%d.%s = %d %s, want 200", i, kind, got.Code, got.Body)
+			}
+		}
 	}
 }
 

@@ -268,8 +268,13 @@ func (o *proxied) fill(ctx context.Context, version, file, key string) (*fill, e
 		if _, ok := o.find(key); ok {
 			return errMeanwhile
 		}
+		found, err := o.mayMiss(ctx, version, "zip")
+		if err != nil {
+			return err
+		}
 		began := time.Now()
-		err := o.fetchZip(ctx, f, version, file, key)
+		err = o.fetchZip(ctx, f, version, file, key)
+		found(err)
 		o.remember(key, began, err)
 		return err
 	})

@@ -27,6 +27,7 @@ type proxyState struct {
 	places *lru.Cache[placeKey, knownPlace]
 	hots   hots
 	ahead  ahead
+	miss   *misses
 
 	hits, misses, stale, refused, forged atomic.Int64
 }
@@ -41,7 +42,7 @@ const maxGone = 20_000
 
 func (h *Handler) state() *proxyState {
 	h.once.Do(func() {
-		h.proxied = &proxyState{gone: kept[string, goneFile](maxGone), places: kept[placeKey, knownPlace](maxPlaces)}
+		h.proxied = &proxyState{miss: newMisses(h.Misses), gone: kept[string, goneFile](maxGone), places: kept[placeKey, knownPlace](maxPlaces)}
 	})
 	return h.proxied
 }
@@ -130,8 +131,13 @@ func (o *proxied) shared(ctx context.Context, k Kept, file string, most int64, a
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), proxiedWait)
 		defer cancel()
+		found, err := o.mayMiss(ctx, k.Version, k.Kind)
+		if err != nil {
+			return nil, err
+		}
 		began := time.Now()
 		data, err := o.fetchSmall(ctx, k, file, most, accept)
+		found(err)
 		o.remember(k.Key, began, err)
 		return data, err
 	})

@@ -31,10 +31,23 @@ func (h *Handler) serveSum(ctx context.Context, w http.ResponseWriter, r *http.R
 			return err
 		}
 		if private || module.MatchPrefixPatterns(h.NoSum, m.Path) {
+			if _, err := h.state().miss.take(ctx); err != nil {
+				return err
+			}
 			return h.SumDB.pretend(ctx, m)
 		}
 	}
+	found := func() {}
+	if m.Path != "" && !h.SumDB.keeps(m) {
+		var err error
+		if found, err = h.state().miss.take(ctx); err != nil {
+			return err
+		}
+	}
 	data, forever, err := h.SumDB.Answer(ctx, question)
+	if !errors.Is(err, mirror.ErrNotFound) {
+		found()
+	}
 	if errors.Is(err, mirror.ErrIntegrity) {
 		h.lied(m.Path, m.Version, err)
 	}
@@ -50,6 +63,17 @@ func (h *Handler) serveSum(ctx context.Context, w http.ResponseWriter, r *http.R
 		seconds = foreverSeconds
 	}
 	return serveBytes(w, r, "text/plain; charset=utf-8", data, cacheControl(h.Policy.AnonymousRead, seconds))
+}
+
+// keeps tells whether the record of a module version is here.
+func (s *SumDB) keeps(m module.Version) bool {
+	s.init()
+	file, err := s.lookupFile(m)
+	if err != nil {
+		return false
+	}
+	_, err = s.files.ReadCache(file)
+	return err == nil
 }
 
 // pretend answers as if the database had been asked and did not know the module.

@@ -225,17 +225,22 @@ func (s *SumDB) tree(signed []byte) (tlog.Tree, error) {
 	return tree, nil
 }
 
-// lookup is the record of a module version.
-func (s *SumDB) lookup(ctx context.Context, m module.Version) ([]byte, error) {
+// lookupFile is where the record of a module version is kept.
+func (s *SumDB) lookupFile(m module.Version) (string, error) {
 	escapedPath, err := module.EscapePath(m.Path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	escapedVersion, err := module.EscapeVersion(m.Version)
+	return path.Join(s.DB.Name, "lookup", escapedPath+"@"+escapedVersion), err
+}
+
+// lookup is the record of a module version.
+func (s *SumDB) lookup(ctx context.Context, m module.Version) ([]byte, error) {
+	file, err := s.lookupFile(m)
 	if err != nil {
 		return nil, err
 	}
-	file := path.Join(s.DB.Name, "lookup", escapedPath+"@"+escapedVersion)
 	if data, err := s.files.ReadCache(file); err == nil {
 		return data, nil
 	}
