@@ -77,11 +77,15 @@ func (m withPostgres) Run() int {
 //	exits CODE COMMAND…               the exit code, exactly
 //	replace FILE OLD NEW              in a file
 //	project DIR PATH[@VERSION]…       a Go project that requires modules of the upstream
-//	certificate HOST[:PORT]           the next server is https://HOST, with a certificate of its own
+//	certificate HOST[:PORT|:free]     the next server is https://HOST, with a certificate of its own
 //	front HOST PATH [keep]            a reverse proxy, https://HOST/PATH is the server; it keeps the path, or cuts it off
 //	answers FILE [plain]              port 443 answers everything with a page
 //	sign KEY FILE                     GitHub's signature of a file, with the key in another: $SIGNATURE
 //	sumdb start | stop | lie PATH     a checksum database that knows the modules of the upstream: $SUMDB, $SUMDB_AT
+//	console open PATH                 a page of the console, as the admin, into the file "page"
+//	console post PATH [NAME=VALUE…]   a form of it, sent; the page it leads to
+//	console refused PATH [NAME=…]     a form that comes back with what is wrong
+//	console text ID FILE              a text of that page which is there to be copied
 //	settings [FLAG…]                  what "gitmirror env" says, into the environment
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
@@ -107,7 +111,7 @@ func runStory(t *testing.T, file string) {
 			"postgres": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("POSTGRES", postgres.Database(w.tb)) },
 			"sumdb":    w.sumdbCommand,
 			"disk":     w.diskCommand, "eventually": eventually, "sign": sign,
-			"front": w.frontCommand, "answers": w.answersCommand,
+			"front": w.frontCommand, "answers": w.answersCommand, "console": w.consoleCommand,
 		},
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_STORIES") != "",
@@ -130,6 +134,8 @@ type world struct {
 
 	mend     []func() // ends what "upstream break" began
 	leave443 func()   // ends what "front" or "answers" began; nil = nothing
+
+	visitor *http.Client // signed in by "console"; nil = not yet
 
 	small string // mount point of the small disk; empty = none
 }
@@ -261,13 +267,8 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 
 // ready asks the server whether it is.
 func (w *world) ready(ts *testscript.TestScript) error {
-	client := &http.Client{}
-	if pem, err := os.ReadFile(ts.Getenv("SSL_CERT_FILE")); err == nil {
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(pem)
-		client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
-		defer client.CloseIdleConnections()
-	}
+	client := &http.Client{Transport: transportOf(ts)}
+	defer client.CloseIdleConnections()
 	resp, err := client.Get(ts.Getenv("SERVER") + "/readyz")
 	if err != nil {
 		return err
@@ -277,6 +278,17 @@ func (w *world) ready(ts *testscript.TestScript) error {
 		return errors.New(resp.Status)
 	}
 	return nil
+}
+
+// transportOf trusts the certificate of the story, if it has one.
+func transportOf(ts *testscript.TestScript) *http.Transport {
+	pem, err := os.ReadFile(ts.Getenv("SSL_CERT_FILE"))
+	if err != nil {
+		return &http.Transport{}
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
 }
 
 // stop ends the server, if one runs, and returns how it ended.

@@ -56,10 +56,10 @@ func runSealedStories(t *testing.T, p part) {
 }
 
 // certificateCommand makes a certificate for a host and lets the story trust it:
-// certificate HOST[:PORT]. The next "server start" is https://HOST, on port 443 without another.
+// certificate HOST[:PORT|:free]. The next "server start" is https://HOST, on port 443 without another.
 func certificateCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: certificate HOST[:PORT]")
+		ts.Fatalf("usage: certificate HOST[:PORT|:free]")
 	}
 	host := args[0]
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -67,7 +67,13 @@ func certificateCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	cert, keyFile := ts.MkAbs("cert.pem"), ts.MkAbs("key.pem")
 	ts.Check(writeCertificate(host, cert, keyFile))
-	ts.Setenv("TLS_HOST", args[0])
+	at := args[0]
+	if name, free := strings.CutSuffix(at, ":free"); free {
+		_, port, err := net.SplitHostPort(freePort(ts))
+		ts.Check(err)
+		at = net.JoinHostPort(name, port)
+	}
+	ts.Setenv("TLS_HOST", at)
 	ts.Setenv("SSL_CERT_FILE", cert)
 }
 

@@ -94,16 +94,37 @@ func (p *program) env(ctx context.Context, f *envFlags, args []string) error {
 	if f.write {
 		return p.writeEnv(set)
 	}
-	text := ""
-	if slices.Contains(rewrite.Templates(), f.format) {
-		text, err = rewrite.Template(f.format, e)
-	} else {
-		text, err = rewrite.Format(set, f.format, e.Current)
-	}
+	text, err := settingsText(e, set, f.format)
 	if err == nil {
 		_, err = fmt.Fprint(p.stdout, text)
 	}
 	return err
+}
+
+// settingsText is what "env" prints of the settings of e.
+func settingsText(e rewrite.Environment, set []rewrite.Setting, format string) (string, error) {
+	if slices.Contains(rewrite.Templates(), format) {
+		return rewrite.Template(format, e)
+	}
+	return rewrite.Format(set, format, e.Current)
+}
+
+// servedInFull stands for a project whose modules the mirror serves, all of them.
+func servedInFull() rewrite.Coverage { return rewrite.Coverage{Modules: 1, Mirrored: 1} }
+
+// setUp makes the settings of the console's page "Set up my machine": what "env"
+// prints outside of a project, for somebody who has set nothing yet.
+func setUp(site mirror.Site) func(mode, format string) (string, error) {
+	return func(mode, format string) (string, error) {
+		e := rewrite.Environment{Site: site, Mode: rewrite.Mode(mode), Coverage: servedInFull()}
+		set, problems := e.Settings()
+		for _, p := range problems {
+			if p.Kind != "" {
+				return "", p
+			}
+		}
+		return settingsText(e, set, format)
+	}
 }
 
 // signedOut is the advice for who has no credentials in ~/.netrc for mirrors that
@@ -164,7 +185,7 @@ func (p *program) settingsFor(ctx context.Context, f *planFlags, args []string) 
 			return rewrite.Environment{}, err
 		}
 		site, err := c.site(ctx)
-		plan := &rewrite.Plan{Coverage: rewrite.Coverage{Modules: 1, Mirrored: 1}}
+		plan := &rewrite.Plan{Coverage: servedInFull()}
 		if f.form != "auto" {
 			plan.Form = mirror.Form(f.form)
 		}

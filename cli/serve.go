@@ -76,6 +76,12 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	hostKeyFile, hostKey := filepath.Join(data.Path, "ssh_host_ed25519_key"), ""
+	if sshAt != nil {
+		if hostKey, _, err = gitserver.HostKey(hostKeyFile); err != nil {
+			return err
+		}
+	}
 	site := siteOf(c, httpAt, sshAt)
 	secure, err := tlsConfig(c, data, log)
 	if err != nil {
@@ -147,7 +153,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		ModProxy: true, Front: front, Wait: c.duration("sync.client_wait"), Traffic: traffic, OnRequest: gitServed(metrics),
 	}
 	gitSSH := &gitserver.SSH{
-		Listener: sshAt, HostKeyFile: filepath.Join(data.Path, "ssh_host_ed25519_key"),
+		Listener: sshAt, HostKeyFile: hostKeyFile,
 		Catalog: catalog, Packs: packs{disk}, Accounts: accounts, Policy: policy, Site: site, Log: log, Gate: gate, Front: front,
 		MaxConns: c.count("ssh.connections"), Mirrors: countMirrors(db, policy), Traffic: traffic, OnRequest: gitServed(metrics),
 	}
@@ -167,7 +173,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		Catalog: catalog, Syncer: syncer, Roads: roads, Upkeep: upkeep, Headroom: room, Traffic: traffic, Packs: gate.Load, Store: recorded, Trail: trail, Alerts: alerts, Reader: disk,
 		Accounts: accounts, OIDC: oidc, CI: &auth.CI{Accounts: accounts, Client: disk.HTTPClient()}, Policy: policy,
 		Answers: &web.Answers{Store: db, Vault: vault}, Rate: c.count("api.rate"),
-		Sessions: db.Sessions(), Modules: modules, ModulesOf: modulesOf, ModuleCache: proxy, Site: site, Version: p.version().Version,
+		Sessions: db.Sessions(), Modules: modules, ModulesOf: modulesOf, ModuleCache: proxy, Site: site, SetUp: setUp(site), HostKey: hostKey, Version: p.version().Version,
 		Settings: c.shown(), Done: ctx.Done(), Log: log,
 	}
 	pages, err := console.Handler()

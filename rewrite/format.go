@@ -11,7 +11,7 @@ import (
 
 // Formats are the names Format knows.
 func Formats() []string {
-	return []string{"sh", "fish", "powershell", "dotenv", "github", "gitlab", "docker", "json", "commands"}
+	return []string{"sh", "fish", "powershell", "dotenv", "github", "gitlab", "docker", "goland", "vscode", "json", "commands"}
 }
 
 // Variables are the settings as environment variables; git settings become
@@ -50,9 +50,9 @@ func Variables(settings []Setting, current map[string]string) []Setting {
 }
 
 // Format writes settings for a shell, a CI system or a program. current is the
-// environment they are added to; a container and a GitLab job begin with none.
+// environment they are added to; a container, a GitLab job and an editor begin with none.
 func Format(settings []Setting, format string, current map[string]string) (string, error) {
-	if format == "gitlab" || format == "docker" {
+	if format == "gitlab" || format == "docker" || format == "goland" || format == "vscode" {
 		current = nil
 	}
 	for _, s := range settings {
@@ -84,6 +84,14 @@ func Format(settings []Setting, format string, current map[string]string) (strin
 		line("  %s: %s", quoteGitLab)
 	case "docker":
 		line("ENV %s=%s", quoteDocker)
+	case "goland":
+		var words []string
+		for _, v := range Variables(settings, current) {
+			words = append(words, v.Name+"="+v.Value)
+		}
+		b.WriteString(strings.Join(words, ";") + "\n")
+	case "vscode":
+		return formatVSCode(Variables(settings, current))
 	case "commands":
 		for _, s := range settings {
 			b.WriteString(s.Command() + "\n")
@@ -92,11 +100,7 @@ func Format(settings []Setting, format string, current map[string]string) (strin
 		if settings == nil {
 			settings = []Setting{}
 		}
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		err := enc.Encode(settings)
-		return b.String(), err
+		return indented(settings)
 	default:
 		return "", &mirror.Problem{
 			Kind: mirror.ErrInvalid, What: "unknown format " + strconv.Quote(format), Do: "use one of " + strings.Join(Formats(), ", "),
@@ -105,15 +109,48 @@ func Format(settings []Setting, format string, current map[string]string) (strin
 	return b.String(), nil
 }
 
+// formatVSCode is what belongs into settings.json: the variables of the Go tools,
+// and of the terminal of each system.
+func formatVSCode(variables []Setting) (string, error) {
+	set := make(map[string]string, len(variables))
+	for _, v := range variables {
+		set[v.Name] = v.Value
+	}
+	return indented(struct {
+		Tools   map[string]string `json:"go.toolsEnvVars"`
+		Linux   map[string]string `json:"terminal.integrated.env.linux"`
+		MacOS   map[string]string `json:"terminal.integrated.env.osx"`
+		Windows map[string]string `json:"terminal.integrated.env.windows"`
+	}{set, set, set, set})
+}
+
+func indented(v any) (string, error) {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	err := enc.Encode(v)
+	return b.String(), err
+}
+
 // writable refuses a value that a format has no way to write.
 func writable(s Setting, format string) error {
-	if strings.ContainsRune(s.Value, 0) || strings.ContainsAny(s.Value, "\r\n") && (format == "docker" || format == "dotenv" || format == "commands") {
-		return &mirror.Problem{
-			Code: CodeSettings, Kind: mirror.ErrInvalid, What: "the value of " + s.Name + " holds a line break, which --format " + format + " cannot write",
-			Do: "mend the present value of " + s.Name,
-		}
+	bad := ""
+	switch breaks := strings.ContainsAny(s.Value, "\r\n"); {
+	case strings.ContainsRune(s.Value, 0), breaks && (format == "docker" || format == "dotenv" || format == "commands" || format == "goland"):
+		bad = "a line break"
+	case format == "goland" && strings.Contains(s.Value, ";"):
+		bad = "a semicolon"
+	case format == "vscode" && strings.Contains(s.Value, "${"):
+		bad = "${"
 	}
-	return nil
+	if bad == "" {
+		return nil
+	}
+	return &mirror.Problem{
+		Code: CodeSettings, Kind: mirror.ErrInvalid, What: "the value of " + s.Name + " holds " + bad + ", which --format " + format + " cannot write",
+		Do: "mend the present value of " + s.Name,
+	}
 }
 
 // quoteShell is one word of a POSIX shell: nothing has a meaning in '…'.

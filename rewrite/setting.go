@@ -37,10 +37,11 @@ func (s Setting) Command() string {
 	return "go env -w " + word(s.Name+"="+s.Value)
 }
 
-// word is one word of a POSIX shell, in quotes where it needs them.
+// word is one word of a shell, in quotes where it needs them. To PowerShell a
+// comma means something.
 func word(text string) string {
 	safe := func(r rune) bool {
-		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_-./:@,=+%", r)
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_-./:@=+%", r)
 	}
 	if text != "" && strings.TrimFunc(text, safe) == "" {
 		return text

@@ -130,6 +130,8 @@ func consoleTwins() map[string]string {
 		"POST /account/keys/:key/remove":     "remove-key",
 		"POST /account/tokens":               "create-token",
 		"POST /account/tokens/:token/remove": "remove-token",
+		"POST /start/token":                  "create-token",
+		"POST /start/key":                    "add-key",
 		"POST /mirrors/:id/sync":             "sync-mirror",
 		"POST /mirrors/bulk/sync":            "sync-mirror",
 		"POST /mirrors/bulk":                 "edit-mirror",

@@ -1,118 +1,257 @@
 package web
 
 import (
-	"fmt"
-	"net"
+	"bytes"
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
+// startPage makes somebody's settings. Everything on it is chosen by its address,
+// so that each choice is a link.
 type startPage struct {
 	page
-	URL       string
-	Example   mirror.Path // a mirror of this server, so that the lines really work
-	CloneHTTP string
-	CloneSSH  string
-	Netrc     string
-	Chmod     string
-	Login     string
-	Rewrite   string
-	Env       string
-	TryRead   string
-	UndoNetrc string
-	UndoGo    string
-	UndoLogin string
-	Plain     bool // http: passwords travel in clear
+	Kinds []startGroup
+	Modes []link
+	Kind  startKind
+	Mode  string // of rewrite: "goproxy" or "replace"
+	Plain bool   // http: tokens travel in clear
+
+	Token     string // shown this once; empty = none was just made
+	TokenName string
+	Life      string // choice of tokenLife
+	Netrc     []startStep
+	Secret    *startStep // of a CI system
+	KeyText   string
+	Key       *auth.Key // was just added
+	SSHConfig *startStep
+	HostKey   *startStep
+
+	Settings []startStep
+	// Problem is why there are no settings.
+	Problem *mirror.Problem
+	Tests   []startStep
+	Undo    []startStep
+	Project []startStep
+
+	Seen seenView
+
+	// What was typed into the form that failed, and why.
+	Form  string // "key" or "token"
+	Wrong *mirror.Problem
+}
+
+// startStep is something to copy, with what to say about it.
+type startStep struct {
+	ID    string // of the text, on the page
+	Title string
+	Text  string
+	Hint  string
+}
+
+type startGroup struct {
+	Name  string
+	Links []link
+}
+
+// startChoice is what the address says.
+type startChoice struct {
+	Kind, Mode, Token, Key string
+}
+
+func choiceOf(query func(string) string) startChoice {
+	return startChoice{query("for"), query("mode"), query("token"), query("key")}
+}
+
+// url is the page of the choice.
+func (s startChoice) url() string {
+	q := url.Values{"for": {s.Kind}, "mode": {s.Mode}}
+	for name, value := range map[string]string{"token": s.Token, "key": s.Key} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	return "/start?" + q.Encode()
 }
 
 func (c *console) start(g *gin.Context) error {
-	p, err := c.page(g, "Set up my machine", "/start")
-	if err != nil {
+	return c.renderStart(g, http.StatusOK, choiceOf(g.Query), startPage{})
+}
+
+// renderStart shows the page; data holds the new secret, or what is wrong.
+func (c *console) renderStart(g *gin.Context, status int, at startChoice, data startPage) error {
+	var err error
+	if data.page, err = c.page(g, "Set up my machine", "/start"); err != nil {
 		return err
 	}
-	p.Narrow = true
-	site := c.Site
-	data := startPage{
-		page: p, URL: site.URL, Example: "github.com/spf13/cobra", Plain: g.Request.TLS == nil && originScheme(site.URL) == "http",
-		Netrc: netrcLines(site, p.Name, "YOUR_TOKEN"), Chmod: "chmod 600 ~/.netrc",
-		Login:     "gitmirror login " + site.URL,
-		Rewrite:   "gitmirror rewrite --diff\ngitmirror rewrite",
-		Env:       "eval \"$(gitmirror env)\"",
-		UndoGo:    "gitmirror rewrite --revert\ngitmirror env --unset",
-		UndoLogin: "gitmirror logout",
-		UndoNetrc: undoNetrc(site),
+	ctx, w := g.Request.Context(), c.words(g)
+	data.Narrow = true
+	data.Kind = w.startKind(at.Kind)
+	at.Kind = data.Kind.Name
+	if at.Mode != "replace" {
+		at.Mode = "goproxy"
 	}
-	ready, err := c.Store.Repos(g.Request.Context(), mirror.RepoQuery{Status: mirror.Ready, Limit: 1})
-	if err != nil {
+	data.Mode = at.Mode
+	data.Kinds, data.Modes = w.startLinks(at)
+	data.Plain = originScheme(c.Site.URL) != "https"
+	if data.Life == "" {
+		data.Life = data.Kind.Life
+	}
+	if data.TokenName == "" {
+		data.TokenName = w.tokenName(data.Kind, g.Request.UserAgent())
+	}
+	if data.Seen, err = c.seen(ctx, at); err != nil {
 		return err
 	}
-	if len(ready) > 0 {
-		data.Example = ready[0].Path
-	}
-	data.CloneHTTP = fmt.Sprintf("git clone %s/%s.git", site.URL, data.Example)
-	data.TryRead = fmt.Sprintf("git ls-remote %s/%s.git HEAD", site.URL, data.Example)
-	if site.SSH != "" {
-		data.CloneSSH = fmt.Sprintf("git clone %s/%s.git", site.SSH, data.Example)
-	}
-	return c.render(g, http.StatusOK, "start", data)
-}
-
-func originScheme(site string) string {
-	u, err := url.Parse(site)
-	if err != nil {
-		return ""
-	}
-	return u.Scheme
-}
-
-// netrcHosts are the names under which clients look the server up in .netrc:
-// git and curl by the bare name; the go command by "host:port" where the proxy's
-// URL has a port, and by the bare name elsewhere. The bare name is last.
-func netrcHosts(site mirror.Site) []string {
-	u, err := url.Parse(site.URL)
-	if err != nil {
-		return []string{""}
-	}
-	if u.Port() == "" {
-		return []string{u.Hostname()}
-	}
-	return []string{net.JoinHostPort(u.Hostname(), u.Port()), u.Hostname()}
-}
-
-func netrcLines(site mirror.Site, user, secret string) string {
-	lines := ""
-	for i, host := range netrcHosts(site) {
-		if i > 0 {
-			lines += "\n"
+	if at.Key != "" {
+		if data.Key, err = c.ownKey(g, at.Key); err != nil {
+			return err
 		}
-		lines += fmt.Sprintf("machine %s login %s password %s", host, user, secret)
 	}
-	return lines
+	if err := c.fillStart(ctx, w, &data); err != nil {
+		return err
+	}
+	return c.render(g, status, "start", data)
 }
 
-// undoNetrc deletes the lines netrcLines gave, and keeps a copy of the file.
-func undoNetrc(site mirror.Site) string {
-	command := "sed -i.bak"
-	for _, host := range netrcHosts(site) {
-		command += fmt.Sprintf(" -e '/^machine %s /d'", strings.ReplaceAll(host, ".", `\.`))
+// startToken answers with the page itself, not a redirect, as createToken does.
+func (c *console) startToken(g *gin.Context) error {
+	at := choiceOf(g.PostForm)
+	data := startPage{Form: "token", TokenName: g.PostForm("name"), Life: g.PostForm("expires")}
+	t, secret, err := c.Accounts.CreateToken(g.Request.Context(), c.identity(g).User, data.TokenName, auth.ScopeRead, tokenLife(data.Life))
+	if err != nil {
+		return c.startAgain(g, err, at, data)
 	}
-	return command + " ~/.netrc"
+	data.Token, data.TokenName, at.Token = secret, t.Name, t.ID
+	return c.renderStart(g, http.StatusCreated, at, data)
 }
 
-// sshCommand greets over SSH; empty when SSH is off.
-func sshCommand(site mirror.Site) string {
-	u, err := url.Parse(site.SSH)
-	if err != nil || site.SSH == "" {
-		return ""
+func (c *console) startKey(g *gin.Context) error {
+	at := choiceOf(g.PostForm)
+	key, err := c.Accounts.AddKey(g.Request.Context(), c.identity(g).User, "", g.PostForm("key"))
+	if err != nil { // what was pasted may be a private key: it is not sent back
+		return c.startAgain(g, err, at, startPage{Form: "key"})
 	}
-	command := "ssh "
-	if u.Port() != "" && u.Port() != "22" {
-		command += "-p " + u.Port() + " "
+	at.Key = key.ID
+	g.Redirect(http.StatusSeeOther, at.url()+"#ssh")
+	return nil
+}
+
+func (c *console) startAgain(g *gin.Context, err error, at startChoice, data startPage) error {
+	if data.Wrong, err = told(err); err != nil {
+		return err
 	}
-	return command + "git@" + u.Hostname()
+	return c.renderStart(g, newProblem(g.Request.Context(), data.Wrong).Status, at, data)
+}
+
+// ownKey is a key of the caller; nil when it is somebody else's, or gone.
+func (c *console) ownKey(g *gin.Context, id string) (*auth.Key, error) {
+	keys, err := c.Accounts.Keys(g.Request.Context(), c.identity(g).User)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range keys {
+		if k.ID == id {
+			return &k, nil
+		}
+	}
+	return nil, nil
+}
+
+// fillStart writes what the page has for the choice.
+func (c *console) fillStart(ctx context.Context, w *words, data *startPage) error {
+	token := data.Token
+	if token == "" {
+		token = "YOUR_TOKEN"
+	}
+	data.Netrc, data.Secret = w.signInSteps(c.Site, data.Kind, data.Name, token)
+	data.SSHConfig, data.HostKey = w.sshSteps(c.Site, c.HostKey, data.Key)
+	var err error
+	if data.Settings, err = c.settingSteps(w, data.Kind, data.Mode); err != nil {
+		if data.Problem, err = told(err); err != nil {
+			return err
+		}
+	}
+	example, err := c.startExample(ctx)
+	if err != nil {
+		return err
+	}
+	data.Tests = w.testSteps(c.Site, data.Kind, example)
+	data.Project = w.projectSteps(c.Site, data.Kind, data.Mode, example)
+	data.Undo = w.undoSteps(c.Site, data.Kind, data.Mode)
+	return nil
+}
+
+// startExample is what of this server the lines name, so that they really work.
+type startExample struct {
+	Path   mirror.Path // one that wants a sign-in where there is one: it proves more
+	Module string      // empty = none is known
+}
+
+func (c *console) startExample(ctx context.Context) (startExample, error) {
+	ready, err := c.Store.Repos(ctx, mirror.RepoQuery{Status: mirror.Ready, Limit: 100})
+	if err != nil || len(ready) == 0 {
+		return startExample{Path: "github.com/spf13/cobra"}, err
+	}
+	out := startExample{Path: ready[0].Path}
+	for _, r := range ready {
+		if r.Private {
+			out.Path = r.Path
+			break
+		}
+	}
+	return out, nil
+}
+
+// settingSteps are the lines of "gitmirror env" for the kind.
+func (c *console) settingSteps(w *words, kind startKind, mode string) ([]startStep, error) {
+	if c.SetUp == nil {
+		return []startStep{{ID: "env", Text: "gitmirror env --mode " + mode + " --format " + kind.Formats[0]}}, nil
+	}
+	var steps []startStep
+	for _, format := range kind.Formats {
+		text, err := c.SetUp(mode, format)
+		if err != nil {
+			return nil, err
+		}
+		step := w.formatStep(kind, format)
+		step.ID, step.Text = "env-"+format, strings.TrimSuffix(text, "\n")
+		if format == "docker" {
+			step.Text = dockerfile(step.Text)
+		}
+		steps = append(steps, step)
+	}
+	return steps, nil
+}
+
+// dockerfile is a build that signs in by a secret, of which no layer keeps anything.
+func dockerfile(env string) string {
+	return "# syntax=docker/dockerfile:1\nFROM golang:1 AS build\n" + env + "\nWORKDIR /src\nCOPY go.mod go.sum ./\n" +
+		"RUN --mount=type=secret,id=netrc,target=/root/.netrc go mod download\nCOPY . .\nRUN go build ./..."
+}
+
+// startSeen is the part of the page that says who was here; it asks for itself
+// again until everything that is waited for was seen.
+func (c *console) startSeen(g *gin.Context) error {
+	at := choiceOf(g.Query)
+	if g.GetHeader("HX-Request") == "" {
+		g.Redirect(http.StatusSeeOther, at.url()+"#seen")
+		return nil
+	}
+	data, err := c.seen(g.Request.Context(), at)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	if err := c.templates[c.words(g)]["start"].ExecuteTemplate(&out, "seen", data); err != nil {
+		return err
+	}
+	g.Data(http.StatusOK, "text/html; charset=utf-8", out.Bytes())
+	return nil
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // Server is the console and the JSON API. All fields but Traffic, Packs, Headroom,
-// Settings, Answers, Rate, Alerts, Trail, Done, Beat and Log are needed.
+// SetUp, HostKey, Settings, Answers, Rate, Alerts, Trail, Done, Beat and Log are needed.
 type Server struct {
 	Catalog  *mirror.Catalog
 	Syncer   *mirror.Syncer
@@ -35,7 +35,14 @@ type Server struct {
 	// requires. known is false when it is neither; nil = no text is.
 	ModulesOf func(text string) (paths []string, known bool, err error)
 	Site      mirror.Site
-	Version   string
+	// SetUp writes the settings with which a machine uses the mirror, as "gitmirror
+	// env --mode MODE --format FORMAT" prints them to somebody who has set nothing
+	// yet; nil = nobody can.
+	SetUp func(mode, format string) (string, error)
+	// HostKey is what SSH clients know the server by, as known_hosts has it behind
+	// the name; empty = SSH is off.
+	HostKey string
+	Version string
 	// Traffic is what git clients take; nil = it is not counted.
 	Traffic *mirror.Traffic
 	// Packs is how many packs are being made for git clients, and how many clients
