@@ -32,7 +32,8 @@ func (p *program) envCommand() *cobra.Command {
 			"a CI system. Settings you have are added to, not lost, and what works against the mirror\n" +
 			"is named. --write puts them into the files that \"go env -w\" and \"git config --global\"\n" +
 			"write, --unset takes them out again. The formats github-job, gitlab-job, pre-commit,\n" +
-			"renovate and dependabot are whole files for a project.",
+			"renovate, dependabot and dockerfile are whole files for a project. The page \"Set up my\n" +
+			"machine\" of the console shows the same, with a token in it.",
 		Example: "  eval \"$(gitmirror env)\"\n" +
 			"  gitmirror env --format fish | source\n" +
 			"  gitmirror env --format github >> \"$GITHUB_ENV\"\n" +

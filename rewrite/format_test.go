@@ -3,6 +3,7 @@ package rewrite_test
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,6 +153,13 @@ func TestFormatIsReadByOthers(t *testing.T) {
 			}
 			return all
 		},
+		"vscode": func(t *testing.T, text string) map[string]string {
+			var settings map[string]map[string]string
+			if err := json.Unmarshal([]byte(text), &settings); err != nil {
+				t.Fatal(err)
+			}
+			return settings["go.toolsEnvVars"]
+		},
 		"dotenv": func(t *testing.T, text string) map[string]string { // a shell reads such a file, too
 			file := filepath.Join(t.TempDir(), "env")
 			if err := os.WriteFile(file, []byte("set -a\n"+text+"env -0\n"), 0o600); err != nil {
@@ -171,6 +179,10 @@ func TestFormatIsReadByOthers(t *testing.T) {
 	}
 	for format, reader := range read {
 		t.Run(format, func(t *testing.T) {
+			want, settings := maps.Clone(want), slices.Clone(settings)
+			if format == "vscode" { // has no way to write ${
+				settings[3].Value, want[settings[3].Name] = "$HOME $(id)", "$HOME $(id)"
+			}
 			text, err := rewrite.Format(settings, format, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -257,4 +269,18 @@ func parseYAML(t *testing.T, text string) map[string]any {
 		t.Fatalf("not YAML: %v\n%s", err, text)
 	}
 	return all
+}
+
+// An editor reads "NAME=value;NAME=value", and nothing else between semicolons.
+func TestFormatForGoLand(t *testing.T) {
+	settings := []rewrite.Setting{{Name: "GOPROXY", Value: "http://127.0.0.1:8080/proxy,direct"}, {Name: "url.http://a/.insteadOf", Value: "https://a/", Git: true}}
+	want := "GOPROXY=http://127.0.0.1:8080/proxy,direct;GIT_CONFIG_COUNT=1;GIT_CONFIG_KEY_0=url.http://a/.insteadOf;GIT_CONFIG_VALUE_0=https://a/\n"
+	if got, err := rewrite.Format(settings, "goland", map[string]string{"GIT_CONFIG_COUNT": "3"}); got != want || err != nil {
+		t.Errorf("Format() = %q, %v, want %q", got, err, want)
+	}
+	for format, value := range map[string]string{"goland": "a;b", "vscode": "${HOME}"} {
+		if _, err := rewrite.Format([]rewrite.Setting{{Name: "GOFLAGS", Value: value}}, format, nil); mirror.AsProblem(err).Code != rewrite.CodeSettings {
+			t.Errorf("Format(%q, %s) = %v, want %s", value, format, err, rewrite.CodeSettings)
+		}
+	}
 }

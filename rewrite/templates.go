@@ -16,7 +16,7 @@ var templateFiles embed.FS
 
 // Templates are the names Template knows: whole files for a project.
 func Templates() []string {
-	return []string{"github-job", "gitlab-job", "pre-commit", "renovate", "dependabot"}
+	return []string{"github-job", "gitlab-job", "pre-commit", "renovate", "dependabot", "dockerfile"}
 }
 
 // job is what the templates are filled with. Each value stands in its file as
@@ -42,7 +42,7 @@ func Template(name string, e Environment) (string, error) {
 		j.Check = "--mode " + string(e.Mode) + " --check"
 	}
 	t, err := template.New(name+".tmpl").Funcs(template.FuncMap{
-		"yaml": quoteYAML, "sh": quoteShell, "gitlab": quoteGitLab, "expression": quoteExpression, "json": quoteJSON,
+		"yaml": quoteYAML, "sh": quoteShell, "gitlab": quoteGitLab, "expression": quoteExpression, "json": quoteJSON, "docker": quoteDocker,
 	}).ParseFS(templateFiles, "templates/"+name+".tmpl")
 	if err != nil {
 		return "", &mirror.Problem{

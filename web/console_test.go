@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"github.com/gitmirror/gitmirror/git"
 	"github.com/gitmirror/gitmirror/mirror"
 	"github.com/gitmirror/gitmirror/modproxy"
+	"github.com/gitmirror/gitmirror/rewrite"
 	"github.com/gitmirror/gitmirror/store"
 	"github.com/gitmirror/gitmirror/web"
 )
@@ -95,7 +97,7 @@ func newConsoleSite(t *testing.T) *consoleSite {
 	}
 	handler, err := (&web.Server{
 		Catalog: s.catalog, Syncer: s.syncer, Roads: s.roads, Upkeep: &mirror.Upkeep{Store: db, Disk: disk, Syncer: s.syncer, Log: log}, Traffic: &s.served, Packs: func() (int, int) { return 2, 1 }, Store: db, Reader: s.reader, Accounts: s.accounts,
-		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, ModuleCache: s.modules, ModulesOf: requires, Site: site, Version: "v0.1.0-test",
+		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, ModuleCache: s.modules, ModulesOf: requires, Site: site, SetUp: setUp(site), HostKey: hostKey, Version: "v0.1.0-test",
 		Settings: []web.Setting{
 			{Key: "data", Value: "/srv/gitmirror", Origin: "flag"},
 			{Key: "public_url", Value: s.url, Origin: "environment"},
@@ -255,4 +257,18 @@ func requires(text string) (paths []string, known bool, err error) {
 		paths = append(paths, r.Mod.Path)
 	}
 	return paths, true, nil
+}
+
+const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPzyXGVSTQj9RXMmHcPHPfnuJqUzBRRVHlsO5KcHhXD"
+
+// setUp makes settings, as the program does.
+func setUp(site mirror.Site) func(mode, format string) (string, error) {
+	return func(mode, format string) (string, error) {
+		e := rewrite.Environment{Site: site, Mode: rewrite.Mode(mode), Coverage: rewrite.Coverage{Modules: 1, Mirrored: 1}}
+		if slices.Contains(rewrite.Templates(), format) {
+			return rewrite.Template(format, e)
+		}
+		settings, _ := e.Settings()
+		return rewrite.Format(settings, format, nil)
+	}
 }

@@ -3,8 +3,12 @@ package web
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -206,7 +210,52 @@ func (c *console) startExample(ctx context.Context) (startExample, error) {
 			break
 		}
 	}
+	for _, r := range ready {
+		if r.Path == out.Path {
+			out.Module = c.moduleOf(ctx, r)
+		}
+	}
 	return out, nil
+}
+
+// declared is the line of a go.mod that says what module it is. The path gets into
+// a line for a shell: others than these characters are not wanted.
+var declared = regexp.MustCompile(`(?m)^module[ \t]+([A-Za-z0-9._~/-]+)[ \t]*\r?$`)
+
+// moduleOf is the module at the root of a mirror whose path leads there; empty
+// when there is none, or it cannot be read now: it is an example only.
+func (c *console) moduleOf(ctx context.Context, r mirror.Repo) string {
+	listing, err := c.Reader.Refs(ctx, r.ID)
+	if err != nil {
+		return ""
+	}
+	head, ok := listing.Ref(listing.Head)
+	if !ok {
+		return ""
+	}
+	tree, err := c.Reader.Tree(ctx, r.ID, head.Commit())
+	if err != nil {
+		return ""
+	}
+	f, err := tree.Open("go.mod")
+	if errors.Is(err, fs.ErrNotExist) { // the go command makes one up
+		if code, err := fs.Glob(tree, "*.go"); err == nil && len(code) > 0 {
+			return string(r.Path)
+		}
+	}
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, 64<<10))
+	found := declared.FindSubmatch(text)
+	if err != nil || found == nil {
+		return ""
+	}
+	if path := string(found[1]); path == string(r.Path) || strings.HasPrefix(path, string(r.Path)+"/v") {
+		return path
+	}
+	return ""
 }
 
 // settingSteps are the lines of "gitmirror env" for the kind.
@@ -222,18 +271,9 @@ func (c *console) settingSteps(w *words, kind startKind, mode string) ([]startSt
 		}
 		step := w.formatStep(kind, format)
 		step.ID, step.Text = "env-"+format, strings.TrimSuffix(text, "\n")
-		if format == "docker" {
-			step.Text = dockerfile(step.Text)
-		}
 		steps = append(steps, step)
 	}
 	return steps, nil
-}
-
-// dockerfile is a build that signs in by a secret, of which no layer keeps anything.
-func dockerfile(env string) string {
-	return "# syntax=docker/dockerfile:1\nFROM golang:1 AS build\n" + env + "\nWORKDIR /src\nCOPY go.mod go.sum ./\n" +
-		"RUN --mount=type=secret,id=netrc,target=/root/.netrc go mod download\nCOPY . .\nRUN go build ./..."
 }
 
 // startSeen is the part of the page that says who was here; it asks for itself

@@ -30,7 +30,7 @@ func (w *words) startKinds() [][]startKind {
 		{
 			{Name: "github", Words: "GitHub Actions", Place: "ci", Shell: "sh", Life: "90d", Token: "github-actions", Formats: []string{"github-job"}},
 			{Name: "gitlab", Words: "GitLab CI", Place: "ci", Shell: "sh", Life: "90d", Token: "gitlab-ci", Formats: []string{"gitlab-job"}},
-			{Name: "docker", Words: "Docker", Place: "docker", Shell: "sh", Life: "90d", Token: "docker", Formats: []string{"docker"}},
+			{Name: "docker", Words: "Docker", Place: "docker", Shell: "sh", Life: "90d", Token: "docker", Formats: []string{"dockerfile"}},
 		},
 	}
 }
@@ -105,7 +105,7 @@ func (w *words) formatStep(k startKind, format string) startStep {
 		return startStep{Title: ".github/workflows/mirror.yml"}
 	case "gitlab-job":
 		return startStep{Title: ".gitlab-ci.yml"}
-	case "docker":
+	case "dockerfile":
 		return startStep{Title: "Dockerfile"}
 	}
 	return startStep{Title: k.Words}
