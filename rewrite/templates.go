@@ -5,6 +5,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 	"text/template"
 
@@ -23,6 +24,7 @@ func Templates() []string {
 // the function beside it writes it: yaml, json, sh or expression.
 type job struct {
 	Server, Host, Root string
+	Hosts              []string  // as .netrc has them: the go command looks for HOST:PORT, git for HOST
 	Settings           []Setting // as variables
 	Check              string    // what "gitmirror rewrite" is called with
 	Rewrites           bool      // the mode changes go.mod
@@ -38,6 +40,10 @@ func Template(name string, e Environment) (string, error) {
 		Server: e.Site.URL, Host: e.Site.Host(), Root: e.Site.Root(), Settings: Variables(settings, nil), Check: "--check",
 		Rewrites: e.Mode == Replace || e.Mode == "",
 	}
+	if u, err := url.Parse(e.Site.URL); err == nil && u.Port() != "" {
+		j.Hosts = append(j.Hosts, u.Host)
+	}
+	j.Hosts = append(j.Hosts, j.Host)
 	if !j.Rewrites {
 		j.Check = "--mode " + string(e.Mode) + " --check"
 	}
