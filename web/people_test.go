@@ -137,8 +137,7 @@ func TestSecondFactorInTheConsole(t *testing.T) {
 // TestOIDCInTheConsole goes to the provider and back, into local pages only.
 func TestOIDCInTheConsole(t *testing.T) {
 	provider := oidctest.Start(t)
-	var site *rig
-	site = newRig(t, func(s *web.Server) {
+	site := newRig(t, func(s *web.Server) {
 		s.OIDC = &auth.OIDC{Accounts: s.Accounts, Name: "Acme", Issuer: provider.URL, ClientID: "mirror", Redirect: "http://mirror.example:8080/login/oidc/callback", Create: true}
 	})
 	provider.Be(map[string]any{"sub": "7", "preferred_username": "grace"})
