@@ -206,6 +206,9 @@ func (b *builder) editSum(u *unit, e *edited, h *hand) {
 	promised := b.promised(u)
 	h.earlier.of(u)
 	out := h.exchange(u.base, func(l *sumLine) (*sumLine, bool) {
+		if !l.counts() {
+			return nil, false
+		}
 		m, ok := h.earlier.replaces(l.id)
 		if !ok || b.lines.at(m) == nil {
 			if m, ok = l.id, promised.has(l.id); !ok || b.lines.at(m) == nil {

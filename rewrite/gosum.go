@@ -129,6 +129,10 @@ func (l *sumLine) compare(o *sumLine) int {
 	return cmp.Or(strings.Compare(l.file, o.file), strings.Compare(l.hash, o.hash))
 }
 
+// counts tells whether the line is about a module, in an algorithm the go command
+// knows: it passes over others (cmd/go/internal/modfetch).
+func (l *sumLine) counts() bool { return l.mod.Path != "" && strings.HasPrefix(l.hash, "h1:") }
+
 // text is the line in its canonical form.
 func (l *sumLine) text() string { return l.key }
 
@@ -140,7 +144,7 @@ func (s *gosum) entries() []sumEntry {
 	}
 	index := make([]sumEntry, 0, len(s.lines)/2+1)
 	for i, l := range s.lines {
-		if l.mod.Path == "" || !strings.HasPrefix(l.hash, "h1:") || l.hash == emptyGoMod {
+		if !l.counts() || l.hash == emptyGoMod {
 			continue
 		}
 		if n := len(index); n == 0 || index[n-1].mod != l.id {
@@ -193,7 +197,7 @@ func (s *gosum) has(m id) bool { return s.sums(m) != mirror.Sums{} }
 // modules are the module versions of the file.
 func (s *gosum) modules() (found set) {
 	for _, l := range s.lines {
-		if l.mod.Path != "" && l.hash != emptyGoMod {
+		if l.counts() && l.hash != emptyGoMod {
 			found.add(l.id)
 		}
 	}
