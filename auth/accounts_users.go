@@ -161,6 +161,50 @@ func (a *Accounts) Disable(ctx context.Context, userID string, disabled bool) er
 	})
 }
 
+// UserEdit changes what is not nil, at once.
+type UserEdit struct {
+	// Version is the one the caller has seen; zero = any.
+	Version  int64
+	Role     *Role
+	Disabled *bool
+	Password *string
+}
+
+// Version grows with every edit, from 1.
+func (u User) Version() int64 { return u.Epoch + 1 }
+
+// EditUser edits an account; mirror.ErrExists when somebody else has, since
+// e.Version was seen. It ends the user's sessions.
+func (a *Accounts) EditUser(ctx context.Context, userID string, e UserEdit) (User, error) {
+	a.init()
+	var edited User
+	err := a.change(ctx, userID, "user edited", func(u *User) (err error) {
+		if e.Version != 0 && e.Version != u.Version() {
+			return &mirror.Problem{Kind: mirror.ErrExists, What: u.Name + " was edited by somebody else meanwhile", Do: "look at the user again and repeat it"}
+		}
+		if e.Role != nil {
+			if u.Role, err = ParseRole(string(*e.Role)); err != nil {
+				return err
+			}
+			if u.Role == Robot {
+				u.PasswordHash = ""
+			}
+		}
+		if e.Disabled != nil {
+			u.Disabled = *e.Disabled
+		}
+		if e.Password != nil {
+			if u.PasswordHash, err = a.newHash(ctx, *u, *e.Password); err != nil {
+				return err
+			}
+		}
+		edited = *u
+		return nil
+	})
+	edited.Epoch++
+	return edited, err
+}
+
 // change edits a user with its Epoch grown by one.
 func (a *Accounts) change(ctx context.Context, userID, what string, do func(*User) error) error {
 	a.edit.Lock()

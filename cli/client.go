@@ -32,8 +32,9 @@ type client struct {
 	agent string
 	// For the one request that makes a token; empty otherwise.
 	username, password string
-	otp                string // a code of the second factor, for that request
-	match              string // If-Match of the requests of this copy
+	otp                string                           // a code of the second factor, for that request
+	match              string                           // If-Match of the requests of this copy
+	say                func(format string, args ...any) // to people, that it waits
 }
 
 // client of the chosen server. It does not connect yet.
@@ -48,7 +49,7 @@ func (p *program) client() (*client, error) {
 func (p *program) clientOf(s login) *client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DialContext = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
-	return &client{login: s, agent: "gitmirror/" + p.version().Version, http: &http.Client{Transport: transport, CheckRedirect: sameServer}}
+	return &client{login: s, agent: "gitmirror/" + p.version().Version, say: p.say, http: &http.Client{Transport: transport, CheckRedirect: sameServer}}
 }
 
 // sameServer refuses a redirect to another host or away from TLS: the request
@@ -67,14 +68,29 @@ func sameServer(next *http.Request, before []*http.Request) error {
 // call sends in as JSON, if it is not nil, and reads the answer into out, if it
 // is not nil. Errors are *mirror.Problem of the kind the server had.
 func (c *client) call(ctx context.Context, method, path string, in, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	return c.exchange(ctx, method, path, in, out)
+	return c.patiently(ctx, method, path, func(key string) error {
+		ctx, cancel := context.WithTimeout(ctx, answerWithin)
+		defer cancel()
+		return c.read(ctx, method, path, key, in, out)
+	})
 }
 
 // exchange is call without a time limit of its own.
 func (c *client) exchange(ctx context.Context, method, path string, in, out any) error {
-	resp, err := c.send(ctx, method, path, in, "application/json")
+	return c.patiently(ctx, method, path, func(key string) error { return c.read(ctx, method, path, key, in, out) })
+}
+
+// send returns the answer of a request that succeeded; the caller closes its body.
+func (c *client) send(ctx context.Context, method, path string, in any, accept string) (resp *http.Response, err error) {
+	err = c.patiently(ctx, method, path, func(key string) error {
+		resp, err = c.ask(ctx, method, path, key, in, accept)
+		return err
+	})
+	return resp, err
+}
+
+func (c *client) read(ctx context.Context, method, path, key string, in, out any) error {
+	resp, err := c.ask(ctx, method, path, key, in, "application/json")
 	if err != nil {
 		return err
 	}
@@ -92,8 +108,8 @@ func (c *client) exchange(ctx context.Context, method, path string, in, out any)
 	return nil
 }
 
-// send returns the answer of a request that succeeded; the caller closes its body.
-func (c *client) send(ctx context.Context, method, path string, in any, accept string) (*http.Response, error) {
+// ask sends one request. key is its Idempotency-Key; empty = none.
+func (c *client) ask(ctx context.Context, method, path, key string, in any, accept string) (*http.Response, error) {
 	var body io.Reader
 	if in != nil {
 		text, err := json.Marshal(in)
@@ -110,6 +126,9 @@ func (c *client) send(ctx context.Context, method, path string, in any, accept s
 	req.Header.Set("User-Agent", c.agent)
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
 	}
 	if c.match != "" {
 		req.Header.Set("If-Match", c.match)
@@ -131,7 +150,11 @@ func (c *client) send(ctx context.Context, method, path string, in any, accept s
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	return nil, c.refused(resp)
+	err = c.refused(resp)
+	if wait, ok := laterOf(resp); ok {
+		err = &later{err, wait}
+	}
+	return nil, err
 }
 
 // refused makes a Problem of an answer that is not a success.

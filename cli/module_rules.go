@@ -61,7 +61,7 @@ func (p *program) moduleRuleList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all, err := listOf[web.ModuleRule](cmd.Context(), c, api+"/modules/rules")
+			all, err := listOf[web.ModuleRule](cmd.Context(), c, "/modules/rules")
 			if err != nil {
 				return err
 			}

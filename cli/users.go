@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,21 +12,27 @@ import (
 	"github.com/gitmirror/gitmirror/web"
 )
 
-// items is the body of the API's lists that have no pages.
+// items is the body of a list: a page of it.
 type items[T any] struct {
-	Items []T `json:"items"`
+	Items      []T    `json:"items"`
+	NextCursor string `json:"next_cursor,omitempty"`
 }
 
-// listOf reads such a list.
+// listOf reads a list, all pages of it.
 func listOf[T any](ctx context.Context, c *client, path string) ([]T, error) {
-	var out items[T]
-	if err := c.call(ctx, http.MethodGet, api+path, nil, &out); err != nil {
-		return nil, err
+	all := []T{}
+	q := url.Values{"limit": {"500"}}
+	for {
+		var page items[T]
+		if err := c.call(ctx, http.MethodGet, api+path+"?"+q.Encode(), nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Items...)
+		if page.NextCursor == "" || page.NextCursor == q.Get("cursor") {
+			return all, nil
+		}
+		q.Set("cursor", page.NextCursor)
 	}
-	if out.Items == nil {
-		out.Items = []T{}
-	}
-	return out.Items, nil
 }
 
 // user finds a user by name. The empty name is the caller, whom the API calls "me".

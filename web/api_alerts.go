@@ -115,7 +115,7 @@ func (a *api) alertOperations() {
 		OperationID: "put-alert-rule", Method: http.MethodPut, Path: "/alerts/rules/{name}", Tags: tags, Errors: changed, Summary: "Add or edit an alert rule",
 	}, a.putAlertRule)
 	register(a, governors, huma.Operation{
-		OperationID: "remove-alert-rule", Method: http.MethodDelete, Path: "/alerts/rules/{name}", Tags: tags, Errors: gone, Summary: "Remove an alert rule",
+		OperationID: "remove-alert-rule", Method: http.MethodDelete, Path: "/alerts/rules/{name}", Tags: tags, Errors: changed, Summary: "Remove an alert rule",
 	}, a.removeAlertRule)
 	register(a, governors, huma.Operation{
 		OperationID: "list-alert-channels", Method: http.MethodGet, Path: "/alerts/channels", Tags: tags, Errors: gone, Summary: "List where alerts can go, by name",
@@ -125,7 +125,7 @@ func (a *api) alertOperations() {
 	}, a.putAlertChannel)
 	register(a, governors, huma.Operation{
 		OperationID: "remove-alert-channel", Method: http.MethodDelete, Path: "/alerts/channels/{name}", Tags: tags, Summary: "Remove a channel",
-		Errors: []int{http.StatusNotFound, http.StatusConflict},
+		Errors: changed,
 	}, a.removeAlertChannel)
 	register(a, governors, huma.Operation{
 		OperationID: "test-alert-channel", Method: http.MethodPost, Path: "/alerts/channels/{name}/test", Tags: tags, Summary: "Send a trial message and wait for its end",
@@ -147,12 +147,17 @@ func alertJSON(x mirror.Alert) Alert {
 	return Alert{Rule: x.Rule, Subject: x.Subject, Text: x.Text, Link: x.Link, Since: x.Since.UTC(), OverAt: x.Over.UTC(), ToldAt: x.Told.UTC()}
 }
 
-func (a *api) listAlerts(ctx context.Context, _ *struct{}) (*answer[list[Alert]], error) {
+func (a *api) listAlerts(ctx context.Context, in *PageParams) (*listAnswer[Alert], error) {
 	if err := a.alerting(); err != nil {
 		return nil, err
 	}
 	on, err := a.Alerts.Store.Alerts(ctx, "")
-	return &answer[list[Alert]]{list[Alert]{each(on, alertJSON)}}, err
+	if err != nil {
+		return nil, err
+	}
+	return paged(*in, "/alerts", nil, on, false, func(x mirror.Alert) string {
+		return fmt.Sprintf("%s %020d %s", x.Rule, x.Since.UnixMicro(), x.Subject)
+	}, alertJSON)
 }
 
 func alertRuleJSON(r mirror.AlertRule) AlertRule {
@@ -166,12 +171,15 @@ func alertRuleJSON(r mirror.AlertRule) AlertRule {
 	return out
 }
 
-func (a *api) listAlertRules(ctx context.Context, _ *struct{}) (*answer[list[AlertRule]], error) {
+func (a *api) listAlertRules(ctx context.Context, in *PageParams) (*listAnswer[AlertRule], error) {
 	if err := a.alerting(); err != nil {
 		return nil, err
 	}
 	rules, err := a.Alerts.Store.AlertRules(ctx)
-	return &answer[list[AlertRule]]{list[AlertRule]{each(rules, alertRuleJSON)}}, err
+	if err != nil {
+		return nil, err
+	}
+	return paged(*in, "/alerts/rules", nil, rules, false, func(r mirror.AlertRule) string { return r.Name }, alertRuleJSON)
 }
 
 type putAlertRuleRequest struct {
@@ -205,7 +213,7 @@ func (s *Server) saveAlertRule(ctx context.Context, r mirror.AlertRule, match Ma
 	if err != nil && !errors.Is(err, mirror.ErrNotFound) {
 		return r, err
 	}
-	if err := match.met(ctx, "the alert rule "+r.Name, before.Version, diffOf(alertRuleFields(before), alertRuleFields(r))); err != nil {
+	if err := match.met(ctx, alertRuleTitle(r.Name), before.Version, diffOf(alertRuleFields(before), alertRuleFields(r))); err != nil {
 		return r, err
 	}
 	r.Version = before.Version
@@ -238,15 +246,26 @@ func alertRuleFields(r mirror.AlertRule) [][2]string {
 	}
 }
 
-func (a *api) removeAlertRule(ctx context.Context, in *AlertNameParam) (*struct{}, error) {
+func alertRuleTitle(name string) string    { return "the alert rule " + name }
+func alertChannelTitle(name string) string { return "the alert channel " + name }
+
+type removeAlertRequest struct {
+	AlertNameParam
+	MatchParam
+}
+
+func (a *api) removeAlertRule(ctx context.Context, in *removeAlertRequest) (*struct{}, error) {
 	if err := a.alerting(); err != nil {
 		return nil, err
 	}
-	return nil, a.dropAlertRule(ctx, in.Name)
+	return nil, a.dropAlertRule(ctx, in.Name, in.MatchParam)
 }
 
-func (s *Server) dropAlertRule(ctx context.Context, name string) error {
+func (s *Server) dropAlertRule(ctx context.Context, name string, match MatchParam) error {
 	before, err := s.alertRule(ctx, name)
+	if err == nil {
+		err = match.met(ctx, alertRuleTitle(name), before.Version, nil)
+	}
 	if err != nil {
 		return err
 	}
@@ -263,12 +282,15 @@ func alertChannelJSON(c mirror.SealedChannel) AlertChannel {
 	}
 }
 
-func (a *api) listAlertChannels(ctx context.Context, _ *struct{}) (*answer[list[AlertChannel]], error) {
+func (a *api) listAlertChannels(ctx context.Context, in *PageParams) (*listAnswer[AlertChannel], error) {
 	if err := a.alerting(); err != nil {
 		return nil, err
 	}
 	channels, err := a.Alerts.Store.AlertChannels(ctx)
-	return &answer[list[AlertChannel]]{list[AlertChannel]{each(channels, alertChannelJSON)}}, err
+	if err != nil {
+		return nil, err
+	}
+	return paged(*in, "/alerts/channels", nil, channels, false, func(c mirror.SealedChannel) string { return c.Name }, alertChannelJSON)
 }
 
 type putAlertChannelRequest struct {
@@ -304,7 +326,7 @@ func (s *Server) saveAlertChannel(ctx context.Context, c mirror.AlertChannel, ma
 	}
 	asked := c
 	asked.Shown = before.Shown
-	if err := match.met(ctx, "the alert channel "+c.Name, before.Version, diffOf(alertChannelFields(before.AlertChannel), alertChannelFields(asked))); err != nil {
+	if err := match.met(ctx, alertChannelTitle(c.Name), before.Version, diffOf(alertChannelFields(before.AlertChannel), alertChannelFields(asked))); err != nil {
 		return before, err
 	}
 	c.Version = before.Version
@@ -340,15 +362,18 @@ func alertChannelFields(c mirror.AlertChannel) [][2]string {
 	}
 }
 
-func (a *api) removeAlertChannel(ctx context.Context, in *AlertNameParam) (*struct{}, error) {
+func (a *api) removeAlertChannel(ctx context.Context, in *removeAlertRequest) (*struct{}, error) {
 	if err := a.alerting(); err != nil {
 		return nil, err
 	}
-	return nil, a.dropAlertChannel(ctx, in.Name)
+	return nil, a.dropAlertChannel(ctx, in.Name, in.MatchParam)
 }
 
-func (s *Server) dropAlertChannel(ctx context.Context, name string) error {
+func (s *Server) dropAlertChannel(ctx context.Context, name string, match MatchParam) error {
 	before, err := s.alertChannel(ctx, name)
+	if err == nil {
+		err = match.met(ctx, alertChannelTitle(name), before.Version, nil)
+	}
 	if err != nil {
 		return err
 	}
@@ -403,60 +428,4 @@ func alertMessageJSON(m mirror.AlertMessage) AlertMessage {
 		out.State = "given-up"
 	}
 	return out
-}
-
-// changesOf is what became of named values, for the audit trail; nil = there was
-// or is none.
-func changesOf(before, after [][2]string) []auth.Change {
-	var out []auth.Change
-	for i := range max(len(before), len(after)) {
-		var c auth.Change
-		if i < len(before) {
-			c.Field, c.Before = before[i][0], before[i][1]
-		}
-		if i < len(after) {
-			c.Field, c.After = after[i][0], after[i][1]
-		}
-		if c.Before != c.After {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
-// Difference is a field that is not as an edit that came too late would have it.
-type Difference struct {
-	Field string `json:"field"`
-	Now   string `json:"now" doc:"What it is"`
-	Yours string `json:"yours" doc:"What the edit says"`
-}
-
-func diffOf(now, yours [][2]string) []Difference {
-	var out []Difference
-	for _, c := range changesOf(now, yours) {
-		out = append(out, Difference{Field: c.Field, Now: c.Before, Yours: c.After})
-	}
-	return out
-}
-
-func versionTag(v int64) string { return fmt.Sprintf(`"%d"`, v) }
-
-// met tells whether the thing still has the version that the caller has seen.
-func (m MatchParam) met(ctx context.Context, what string, now int64, differ []Difference) error {
-	want, err := m.version()
-	if err != nil || want == 0 || want == now {
-		return err
-	}
-	return staleThing(ctx, what, now, differ)
-}
-
-// staleThing is the answer to an edit of what somebody else edited first.
-func staleThing(ctx context.Context, what string, now int64, differ []Difference) *Problem {
-	p := newProblem(ctx, &mirror.Problem{
-		Kind: mirror.ErrExists, What: what + " was changed by somebody else meanwhile",
-		Why: "it is at version " + strconv.FormatInt(now, 10) + " now",
-		Do:  "look at it as it is now and apply your change again",
-	})
-	p.Status, p.Differences, p.ETag = http.StatusPreconditionFailed, differ, versionTag(now)
-	return p
 }

@@ -3,8 +3,6 @@ package web
 import (
 	"context"
 	"errors"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -76,15 +74,15 @@ func eventJSON(e mirror.Event) Event {
 }
 
 func userJSON(u auth.User) User {
-	return User{ID: u.ID, Name: u.Name, Role: u.Role, Disabled: u.Disabled, HasPassword: u.PasswordHash != "", CreatedAt: u.Created.UTC()}
+	return User{ID: u.ID, Name: u.Name, Role: u.Role, Disabled: u.Disabled, HasPassword: u.PasswordHash != "", CreatedAt: u.Created.UTC(), Version: u.Version()}
 }
 
 func keyJSON(k auth.Key) Key {
-	return Key{ID: k.ID, Name: k.Name, Fingerprint: k.Fingerprint, PublicKey: k.Public, CreatedAt: k.Created.UTC(), LastUsedAt: k.LastUsed.UTC()}
+	return Key{ID: k.ID, Name: k.Name, Fingerprint: k.Fingerprint, PublicKey: k.Public, CreatedAt: k.Created.UTC(), LastUsedAt: k.LastUsed.UTC(), Version: keyVersion(k)}
 }
 
 func tokenJSON(t auth.Token) Token {
-	return Token{ID: t.ID, Name: t.Name, Scope: t.Scope, CreatedAt: t.Created.UTC(), ExpiresAt: t.Expires.UTC(), LastUsedAt: t.LastUsed.UTC()}
+	return Token{ID: t.ID, Name: t.Name, Scope: t.Scope, CreatedAt: t.Created.UTC(), ExpiresAt: t.Expires.UTC(), LastUsedAt: t.LastUsed.UTC(), Version: tokenVersion(t)}
 }
 
 // each converts a list; it is never nil, so that JSON says [] and not null.
@@ -128,53 +126,4 @@ func (s *Server) findRepo(ctx context.Context, idOrPath string) (mirror.Repo, er
 		return mirror.Repo{}, err
 	}
 	return s.find(ctx, path)
-}
-
-// PageParams is what every list takes. Like its sisters it is exported because
-// the OpenAPI library sees no fields of embedded types that are not.
-type PageParams struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Items of a page"`
-	Cursor string `query:"cursor" maxLength:"600" doc:"next_cursor of the page before"`
-}
-
-// before reads the cursor of a list that is ordered by descending number.
-func (p PageParams) before() (int64, error) {
-	if p.Cursor == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseInt(p.Cursor, 10, 64)
-	if err != nil || n < 1 {
-		return 0, errCursor()
-	}
-	return n, nil
-}
-
-// behind reads the cursor of a list of mirrors by path.
-func (p PageParams) behind() (mirror.Path, error) {
-	if p.Cursor == "" {
-		return "", nil
-	}
-	path, err := mirror.ParsePath(p.Cursor)
-	if err != nil {
-		return "", errCursor()
-	}
-	return path, nil
-}
-
-func errCursor() error {
-	return &mirror.Problem{Kind: mirror.ErrInvalid, What: "this cursor is not one of this list", Do: "take next_cursor of the page before"}
-}
-
-// next is the Link header of RFC 8288 for the page behind; empty at the end.
-func (p PageParams) next(path, cursor string, more url.Values) string {
-	if cursor == "" {
-		return ""
-	}
-	q := url.Values{"limit": {strconv.Itoa(p.Limit)}, "cursor": {cursor}}
-	for k, v := range more {
-		if len(v) > 0 && v[0] != "" {
-			q[k] = v
-		}
-	}
-	return "<" + apiPrefix + path + "?" + q.Encode() + `>; rel="next"`
 }

@@ -3,23 +3,17 @@ package web
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
-// list is the body of a list that is never long enough to need pages.
-type list[T any] struct {
-	Items []T `json:"items"`
-}
-
 type answer[T any] struct{ Body T }
 
 func (a *api) importOperations() {
 	aliases, rules, credentials := []string{"aliases"}, []string{"rules"}, []string{"credentials"}
-	gone := []int{http.StatusNotFound}
+	gone := []int{http.StatusNotFound, http.StatusPreconditionFailed}
 
 	register(a, readers, huma.Operation{
 		OperationID: "list-aliases", Method: http.MethodGet, Path: "/aliases", Tags: aliases, Summary: "List import prefixes that live in a mirror",
@@ -57,52 +51,59 @@ func (a *api) importOperations() {
 	}, a.listCredentials)
 	register(a, governors, huma.Operation{
 		OperationID: "add-credential", Method: http.MethodPost, Path: "/credentials", Tags: credentials, Summary: "Store an upstream credential",
-		Description: "Replaces one of the same name. The secret cannot be read back.", DefaultStatus: http.StatusCreated,
+		Description: "Replaces one of the same name. The secret cannot be read back.", DefaultStatus: http.StatusCreated, Errors: gone,
 	}, a.addCredential)
 	register(a, governors, huma.Operation{
 		OperationID: "remove-credential", Method: http.MethodDelete, Path: "/credentials/{name}", Tags: credentials, Summary: "Forget a credential",
-		Errors: []int{http.StatusNotFound, http.StatusConflict},
+		Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
 	}, a.removeCredential)
 }
 
-func (a *api) listAliases(ctx context.Context, _ *struct{}) (*answer[list[Alias]], error) {
+func (a *api) listAliases(ctx context.Context, in *PageParams) (*listAnswer[Alias], error) {
 	aliases, err := a.Store.Aliases(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &answer[list[Alias]]{list[Alias]{each(aliases, aliasJSON)}}, nil
+	return paged(*in, "/aliases", nil, aliases, false, func(al mirror.Alias) string { return al.Prefix }, aliasJSON)
 }
 
 func aliasJSON(al mirror.Alias) Alias {
-	return Alias{Prefix: al.Prefix, Repo: string(al.Repo), Dir: al.Dir, Found: al.Found}
+	return Alias{Prefix: al.Prefix, Repo: string(al.Repo), Dir: al.Dir, Found: al.Found, Version: aliasVersion(al)}
 }
 
-func (a *api) addAlias(ctx context.Context, in *answer[Alias]) (*answer[Alias], error) {
+type addAliasRequest struct {
+	MatchParam
+	Body Alias
+}
+
+func (a *api) addAlias(ctx context.Context, in *addAliasRequest) (*answer[Alias], error) {
 	repo, err := a.repo(ctx, in.Body.Repo)
 	if err != nil {
 		return nil, err
 	}
 	alias := mirror.Alias{Prefix: in.Body.Prefix, Repo: repo.Path, Dir: in.Body.Dir, Found: "admin"}
-	if err := a.Catalog.AddAlias(ctx, alias); err != nil {
+	err = a.edits(ctx, in.MatchParam, a.aliasThing(ctx, alias.Prefix), aliasFields(alias), func() error { return a.Catalog.AddAlias(ctx, alias) })
+	if err != nil {
 		return nil, err
 	}
 	return &answer[Alias]{aliasJSON(alias)}, nil
 }
 
 type removeAliasRequest struct {
+	MatchParam
 	Prefix string `path:"prefix" maxLength:"600" doc:"With its slashes escaped"`
 }
 
 func (a *api) removeAlias(ctx context.Context, in *removeAliasRequest) (*struct{}, error) {
-	return nil, named("alias", in.Prefix, a.Catalog.RemoveAlias(ctx, in.Prefix))
+	return nil, a.dropAlias(ctx, in.Prefix, in.MatchParam)
 }
 
-func (a *api) listRules(ctx context.Context, _ *struct{}) (*answer[list[Rule]], error) {
+func (a *api) listRules(ctx context.Context, in *PageParams) (*listAnswer[Rule], error) {
 	rules, err := a.Store.Rules(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &answer[list[Rule]]{list[Rule]{each(rules, ruleJSON)}}, nil
+	return paged(*in, "/rules", nil, rules, false, func(r mirror.Rule) string { return r.Pattern }, ruleJSON)
 }
 
 func (a *api) addRule(ctx context.Context, in *answer[Rule]) (*answer[Rule], error) {
@@ -130,16 +131,27 @@ func (a *api) previewRule(ctx context.Context, in *answer[Rule]) (*answer[Mirror
 }
 
 type editRuleRequest struct {
+	MatchParam
 	Pattern string `path:"pattern" maxLength:"600" doc:"With its slashes escaped: github.com%2Facme%2F*"`
 	Body    EditRule
 }
 
-func (a *api) editRule(ctx context.Context, in *editRuleRequest) (*answer[Rule], error) {
-	rule, err := a.Catalog.EditRule(ctx, in.Pattern, in.Body.Discover.discovery())
+type ruleAnswer struct {
+	ETag string `header:"ETag"`
+	Body Rule
+}
+
+func (a *api) editRule(ctx context.Context, in *editRuleRequest) (*ruleAnswer, error) {
+	var rule mirror.Rule
+	discovery := in.Body.Discover.discovery()
+	err := a.edits(ctx, in.MatchParam, a.ruleThing(ctx, in.Pattern), [][2]string{{"discover", discoveryText(discovery)}}, func() (err error) {
+		rule, err = a.Catalog.EditRule(ctx, in.Pattern, discovery)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &answer[Rule]{ruleJSON(rule)}, nil
+	return &ruleAnswer{ETag: quoted(ruleVersion(rule)), Body: ruleJSON(rule)}, nil
 }
 
 func (r Rule) rule() mirror.Rule {
@@ -154,7 +166,7 @@ func (d *RuleDiscovery) discovery() *mirror.RuleDiscovery {
 }
 
 func ruleJSON(r mirror.Rule) Rule {
-	out := Rule{Pattern: r.Pattern, Credential: r.Credential, Private: r.Private}
+	out := Rule{Pattern: r.Pattern, Credential: r.Credential, Private: r.Private, Version: ruleVersion(r)}
 	if d := r.Discovery; d != nil {
 		out.Discover = &RuleDiscovery{Archived: d.Archived, Forks: d.Forks, Exclude: d.Exclude}
 	}
@@ -165,36 +177,49 @@ func ruleJSON(r mirror.Rule) Rule {
 }
 
 type removeRuleRequest struct {
+	MatchParam
 	Pattern string `path:"pattern" maxLength:"600" doc:"With its slashes escaped: github.com%2Facme%2F*"`
 }
 
 func (a *api) removeRule(ctx context.Context, in *removeRuleRequest) (*struct{}, error) {
-	return nil, named("rule", in.Pattern, a.Catalog.RemoveRule(ctx, in.Pattern))
+	return nil, a.dropRule(ctx, in.Pattern, in.MatchParam)
 }
 
-func (a *api) listCredentials(ctx context.Context, _ *struct{}) (*answer[list[Credential]], error) {
+func (a *api) listCredentials(ctx context.Context, in *PageParams) (*listAnswer[Credential], error) {
 	sealed, err := a.Store.Credentials(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &answer[list[Credential]]{list[Credential]{each(sealed, func(c mirror.SealedCredential) Credential {
-		return Credential{Name: c.Name, Host: c.Host, User: c.User, CreatedAt: c.Created.UTC()}
-	})}}, nil
+	return paged(*in, "/credentials", nil, sealed, false, func(c mirror.SealedCredential) string { return c.Name }, credentialJSON)
 }
 
-func (a *api) addCredential(ctx context.Context, in *answer[NewCredential]) (*answer[Credential], error) {
+func credentialJSON(c mirror.SealedCredential) Credential {
+	return Credential{Name: c.Name, Host: c.Host, User: c.User, CreatedAt: c.Created.UTC(), Version: credentialVersion(c)}
+}
+
+type addCredentialRequest struct {
+	MatchParam
+	Body NewCredential
+}
+
+func (a *api) addCredential(ctx context.Context, in *addCredentialRequest) (*answer[Credential], error) {
 	b := in.Body
-	err := a.Catalog.AddCredential(ctx, mirror.Credential{Name: b.Name, Host: b.Host, User: b.User, Secret: mirror.Secret(b.Secret)})
+	yours := credentialFields(mirror.SealedCredential{Host: b.Host, User: b.User})
+	err := a.edits(ctx, in.MatchParam, a.credentialThing(ctx, b.Name), yours, func() error {
+		return a.Catalog.AddCredential(ctx, mirror.Credential{Name: b.Name, Host: b.Host, User: b.User, Secret: mirror.Secret(b.Secret)})
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &answer[Credential]{Credential{Name: b.Name, Host: b.Host, User: b.User, CreatedAt: time.Now().UTC()}}, nil
+	made, err := a.Store.Credential(ctx, b.Name)
+	return &answer[Credential]{credentialJSON(made)}, err
 }
 
 type removeCredentialRequest struct {
+	MatchParam
 	Name string `path:"name" maxLength:"600"`
 }
 
 func (a *api) removeCredential(ctx context.Context, in *removeCredentialRequest) (*struct{}, error) {
-	return nil, named("credential", in.Name, a.Catalog.RemoveCredential(ctx, in.Name))
+	return nil, a.dropCredential(ctx, in.Name, in.MatchParam)
 }

@@ -53,7 +53,7 @@ func (a *api) keptOperations() {
 		OperationID: "purge-kept", Method: http.MethodDelete, Path: "/mirrors/{mirror}/kept", Tags: tags, Summary: "Forget kept refs, or a restored one",
 		Description: "Takes the names away. The objects stay on disk, and whoever may read the mirror and knows an id can fetch them, " +
 			"until the repository is pruned.",
-		DefaultStatus: http.StatusOK, Errors: gone,
+		DefaultStatus: http.StatusOK, Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed},
 	}, a.purgeKept)
 }
 
@@ -116,6 +116,7 @@ func (a *api) restoreKept(ctx context.Context, in *restoreRequest) (*answer[Ref]
 
 type purgeRequest struct {
 	MirrorParam
+	MatchParam
 	Ref    string    `query:"ref" maxLength:"1000" doc:"A kept ref, or a restored branch or tag by its full name"`
 	Before time.Time `query:"before" doc:"Instead of ref: everything that was kept before"`
 }
@@ -123,6 +124,9 @@ type purgeRequest struct {
 func (a *api) purgeKept(ctx context.Context, in *purgeRequest) (*answer[PurgedRefs], error) {
 	repo, err := a.repo(ctx, in.Mirror)
 	if err != nil {
+		return nil, err
+	}
+	if err := in.met(ctx, string(repo.Path), repo.Version, nil); err != nil {
 		return nil, err
 	}
 	out := &answer[PurgedRefs]{PurgedRefs{Purged: 1}}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -19,11 +18,6 @@ import (
 // MirrorParam names the mirror an operation is about.
 type MirrorParam struct {
 	Mirror string `path:"mirror" maxLength:"600" doc:"Id, or path with its slashes escaped: github.com%2Fspf13%2Fcobra"`
-}
-
-// MatchParam guards an edit against overwriting somebody else's.
-type MatchParam struct {
-	IfMatch string `header:"If-Match" maxLength:"100" doc:"ETag of the mirror as it was seen; 412 when it has changed since"`
 }
 
 type mirrorAnswer struct {
@@ -290,19 +284,6 @@ func (a *api) awaitSync(ctx context.Context, id mirror.ID, limit time.Duration, 
 
 func etag(r mirror.Repo) string { return `"` + strconv.FormatInt(r.Version, 10) + `"` }
 
-// version is what If-Match asks for; zero = any.
-func (m MatchParam) version() (int64, error) {
-	text := strings.TrimSpace(m.IfMatch)
-	if text == "" || text == "*" {
-		return 0, nil
-	}
-	v, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(text, "W/"), `"`), 10, 64)
-	if err != nil || v < 1 {
-		return 0, &mirror.Problem{Kind: mirror.ErrInvalid, What: "If-Match is not an ETag of a mirror", Do: "send the ETag that came with the mirror"}
-	}
-	return v, nil
-}
-
 // staleEdit says how the mirror is now where the edit has it otherwise.
 func staleEdit(ctx context.Context, now mirror.Repo, edit EditMirror) *Problem {
 	var differ []Difference
@@ -324,7 +305,7 @@ func staleEdit(ctx context.Context, now mirror.Repo, edit EditMirror) *Problem {
 	if edit.Refs != nil && !edit.Refs.Equal(now.Refs) {
 		differ = append(differ, Difference{"refs", fmt.Sprintf("%+v", now.Refs), fmt.Sprintf("%+v", *edit.Refs)})
 	}
-	return staleThing(ctx, string(now.Path), now.Version, differ)
+	return staleThing(ctx, string(now.Path), strconv.FormatInt(now.Version, 10), differ)
 }
 
 func deref[T any](p *T) (v T) {

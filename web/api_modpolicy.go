@@ -2,8 +2,10 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +28,7 @@ type ModuleRule struct {
 	Reason   string              `json:"reason,omitempty" doc:"Shown to developers"`
 	By       string              `json:"by,omitempty"`
 	At       time.Time           `json:"at,omitzero"`
+	Version  string              `json:"version,omitempty" readOnly:"true" doc:"In quotes it is the ETag"`
 }
 
 // NewModuleRule is a rule to add.
@@ -47,6 +50,7 @@ type ModulePin struct {
 	By      string    `json:"by,omitempty" doc:"Missing = a project needs it"`
 	Reason  string    `json:"reason,omitempty"`
 	At      time.Time `json:"at"`
+	ETag    string    `json:"etag,omitempty" readOnly:"true" doc:"For If-Match"`
 }
 
 // ModulePins are a page of pins, by module and version.
@@ -84,7 +88,7 @@ type VerdictStep struct {
 }
 
 func (a *api) modpolicyOperations() {
-	tags, gone := []string{"modules"}, []int{http.StatusNotFound}
+	tags, gone, changed := []string{"modules"}, []int{http.StatusNotFound}, []int{http.StatusNotFound, http.StatusPreconditionFailed}
 	register(a, managers, huma.Operation{
 		OperationID: "list-module-rules", Method: http.MethodGet, Path: "/modules/rules", Tags: tags,
 		Summary: "List the rules about modules that are in force, in their order", Description: "Those of the file of modules.rules come first. Of deny and allow, of age and of mode the first that fits decides.",
@@ -94,7 +98,7 @@ func (a *api) modpolicyOperations() {
 		Summary: "Add a rule about modules", Description: "It is in force here at once, and within a second on other servers with the same database.",
 	}, a.addModuleRule)
 	register(a, managers, huma.Operation{
-		OperationID: "remove-module-rule", Method: http.MethodDelete, Path: "/modules/rules/{rule}", Tags: tags, DefaultStatus: http.StatusNoContent, Errors: gone, Summary: "Remove a rule about modules",
+		OperationID: "remove-module-rule", Method: http.MethodDelete, Path: "/modules/rules/{rule}", Tags: tags, DefaultStatus: http.StatusNoContent, Errors: changed, Summary: "Remove a rule about modules",
 	}, a.removeModuleRule)
 	register(a, readers, huma.Operation{
 		OperationID: "explain-module", Method: http.MethodGet, Path: "/modules/explain", Tags: tags,
@@ -108,7 +112,7 @@ func (a *api) modpolicyOperations() {
 		OperationID: "pin-module", Method: http.MethodPost, Path: "/modules/pins", Tags: tags, DefaultStatus: http.StatusNoContent, Summary: "Pin a module, or a version of it",
 	}, a.pinModule)
 	register(a, managers, huma.Operation{
-		OperationID: "unpin-module", Method: http.MethodDelete, Path: "/modules/pins/{module}", Tags: tags, DefaultStatus: http.StatusNoContent, Errors: gone, Summary: "Take a pin away",
+		OperationID: "unpin-module", Method: http.MethodDelete, Path: "/modules/pins/{module}", Tags: tags, DefaultStatus: http.StatusNoContent, Errors: changed, Summary: "Take a pin away",
 	}, a.unpinModule)
 	register(a, managers, huma.Operation{
 		OperationID: "accept-module", Method: http.MethodPost, Path: "/modules/accept", Tags: tags, DefaultStatus: http.StatusNoContent, Errors: gone,
@@ -120,21 +124,91 @@ func (a *api) modpolicyOperations() {
 func moduleRuleJSON(r mirror.ModuleRule) ModuleRule {
 	return ModuleRule{
 		ID: r.ID, Line: r.Line, Action: r.Action, Pattern: r.Pattern, Versions: r.Versions, AgeS: int64(r.Age / time.Second), Mode: r.Mode, Reason: r.Reason, By: r.By, At: r.At,
+		Version: versionOf(r.ID, r.Line, moduleRuleText(r), r.Reason),
 	}
 }
 
-func (a *api) listModuleRules(context.Context, *struct{}) (*answer[list[ModuleRule]], error) {
+// moduleRuleText is a rule in a line, without its reason.
+func moduleRuleText(r mirror.ModuleRule) string {
+	text := string(r.Action) + " " + r.Pattern
+	switch {
+	case r.Action == mirror.ActionAge:
+		text += " " + r.Age.String()
+	case r.Mode != "":
+		text += " " + string(r.Mode)
+	case r.Versions != "":
+		text += " " + r.Versions
+	}
+	return text
+}
+
+func moduleRuleFields(r mirror.ModuleRule) [][2]string {
+	return [][2]string{{"rule", moduleRuleText(r)}, {"reason", r.Reason}}
+}
+
+func (a *api) listModuleRules(_ context.Context, in *PageParams) (*listAnswer[ModuleRule], error) {
 	if a.ModuleCache == nil {
 		return nil, noModules()
 	}
-	return &answer[list[ModuleRule]]{list[ModuleRule]{Items: each(a.ModuleCache.ModuleRules(), moduleRuleJSON)}}, nil
+	rules := a.ModuleCache.ModuleRules()
+	if in.Cursor != "" { // the last one of the page before; their order is nothing that could be compared
+		i := slices.IndexFunc(rules, func(r mirror.ModuleRule) bool { return moduleRuleCursor(r) == in.Cursor })
+		if i < 0 {
+			return nil, errCursor()
+		}
+		rules = rules[i+1:]
+	}
+	out := &listAnswer[ModuleRule]{}
+	if len(rules) > in.Limit {
+		rules = rules[:in.Limit]
+		out.Body.NextCursor = moduleRuleCursor(rules[in.Limit-1])
+	}
+	out.Body.Items = each(rules, moduleRuleJSON)
+	out.Link = in.next("/modules/rules", out.Body.NextCursor, nil)
+	return out, nil
+}
+
+func moduleRuleCursor(r mirror.ModuleRule) string { return fmt.Sprintf("%d-%d", r.ID, r.Line) }
+
+// dropModuleRule removes a rule that is still as the caller has seen it, and
+// notes what it was.
+func (s *Server) dropModuleRule(ctx context.Context, id int64, m MatchParam) error {
+	var before mirror.ModuleRule
+	look := func() (thing, error) {
+		rules := s.ModuleCache.ModuleRules()
+		i := slices.IndexFunc(rules, func(r mirror.ModuleRule) bool { return r.ID == id })
+		if i < 0 {
+			return thing{}, noSuch("rule about modules", strconv.FormatInt(id, 10))
+		}
+		before = rules[i]
+		return thing{Name: "the rule about " + before.Pattern, Version: moduleRuleJSON(before).Version}, nil
+	}
+	return s.edits(ctx, m, look, nil, func() error {
+		_, unknown := look() // another server may just have made it
+		if err := s.ModuleCache.RemoveModuleRule(ctx, id); err != nil {
+			return err
+		}
+		if unknown == nil {
+			auth.Note(ctx, fmt.Sprintf("module rule %d", id), changesOf(moduleRuleFields(before), nil)...)
+		}
+		return nil
+	})
+}
+
+// putModuleRule adds a rule and notes it.
+func (s *Server) putModuleRule(ctx context.Context, r mirror.ModuleRule, before int64) (mirror.ModuleRule, error) {
+	r, err := s.ModuleCache.AddModuleRule(ctx, r, before)
+	if err == nil {
+		auth.Note(ctx, fmt.Sprintf("module rule %d", r.ID), changesOf(nil, moduleRuleFields(r))...)
+	}
+	return r, err
 }
 
 func (a *api) addModuleRule(ctx context.Context, in *answer[NewModuleRule]) (*answer[ModuleRule], error) {
 	if a.ModuleCache == nil {
 		return nil, noModules()
 	}
-	r, err := a.ModuleCache.AddModuleRule(ctx, mirror.ModuleRule{
+	r, err := a.putModuleRule(ctx, mirror.ModuleRule{
 		Action: in.Body.Action, Pattern: in.Body.Pattern, Versions: in.Body.Versions, Age: time.Duration(in.Body.AgeS) * time.Second,
 		Mode: in.Body.Mode, Reason: in.Body.Reason, By: auth.From(ctx).Name,
 	}, in.Body.Before)
@@ -145,6 +219,7 @@ func (a *api) addModuleRule(ctx context.Context, in *answer[NewModuleRule]) (*an
 }
 
 type moduleRuleParam struct {
+	MatchParam
 	Rule int64 `path:"rule" minimum:"1" doc:"Id of the rule"`
 }
 
@@ -152,7 +227,7 @@ func (a *api) removeModuleRule(ctx context.Context, in *moduleRuleParam) (*struc
 	if a.ModuleCache == nil {
 		return nil, noModules()
 	}
-	return nil, a.ModuleCache.RemoveModuleRule(ctx, in.Rule)
+	return nil, a.dropModuleRule(ctx, in.Rule, in.MatchParam)
 }
 
 type explainRequest struct {
@@ -204,13 +279,21 @@ func (a *api) listModulePins(ctx context.Context, in *listModulePinsRequest) (*l
 	if err != nil {
 		return nil, err
 	}
-	out := &listModulePinsAnswer{Body: ModulePins{Items: each(pins, func(p mirror.ModulePin) ModulePin { return ModulePin(p) })}}
+	out := &listModulePinsAnswer{Body: ModulePins{Items: each(pins, pinJSON)}}
 	if len(pins) == in.Limit {
 		last := pins[len(pins)-1]
 		out.Body.NextCursor = last.Module + "@" + last.Version
 	}
 	out.Link = in.next("/modules/pins", out.Body.NextCursor, url.Values{"module": {in.Module}})
 	return out, nil
+}
+
+func pinJSON(p mirror.ModulePin) ModulePin {
+	return ModulePin{Module: p.Module, Version: p.Version, Until: p.Until, By: p.By, Reason: p.Reason, At: p.At, ETag: quoted(pinVersion(p))}
+}
+
+func pinVersion(p mirror.ModulePin) string {
+	return versionOf(p.Module, p.Version, p.Until.UnixMilli(), p.By, p.Reason)
 }
 
 func (a *api) pinModule(ctx context.Context, in *answer[PinModule]) (*struct{}, error) {
@@ -226,6 +309,7 @@ func (a *api) pinModule(ctx context.Context, in *answer[PinModule]) (*struct{}, 
 
 type unpinRequest struct {
 	ModuleParam
+	MatchParam
 	Version string `query:"version" maxLength:"200" doc:"Missing = the pin of all versions"`
 }
 
@@ -233,7 +317,18 @@ func (a *api) unpinModule(ctx context.Context, in *unpinRequest) (*struct{}, err
 	if a.ModuleCache == nil {
 		return nil, noModules()
 	}
-	return nil, a.ModuleCache.Unpin(ctx, in.Module, in.Version)
+	look := func() (thing, error) {
+		pins, err := a.Store.ModulePins(ctx, mirror.PinQuery{Now: time.Now(), Module: in.Module, Limit: 1000})
+		if err != nil {
+			return thing{}, err
+		}
+		i := slices.IndexFunc(pins, func(p mirror.ModulePin) bool { return p.Module == in.Module && p.Version == in.Version })
+		if i < 0 {
+			return thing{}, noSuch("pin", in.Module)
+		}
+		return thing{Name: "the pin of " + in.Module, Version: pinVersion(pins[i])}, nil
+	}
+	return nil, a.edits(ctx, in.MatchParam, look, nil, func() error { return a.ModuleCache.Unpin(ctx, in.Module, in.Version) })
 }
 
 // AcceptModule names a version.

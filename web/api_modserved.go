@@ -300,10 +300,11 @@ func (s *Server) versionJSON(v mirror.ServedVersion) ServedVersion {
 
 type listModuleDaysRequest struct {
 	ModuleParam
+	PageParams
 	Days int `query:"days" minimum:"1" maximum:"400" default:"90"`
 }
 
-func (a *api) listModuleDays(ctx context.Context, in *listModuleDaysRequest) (*answer[list[ServedDay]], error) {
+func (a *api) listModuleDays(ctx context.Context, in *listModuleDaysRequest) (*listAnswer[ServedDay], error) {
 	if _, err := a.servedModule(ctx, in.Module); err != nil {
 		return nil, err
 	}
@@ -311,5 +312,6 @@ func (a *api) listModuleDays(ctx context.Context, in *listModuleDaysRequest) (*a
 	if err != nil {
 		return nil, err
 	}
-	return &answer[list[ServedDay]]{list[ServedDay]{Items: each(days, func(d mirror.ServedDay) ServedDay { return ServedDay(d) })}}, nil
+	return paged(in.PageParams, "/modules/served/"+url.PathEscape(in.Module)+"/days", url.Values{"days": {strconv.Itoa(in.Days)}}, days, false,
+		func(d mirror.ServedDay) string { return d.Day.UTC().Format(time.DateOnly) }, func(d mirror.ServedDay) ServedDay { return ServedDay(d) })
 }

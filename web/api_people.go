@@ -2,7 +2,10 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,6 +21,7 @@ type Group struct {
 	Members   []Member  `json:"members"`
 	Grants    []string  `json:"grants" doc:"Patterns of private mirrors its members may read: github.com/acme/*, a path, or *"`
 	CreatedAt time.Time `json:"created_at"`
+	Version   string    `json:"version,omitempty" readOnly:"true" doc:"Another one after every edit; in quotes it is the ETag"`
 }
 
 // Member is somebody in a group.
@@ -49,6 +53,7 @@ type Trust struct {
 	TTLS       int64             `json:"ttl_s" doc:"Seconds the API tokens live"`
 	CreatedAt  time.Time         `json:"created_at"`
 	LastUsedAt time.Time         `json:"last_used_at,omitzero"`
+	Version    string            `json:"version,omitempty" readOnly:"true" doc:"Another one after every edit; in quotes it is the ETag"`
 }
 
 // NewTrust makes one.
@@ -81,72 +86,73 @@ type Session struct {
 
 func (a *api) peopleOperations() {
 	gone, taken := []int{http.StatusNotFound}, []int{http.StatusConflict}
+	changed := []int{http.StatusNotFound, http.StatusPreconditionFailed}
 	groups, trusts, users := []string{"groups"}, []string{"trusts"}, []string{"users"}
 	register(a, governors, huma.Operation{
 		OperationID: "list-groups", Method: http.MethodGet, Path: "/groups", Tags: groups, Summary: "List groups with members and grants",
-	}, func(ctx context.Context, _ *struct{}) (*answer[list[Group]], error) {
+	}, func(ctx context.Context, in *PageParams) (*listAnswer[Group], error) {
 		all, err := a.groupsJSON(ctx)
-		return &answer[list[Group]]{list[Group]{all}}, err
+		if err != nil {
+			return nil, err
+		}
+		return paged(*in, "/groups", nil, all, false, func(g Group) string { return g.Name }, func(g Group) Group { return g })
 	})
 	register(a, governors, huma.Operation{
 		OperationID: "add-group", Method: http.MethodPost, Path: "/groups", Tags: groups, Summary: "Add a group", DefaultStatus: http.StatusCreated, Errors: taken,
 	}, func(ctx context.Context, in *answer[NewGroup]) (*answer[Group], error) {
 		g, err := a.Accounts.AddGroup(ctx, in.Body.Name)
-		return &answer[Group]{Group{ID: g.ID, Name: g.Name, CreatedAt: g.Created, Members: []Member{}, Grants: []string{}}}, err
+		made := Group{ID: g.ID, Name: g.Name, CreatedAt: g.Created, Members: []Member{}, Grants: []string{}}
+		made.Version = groupVersion(made)
+		return &answer[Group]{made}, err
 	})
 	register(a, governors, huma.Operation{
-		OperationID: "remove-group", Method: http.MethodDelete, Path: "/groups/{group}", Tags: groups, Summary: "Remove a group with its grants", Errors: gone,
-	}, func(ctx context.Context, in *GroupParam) (*struct{}, error) {
-		g, err := a.Accounts.Group(ctx, in.Group)
-		if err != nil {
-			return nil, err
-		}
-		return nil, a.Accounts.RemoveGroup(ctx, g)
+		OperationID: "remove-group", Method: http.MethodDelete, Path: "/groups/{group}", Tags: groups, Summary: "Remove a group with its grants", Errors: changed,
+	}, func(ctx context.Context, in *groupMatchRequest) (*struct{}, error) {
+		return nil, a.changeGroup(ctx, in.Group, in.MatchParam, a.Accounts.RemoveGroup)
 	})
 	register(a, governors, huma.Operation{
-		OperationID: "add-member", Method: http.MethodPut, Path: "/groups/{group}/members/{user}", Tags: groups, Summary: "Put a user into a group", Errors: gone,
+		OperationID: "add-member", Method: http.MethodPut, Path: "/groups/{group}/members/{user}", Tags: groups, Summary: "Put a user into a group", Errors: changed,
 	}, func(ctx context.Context, in *memberRequest) (*struct{}, error) {
 		return nil, a.member(ctx, in, a.Accounts.Join)
 	})
 	register(a, governors, huma.Operation{
-		OperationID: "remove-member", Method: http.MethodDelete, Path: "/groups/{group}/members/{user}", Tags: groups, Summary: "Take a user out of a group", Errors: gone,
+		OperationID: "remove-member", Method: http.MethodDelete, Path: "/groups/{group}/members/{user}", Tags: groups, Summary: "Take a user out of a group", Errors: changed,
 	}, func(ctx context.Context, in *memberRequest) (*struct{}, error) {
 		return nil, a.member(ctx, in, a.Accounts.Leave)
 	})
 	register(a, governors, huma.Operation{
 		OperationID: "add-grant", Method: http.MethodPost, Path: "/groups/{group}/grants", Tags: groups, Summary: "Let a group read private mirrors",
-		Description: "From then on the private mirrors the pattern covers are for the groups of their grants only.", DefaultStatus: http.StatusCreated, Errors: gone,
+		Description: "From then on the private mirrors the pattern covers are for the groups of their grants only.", DefaultStatus: http.StatusCreated, Errors: changed,
 	}, func(ctx context.Context, in *addGrantRequest) (*answer[NewGrant], error) {
-		g, err := a.Accounts.Group(ctx, in.Group)
-		if err != nil {
-			return nil, err
-		}
-		made, err := a.Accounts.Grant(ctx, g, in.Body.Pattern)
+		var made auth.Grant
+		err := a.changeGroup(ctx, in.Group, in.MatchParam, func(ctx context.Context, g auth.Group) (err error) {
+			made, err = a.Accounts.Grant(ctx, g, in.Body.Pattern)
+			return err
+		})
 		return &answer[NewGrant]{NewGrant{made.Pattern}}, err
 	})
 	register(a, governors, huma.Operation{
-		OperationID: "remove-grant", Method: http.MethodDelete, Path: "/groups/{group}/grants/{pattern}", Tags: groups, Summary: "Take a grant back", Errors: gone,
+		OperationID: "remove-grant", Method: http.MethodDelete, Path: "/groups/{group}/grants/{pattern}", Tags: groups, Summary: "Take a grant back", Errors: changed,
 	}, func(ctx context.Context, in *removeGrantRequest) (*struct{}, error) {
-		g, err := a.Accounts.Group(ctx, in.Group)
-		if err != nil {
-			return nil, err
-		}
-		return nil, a.Accounts.Revoke(ctx, g, in.Pattern)
+		return nil, a.changeGroup(ctx, in.Group, in.MatchParam, func(ctx context.Context, g auth.Group) error { return a.Accounts.Revoke(ctx, g, in.Pattern) })
 	})
 	register(a, governors, huma.Operation{
 		OperationID: "list-trusts", Method: http.MethodGet, Path: "/trusts", Tags: trusts, Summary: "List whose CI jobs are trusted",
-	}, func(ctx context.Context, _ *struct{}) (*answer[list[Trust]], error) {
+	}, func(ctx context.Context, in *PageParams) (*listAnswer[Trust], error) {
 		all, err := a.Accounts.Trusts(ctx)
-		return &answer[list[Trust]]{list[Trust]{each(all, trustJSON)}}, err
+		if err != nil {
+			return nil, err
+		}
+		return paged(*in, "/trusts", nil, all, false, func(t auth.Trust) string { return t.Name }, trustJSON)
 	})
 	register(a, governors, huma.Operation{
 		OperationID: "add-trust", Method: http.MethodPost, Path: "/trusts", Tags: trusts, Summary: "Trust the CI jobs of a repository",
 		DefaultStatus: http.StatusCreated, Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, a.addTrust)
 	register(a, governors, huma.Operation{
-		OperationID: "remove-trust", Method: http.MethodDelete, Path: "/trusts/{trust}", Tags: trusts, Summary: "End a trust", Errors: gone,
+		OperationID: "remove-trust", Method: http.MethodDelete, Path: "/trusts/{trust}", Tags: trusts, Summary: "End a trust", Errors: changed,
 	}, func(ctx context.Context, in *trustParam) (*struct{}, error) {
-		return nil, a.Accounts.RemoveTrust(ctx, in.Trust)
+		return nil, a.dropTrust(ctx, in.Trust, in.MatchParam)
 	})
 	register(a, anybody, huma.Operation{
 		OperationID: "exchange-token", Method: http.MethodPost, Path: "/auth/ci", Tags: trusts, Summary: "Exchange the identity token of a CI job for an API token",
@@ -157,9 +163,13 @@ func (a *api) peopleOperations() {
 		OperationID: "list-sessions", Method: http.MethodGet, Path: "/users/{user}/sessions", Tags: users, Summary: "List the browsers that are signed in", Errors: gone,
 	}, a.listSessions)
 	register(a, signedIn, huma.Operation{
-		OperationID: "remove-sessions", Method: http.MethodDelete, Path: "/users/{user}/sessions", Tags: users, Summary: "Sign out all browsers but this one", Errors: gone,
-	}, func(ctx context.Context, in *UserParam) (*struct{}, error) {
+		OperationID: "remove-sessions", Method: http.MethodDelete, Path: "/users/{user}/sessions", Tags: users, Summary: "Sign out all browsers but this one",
+		Description: "If-Match is about the user.", Errors: changed,
+	}, func(ctx context.Context, in *userMatchRequest) (*struct{}, error) {
 		user, err := a.user(ctx, in.User, changing)
+		if err == nil {
+			err = in.met(ctx, userTitle(user), user.Version(), nil)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -167,9 +177,13 @@ func (a *api) peopleOperations() {
 		return nil, err
 	})
 	register(a, signedIn, huma.Operation{
-		OperationID: "remove-session", Method: http.MethodDelete, Path: "/users/{user}/sessions/{session}", Tags: users, Summary: "Sign out a browser", Errors: gone,
+		OperationID: "remove-session", Method: http.MethodDelete, Path: "/users/{user}/sessions/{session}", Tags: users, Summary: "Sign out a browser",
+		Description: "If-Match is about the user.", Errors: changed,
 	}, func(ctx context.Context, in *removeSessionRequest) (*struct{}, error) {
 		user, err := a.user(ctx, in.User, changing)
+		if err == nil {
+			err = in.met(ctx, userTitle(user), user.Version(), nil)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -183,40 +197,117 @@ type GroupParam struct {
 	Group string `path:"group" maxLength:"100" doc:"Id or name of a group"`
 }
 
+type groupMatchRequest struct {
+	GroupParam
+	MatchParam
+}
+
 type memberRequest struct {
 	GroupParam
+	MatchParam
 	User string `path:"user" maxLength:"100" doc:"Id or name of a user"`
 }
 
 type addGrantRequest struct {
 	GroupParam
+	MatchParam
 	Body NewGrant
 }
 
 type removeGrantRequest struct {
 	GroupParam
+	MatchParam
 	Pattern string `path:"pattern" maxLength:"600" doc:"With its slashes escaped"`
 }
 
 type trustParam struct {
+	MatchParam
 	Trust string `path:"trust" maxLength:"100" doc:"Id or name of a trust"`
 }
 
 type removeSessionRequest struct {
 	UserParam
+	MatchParam
 	Session string `path:"session" maxLength:"100"`
 }
 
 func (a *api) member(ctx context.Context, in *memberRequest, do func(context.Context, auth.Group, auth.User) error) error {
-	g, err := a.Accounts.Group(ctx, in.Group)
+	return a.changeGroup(ctx, in.Group, in.MatchParam, func(ctx context.Context, g auth.Group) error {
+		u, err := a.anyUser(ctx, in.User)
+		if err != nil {
+			return err
+		}
+		return do(ctx, g, u)
+	})
+}
+
+// groupVersion counts members and grants, too: they are what a group is.
+func groupVersion(g Group) string {
+	return versionOf(g.ID, g.Name, g.Members, g.Grants)
+}
+
+func groupFields(g Group) [][2]string {
+	return [][2]string{
+		{"members", strings.Join(each(g.Members, func(m Member) string { return m.Name }), ", ")}, {"grants", strings.Join(g.Grants, ", ")},
+	}
+}
+
+// changeGroup changes a group, by id or name, that is still as the caller has
+// seen it, and notes what became of its members and grants.
+func (s *Server) changeGroup(ctx context.Context, ref string, m MatchParam, do func(context.Context, auth.Group) error) error {
+	g, err := s.Accounts.Group(ctx, ref)
 	if err != nil {
 		return err
 	}
-	u, err := a.anyUser(ctx, in.User)
-	if err != nil {
-		return err
+	now := func() (Group, error) {
+		all, err := s.groupsJSON(ctx)
+		if err != nil {
+			return Group{}, err
+		}
+		i := slices.IndexFunc(all, func(x Group) bool { return x.ID == g.ID })
+		if i < 0 {
+			return Group{}, nil // it is gone
+		}
+		return all[i], nil
 	}
-	return do(ctx, g, u)
+	var before Group
+	look := func() (_ thing, err error) {
+		before, err = now()
+		return thing{Name: "the group " + g.Name, Version: groupVersion(before)}, err
+	}
+	return s.edits(ctx, m, look, nil, func() error {
+		if _, err := look(); err != nil {
+			return err
+		}
+		if err := do(ctx, g); err != nil {
+			return err
+		}
+		after, err := now()
+		if err != nil {
+			return err
+		}
+		auth.Note(ctx, "group "+g.Name, changesOf(groupFields(before), groupFields(after))...)
+		return nil
+	})
+}
+
+func trustVersion(t auth.Trust) string {
+	return versionOf(t.ID, t.Name, t.Issuer, t.Audience, t.Claims, t.User, t.Scope, t.TTL)
+}
+
+// dropTrust ends the trust with an id or name.
+func (s *Server) dropTrust(ctx context.Context, ref string, m MatchParam) error {
+	return s.edits(ctx, m, func() (thing, error) {
+		all, err := s.Accounts.Trusts(ctx)
+		if err != nil {
+			return thing{}, err
+		}
+		i := slices.IndexFunc(all, func(t auth.Trust) bool { return t.ID == ref || strings.EqualFold(t.Name, ref) })
+		if i < 0 {
+			return thing{}, noSuch("trust", ref)
+		}
+		return thing{Name: "the trust " + all[i].Name, Version: trustVersion(all[i])}, nil
+	}, nil, func() error { return s.Accounts.RemoveTrust(ctx, ref) })
 }
 
 // anyUser finds an account by id or name, for administrators.
@@ -259,6 +350,7 @@ func (s *Server) groupsJSON(ctx context.Context) ([]Group, error) {
 				out[i].Grants = append(out[i].Grants, grant.Pattern)
 			}
 		}
+		out[i].Version = groupVersion(out[i])
 	}
 	return out, nil
 }
@@ -266,7 +358,7 @@ func (s *Server) groupsJSON(ctx context.Context) ([]Group, error) {
 func trustJSON(t auth.Trust) Trust {
 	return Trust{
 		ID: t.ID, Name: t.Name, Issuer: t.Issuer, Audience: t.Audience, Claims: t.Claims, User: t.User, Scope: t.Scope,
-		TTLS: int64(t.TTL / time.Second), CreatedAt: t.Created.UTC(), LastUsedAt: t.LastUsed.UTC(),
+		TTLS: int64(t.TTL / time.Second), CreatedAt: t.Created.UTC(), LastUsedAt: t.LastUsed.UTC(), Version: trustVersion(t),
 	}
 }
 
@@ -293,17 +385,20 @@ func (a *api) exchangeToken(ctx context.Context, in *answer[IdentityToken]) (*an
 	return &answer[CreatedToken]{CreatedToken{Token: tokenJSON(t), Secret: secret}}, err
 }
 
-func (a *api) listSessions(ctx context.Context, in *UserParam) (*answer[list[Session]], error) {
+func (a *api) listSessions(ctx context.Context, in *userPageRequest) (*listAnswer[Session], error) {
 	user, err := a.user(ctx, in.User, looking)
 	if err != nil {
 		return nil, err
 	}
 	all, err := a.Accounts.SignIns(ctx, user.ID)
+	if err != nil {
+		return nil, err
+	}
 	now := auth.From(ctx).SignIn
-	return &answer[list[Session]]{list[Session]{each(all, func(s auth.SignIn) Session {
+	return paged(in.PageParams, "/users/"+user.ID+"/sessions", nil, all, true, func(s auth.SignIn) string { return fmt.Sprintf("%020d %s", s.Created.UnixMicro(), s.ID) }, func(s auth.SignIn) Session {
 		return Session{
 			ID: s.ID, Via: s.Via, Addr: s.Addr, Agent: s.Agent, Current: s.ID == now,
 			CreatedAt: s.Created.UTC(), SeenAt: s.Seen.UTC(), ExpiresAt: s.Expires.UTC(),
 		}
-	})}}, err
+	})
 }

@@ -180,6 +180,8 @@ type Alias struct {
 	Repo   string `json:"repo" minLength:"1" maxLength:"500" example:"github.com/golang/mod"`
 	Dir    string `json:"dir,omitempty" maxLength:"500" doc:"Directory the prefix stands for"`
 	Found  string `json:"found,omitempty" readOnly:"true" doc:"Where it is from: admin, go-import or built-in"`
+
+	Version string `json:"version,omitempty" readOnly:"true" doc:"Another one after every edit; in quotes it is the ETag"`
 }
 
 // Rule admits repositories on first use.
@@ -189,6 +191,7 @@ type Rule struct {
 	Private    bool           `json:"private,omitempty"`
 	Discover   *RuleDiscovery `json:"discover,omitempty" doc:"Add what the owner has as the host's API lists it, now and every hour; absent = only what somebody asks for"`
 	Listing    *RuleListing   `json:"listing,omitempty" readOnly:"true" doc:"The last look at the owner"`
+	Version    string         `json:"version,omitempty" readOnly:"true" doc:"Another one after every edit; in quotes it is the ETag"`
 }
 
 // RuleDiscovery says which of an owner's repositories are added.
@@ -220,6 +223,7 @@ type Credential struct {
 	Host      string    `json:"host" doc:"The only host it is ever sent to"`
 	User      string    `json:"user,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
+	Version   string    `json:"version,omitempty" readOnly:"true" doc:"Another one after every edit; in quotes it is the ETag"`
 }
 
 // NewCredential stores one, replacing one of the same name.
@@ -249,6 +253,7 @@ type User struct {
 	Disabled    bool      `json:"disabled"`
 	HasPassword bool      `json:"has_password"`
 	CreatedAt   time.Time `json:"created_at"`
+	Version     int64     `json:"version" doc:"Grows with every edit; also the ETag"`
 }
 
 // NewUser makes an account.
@@ -275,6 +280,7 @@ type Key struct {
 	PublicKey   string    `json:"public_key"`
 	CreatedAt   time.Time `json:"created_at"`
 	LastUsedAt  time.Time `json:"last_used_at,omitzero"`
+	Version     string    `json:"version,omitempty" readOnly:"true" doc:"Another one after every edit; in quotes it is the ETag"`
 }
 
 // NewKey adds one.
@@ -291,6 +297,7 @@ type Token struct {
 	CreatedAt  time.Time  `json:"created_at"`
 	ExpiresAt  time.Time  `json:"expires_at,omitzero" doc:"Absent = never"`
 	LastUsedAt time.Time  `json:"last_used_at,omitzero"`
+	Version    string     `json:"version,omitempty" readOnly:"true" doc:"Another one after every edit; in quotes it is the ETag"`
 }
 
 // NewToken makes one.

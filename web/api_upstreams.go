@@ -3,8 +3,11 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -40,7 +43,7 @@ func (a *api) upstreamOperations() {
 	register(a, managers, huma.Operation{
 		OperationID: "forget-upstream", Method: http.MethodDelete, Path: "/upstreams/{host}", Tags: tags,
 		Summary:     "Forget the endpoints, figures and history of a host",
-		Description: "Its mirrors stay. While there are any, the host comes back with the endpoint direct.", Errors: gone,
+		Description: "Its mirrors stay. While there are any, the host comes back with the endpoint direct.", Errors: []int{http.StatusNotFound, http.StatusPreconditionFailed},
 	}, a.forgetUpstream)
 	register(a, managers, huma.Operation{
 		OperationID: "use-upstream", Method: http.MethodPost, Path: "/upstreams/{host}/use", Tags: tags,
@@ -61,12 +64,12 @@ func (a *api) upstreamOperations() {
 	}, a.upstreamEvents)
 }
 
-func (a *api) listUpstreams(ctx context.Context, _ *struct{}) (*answer[list[Upstream]], error) {
+func (a *api) listUpstreams(ctx context.Context, in *PageParams) (*listAnswer[Upstream], error) {
 	all, err := a.Roads.Status(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	return &answer[list[Upstream]]{list[Upstream]{each(all, upstreamJSON)}}, nil
+	return paged(*in, "/upstreams", nil, all, false, func(h mirror.HostStatus) string { return h.Name }, upstreamJSON)
 }
 
 // upstream is the state of one host.
@@ -107,10 +110,11 @@ func (a *api) putUpstream(ctx context.Context, in *putUpstreamRequest) (*upstrea
 	}
 	h, err := a.Roads.Edit(ctx, edit)
 	if errors.Is(err, mirror.ErrExists) && version != 0 {
-		if now, seeErr := a.Store.Host(ctx, in.Host); seeErr == nil && now.Version != version {
-			p := newProblem(ctx, err)
-			p.Status = http.StatusPreconditionFailed
-			return nil, p
+		if now, seeErr := a.Store.Host(ctx, in.Host); seeErr == nil {
+			yours := mirror.Host{Endpoints: edit.Endpoints, Bandwidth: edit.Bandwidth, Budget: edit.Budget}
+			if err := in.met(ctx, "the upstream "+in.Host, now.Version, diffOf(hostFields(now), hostFields(yours))); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if err != nil {
@@ -119,8 +123,37 @@ func (a *api) putUpstream(ctx context.Context, in *putUpstreamRequest) (*upstrea
 	return a.upstreamAnswer(ctx, h.Name)
 }
 
-func (a *api) forgetUpstream(ctx context.Context, in *HostParam) (*struct{}, error) {
-	return nil, a.Roads.Forget(ctx, in.Host)
+// hostFields are what is set of a host.
+func hostFields(h mirror.Host) [][2]string {
+	roads := each(h.Endpoints, func(e mirror.Endpoint) string {
+		text := e.Name
+		for _, more := range []struct {
+			is   bool
+			text string
+		}{{e.URL != "", e.URL}, {e.Credential != "", "credential " + e.Credential}, {e.Authoritative, "authoritative"}, {e.Disabled, "disabled"}} {
+			if more.is {
+				text += " " + more.text
+			}
+		}
+		return text
+	})
+	return [][2]string{
+		{"endpoints", strings.Join(roads, ", ")}, {"bandwidth_bytes_s", strconv.FormatInt(h.Bandwidth, 10)},
+		{"budget_requests_s", strconv.FormatFloat(h.Budget, 'g', -1, 64)},
+	}
+}
+
+type forgetUpstreamRequest struct {
+	HostParam
+	MatchParam
+}
+
+func (a *api) forgetUpstream(ctx context.Context, in *forgetUpstreamRequest) (*struct{}, error) {
+	look := func() (thing, error) {
+		h, err := a.Store.Host(ctx, in.Host)
+		return thing{Name: "the upstream " + in.Host, Version: strconv.FormatInt(h.Version, 10)}, err
+	}
+	return nil, a.edits(ctx, in.MatchParam, look, nil, func() error { return a.Roads.Forget(ctx, in.Host) })
 }
 
 type useUpstreamRequest struct {
@@ -142,11 +175,12 @@ func (a *api) probeUpstream(ctx context.Context, in *HostParam) (*answer[list[Up
 	if err != nil {
 		return nil, err
 	}
-	return &answer[list[UpstreamSample]]{list[UpstreamSample]{each(samples, sampleJSON)}}, nil
+	return &answer[list[UpstreamSample]]{list[UpstreamSample]{Items: each(samples, sampleJSON)}}, nil
 }
 
 type upstreamSamplesRequest struct {
 	HostParam
+	PageParams
 	Endpoint string `query:"endpoint" maxLength:"40" doc:"Only of this one"`
 	SpanS    int64  `query:"span_s" minimum:"60" maximum:"7776000" default:"86400" doc:"How far back, in seconds"`
 	StepS    int64  `query:"step_s" minimum:"10" maximum:"86400" default:"900" doc:"How long a stretch each item sums up, in seconds"`
@@ -155,7 +189,7 @@ type upstreamSamplesRequest struct {
 // maxStretches bounds the answer for one endpoint.
 const maxStretches = 2000
 
-func (a *api) upstreamSamples(ctx context.Context, in *upstreamSamplesRequest) (*answer[list[UpstreamStretch]], error) {
+func (a *api) upstreamSamples(ctx context.Context, in *upstreamSamplesRequest) (*listAnswer[UpstreamStretch], error) {
 	if in.SpanS/in.StepS > maxStretches {
 		return nil, &mirror.Problem{
 			Kind: mirror.ErrInvalid, What: "that is more than " + strconv.Itoa(maxStretches) + " stretches of each endpoint", Do: "use a longer step_s or a shorter span_s",
@@ -171,9 +205,11 @@ func (a *api) upstreamSamples(ctx context.Context, in *upstreamSamplesRequest) (
 	if err != nil {
 		return nil, err
 	}
-	return &answer[list[UpstreamStretch]]{list[UpstreamStretch]{each(sums, func(m mirror.Measured) UpstreamStretch {
+	more := url.Values{"endpoint": {in.Endpoint}, "span_s": {strconv.FormatInt(in.SpanS, 10)}, "step_s": {strconv.FormatInt(in.StepS, 10)}}
+	key := func(m mirror.Measured) string { return fmt.Sprintf("%s %020d", m.Endpoint, m.At.UnixMicro()) }
+	return paged(in.PageParams, "/upstreams/"+in.Host+"/samples", more, sums, false, key, func(m mirror.Measured) UpstreamStretch {
 		return UpstreamStretch{Endpoint: m.Endpoint, At: m.At.UTC(), UpstreamFigures: figuresJSON(m)}
-	})}}, nil
+	})
 }
 
 type upstreamEventsRequest struct {

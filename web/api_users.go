@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,6 +22,7 @@ type UserParam struct {
 
 func (a *api) userOperations() {
 	tags, gone := []string{"users"}, []int{http.StatusNotFound}
+	changed := []int{http.StatusNotFound, http.StatusPreconditionFailed}
 	register(a, signedIn, huma.Operation{
 		OperationID: "whoami", Method: http.MethodGet, Path: "/whoami", Tags: tags, Summary: "Who is asking, and what they may do",
 	}, a.whoami)
@@ -35,10 +38,10 @@ func (a *api) userOperations() {
 	}, a.showUser)
 	register(a, signedIn, huma.Operation{
 		OperationID: "edit-user", Method: http.MethodPatch, Path: "/users/{user}", Tags: tags, Summary: "Change role, password, or disable",
-		Description: "Everybody may change their own password; the rest is for administrators. Sessions of the user end.", Errors: gone,
+		Description: "Everybody may change their own password; the rest is for administrators. Sessions of the user end.", Errors: changed,
 	}, a.editUser)
 	register(a, governors, huma.Operation{
-		OperationID: "remove-user", Method: http.MethodDelete, Path: "/users/{user}", Tags: tags, Summary: "Remove a user with keys and tokens", Errors: gone,
+		OperationID: "remove-user", Method: http.MethodDelete, Path: "/users/{user}", Tags: tags, Summary: "Remove a user with keys and tokens", Errors: changed,
 	}, a.removeUser)
 	a.keyOperations()
 	a.tokenOperations()
@@ -58,41 +61,50 @@ func (a *api) whoami(ctx context.Context, _ *struct{}) (*answer[Identity], error
 	return &answer[Identity]{out}, nil
 }
 
-func (a *api) listUsers(ctx context.Context, _ *struct{}) (*answer[list[User]], error) {
+func (a *api) listUsers(ctx context.Context, in *PageParams) (*listAnswer[User], error) {
 	users, err := a.Accounts.Users(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &answer[list[User]]{list[User]{each(users, userJSON)}}, nil
+	return paged(*in, "/users", nil, users, false, func(u auth.User) string { return u.Name }, userJSON)
 }
 
 type addUserAnswer struct {
 	Location string `header:"Location"`
+	ETag     string `header:"ETag"`
 	Body     User
 }
+
+type userAnswer struct {
+	ETag string `header:"ETag"`
+	Body User
+}
+
+func shownUser(u auth.User) *userAnswer { return &userAnswer{versionTag(u.Version()), userJSON(u)} }
 
 func (a *api) addUser(ctx context.Context, in *answer[NewUser]) (*addUserAnswer, error) {
 	user, err := a.Accounts.AddUser(ctx, in.Body.Name, auth.Role(in.Body.Role), in.Body.Password)
 	if err != nil {
 		return nil, err
 	}
-	return &addUserAnswer{Location: apiPrefix + "/users/" + user.ID, Body: userJSON(user)}, nil
+	return &addUserAnswer{Location: apiPrefix + "/users/" + user.ID, ETag: versionTag(user.Version()), Body: userJSON(user)}, nil
 }
 
-func (a *api) showUser(ctx context.Context, in *UserParam) (*answer[User], error) {
+func (a *api) showUser(ctx context.Context, in *UserParam) (*userAnswer, error) {
 	user, err := a.user(ctx, in.User, looking)
 	if err != nil {
 		return nil, err
 	}
-	return &answer[User]{userJSON(user)}, nil
+	return shownUser(user), nil
 }
 
 type editUserRequest struct {
 	UserParam
+	MatchParam
 	Body EditUser
 }
 
-func (a *api) editUser(ctx context.Context, in *editUserRequest) (*answer[User], error) {
+func (a *api) editUser(ctx context.Context, in *editUserRequest) (*userAnswer, error) {
 	user, err := a.user(ctx, in.User, changing)
 	if err != nil {
 		return nil, err
@@ -107,24 +119,44 @@ func (a *api) editUser(ctx context.Context, in *editUserRequest) (*answer[User],
 		if err := a.mayChangePassword(ctx, user, b.CurrentPassword); err != nil {
 			return nil, err
 		}
-		if err := a.Accounts.SetPassword(ctx, user.ID, *b.Password); err != nil {
-			return nil, err
-		}
 	}
+	edit := auth.UserEdit{Disabled: b.Disabled, Password: b.Password}
 	if b.Role != nil {
-		if err := a.Accounts.SetRole(ctx, user.ID, auth.Role(*b.Role)); err != nil {
-			return nil, err
-		}
+		role := auth.Role(*b.Role)
+		edit.Role = &role
 	}
-	if b.Disabled != nil {
-		if err := a.Accounts.Disable(ctx, user.ID, *b.Disabled); err != nil {
-			return nil, err
-		}
-	}
-	if user, err = a.Accounts.User(ctx, user.ID); err != nil {
+	if user, err = a.changeUser(ctx, user, edit, in.MatchParam); err != nil {
 		return nil, err
 	}
-	return &answer[User]{userJSON(user)}, nil
+	return shownUser(user), nil
+}
+
+// changeUser edits an account that is still as the caller has seen it.
+func (s *Server) changeUser(ctx context.Context, user auth.User, edit auth.UserEdit, m MatchParam) (auth.User, error) {
+	yours := user
+	if edit.Role != nil {
+		yours.Role = *edit.Role
+	}
+	if edit.Disabled != nil {
+		yours.Disabled = *edit.Disabled
+	}
+	if err := m.met(ctx, userTitle(user), user.Version(), diffOf(userFields(user), userFields(yours))); err != nil {
+		return user, err
+	}
+	edit.Version, _ = m.version()
+	edited, err := s.Accounts.EditUser(ctx, user.ID, edit)
+	if errors.Is(err, mirror.ErrExists) && edit.Version != 0 { // since we looked
+		if now, seeErr := s.Accounts.User(ctx, user.ID); seeErr == nil {
+			return now, m.met(ctx, userTitle(user), now.Version(), diffOf(userFields(now), userFields(yours)))
+		}
+	}
+	return edited, err
+}
+
+func userTitle(u auth.User) string { return "the user " + u.Name }
+
+func userFields(u auth.User) [][2]string {
+	return [][2]string{{"role", string(u.Role)}, {"disabled", strconv.FormatBool(u.Disabled)}}
 }
 
 // mayChangePassword wants the present password from people who change their
@@ -141,8 +173,16 @@ func (a *api) mayChangePassword(ctx context.Context, user auth.User, current str
 	return err
 }
 
-func (a *api) removeUser(ctx context.Context, in *UserParam) (*struct{}, error) {
+type userMatchRequest struct {
+	UserParam
+	MatchParam
+}
+
+func (a *api) removeUser(ctx context.Context, in *userMatchRequest) (*struct{}, error) {
 	user, err := a.user(ctx, in.User, changing)
+	if err == nil {
+		err = in.met(ctx, userTitle(user), user.Version(), nil)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -194,24 +234,40 @@ func noSuch(kind, name string) error {
 
 func (a *api) keyOperations() {
 	tags, gone := []string{"keys"}, []int{http.StatusNotFound}
+	changed := []int{http.StatusNotFound, http.StatusPreconditionFailed}
 	register(a, signedIn, huma.Operation{
 		OperationID: "list-keys", Method: http.MethodGet, Path: "/users/{user}/keys", Tags: tags, Summary: "List SSH keys", Errors: gone,
-	}, func(ctx context.Context, in *UserParam) (*answer[list[Key]], error) {
-		user, err := a.user(ctx, in.User, looking)
-		if err != nil {
-			return nil, err
-		}
-		keys, err := a.Accounts.Keys(ctx, user.ID)
-		return &answer[list[Key]]{list[Key]{each(keys, keyJSON)}}, err
-	})
+	}, a.listKeys)
 	register(a, signedIn, huma.Operation{
 		OperationID: "add-key", Method: http.MethodPost, Path: "/users/{user}/keys", Tags: tags, Summary: "Add an SSH key",
 		DefaultStatus: http.StatusCreated, Errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, a.addKey)
 	register(a, signedIn, huma.Operation{
-		OperationID: "remove-key", Method: http.MethodDelete, Path: "/users/{user}/keys/{key}", Tags: tags, Summary: "Remove an SSH key", Errors: gone,
+		OperationID: "remove-key", Method: http.MethodDelete, Path: "/users/{user}/keys/{key}", Tags: tags, Summary: "Remove an SSH key", Errors: changed,
 	}, a.removeKey)
 }
+
+type userPageRequest struct {
+	UserParam
+	PageParams
+}
+
+func (a *api) listKeys(ctx context.Context, in *userPageRequest) (*listAnswer[Key], error) {
+	user, err := a.user(ctx, in.User, looking)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := a.Accounts.Keys(ctx, user.ID)
+	if err != nil {
+		return nil, err
+	}
+	return paged(in.PageParams, "/users/"+user.ID+"/keys", nil, keys, false, func(k auth.Key) string { return cut(k.Name) + " " + k.ID }, keyJSON)
+}
+
+// keyVersion is that of a key, which nobody can edit.
+func keyVersion(k auth.Key) string { return versionOf(k.ID, k.Name, k.Fingerprint) }
+
+func tokenVersion(t auth.Token) string { return versionOf(t.ID, t.Name, t.Scope) }
 
 type addKeyRequest struct {
 	UserParam
@@ -229,6 +285,7 @@ func (a *api) addKey(ctx context.Context, in *addKeyRequest) (*answer[Key], erro
 
 type removeKeyRequest struct {
 	UserParam
+	MatchParam
 	Key string `path:"key" maxLength:"100"`
 }
 
@@ -237,11 +294,23 @@ func (a *api) removeKey(ctx context.Context, in *removeKeyRequest) (*struct{}, e
 	if err != nil {
 		return nil, err
 	}
-	return nil, named("key", in.Key, a.Accounts.RemoveKey(ctx, user.ID, in.Key))
+	look := func() (thing, error) {
+		keys, err := a.Accounts.Keys(ctx, user.ID)
+		if err != nil {
+			return thing{}, err
+		}
+		i := slices.IndexFunc(keys, func(k auth.Key) bool { return k.ID == in.Key })
+		if i < 0 {
+			return thing{}, noSuch("key", in.Key)
+		}
+		return thing{Name: "the key " + keys[i].Name, Version: keyVersion(keys[i])}, nil
+	}
+	return nil, a.edits(ctx, in.MatchParam, look, nil, func() error { return named("key", in.Key, a.Accounts.RemoveKey(ctx, user.ID, in.Key)) })
 }
 
 func (a *api) tokenOperations() {
 	tags, gone := []string{"tokens"}, []int{http.StatusNotFound}
+	changed := []int{http.StatusNotFound, http.StatusPreconditionFailed}
 	register(a, signedIn, huma.Operation{
 		OperationID: "sign-in", Method: http.MethodPost, Path: "/tokens", Tags: tags, Summary: "Make an API token for oneself",
 		Description: "With basic authentication by user name and password this is the sign-in of command-line clients.", DefaultStatus: http.StatusCreated,
@@ -250,14 +319,7 @@ func (a *api) tokenOperations() {
 	})
 	register(a, signedIn, huma.Operation{
 		OperationID: "list-tokens", Method: http.MethodGet, Path: "/users/{user}/tokens", Tags: tags, Summary: "List API tokens", Errors: gone,
-	}, func(ctx context.Context, in *UserParam) (*answer[list[Token]], error) {
-		user, err := a.user(ctx, in.User, looking)
-		if err != nil {
-			return nil, err
-		}
-		tokens, err := a.Accounts.Tokens(ctx, user.ID)
-		return &answer[list[Token]]{list[Token]{each(tokens, tokenJSON)}}, err
-	})
+	}, a.listTokens)
 	register(a, signedIn, huma.Operation{
 		OperationID: "create-token", Method: http.MethodPost, Path: "/users/{user}/tokens", Tags: tags, Summary: "Make an API token",
 		DefaultStatus: http.StatusCreated, Errors: gone,
@@ -266,8 +328,22 @@ func (a *api) tokenOperations() {
 	})
 	register(a, signedIn, huma.Operation{
 		OperationID: "remove-token", Method: http.MethodDelete, Path: "/users/{user}/tokens/{token}", Tags: tags, Summary: "End an API token",
-		Description: "`current` is the token that makes the request.", Errors: gone,
+		Description: "`current` is the token that makes the request.", Errors: changed,
 	}, a.removeToken)
+}
+
+func (a *api) listTokens(ctx context.Context, in *userPageRequest) (*listAnswer[Token], error) {
+	user, err := a.user(ctx, in.User, looking)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := a.Accounts.Tokens(ctx, user.ID)
+	if err != nil {
+		return nil, err
+	}
+	return paged(in.PageParams, "/users/"+user.ID+"/tokens", nil, tokens, true, func(t auth.Token) string {
+		return fmt.Sprintf("%020d %s", t.Created.UnixMicro(), t.ID)
+	}, tokenJSON)
 }
 
 type createTokenRequest struct {
@@ -286,6 +362,7 @@ func (a *api) createToken(ctx context.Context, ref string, n NewToken) (*answer[
 
 type removeTokenRequest struct {
 	UserParam
+	MatchParam
 	Token string `path:"token" maxLength:"100" doc:"Id of a token, or current"`
 }
 
@@ -298,5 +375,16 @@ func (a *api) removeToken(ctx context.Context, in *removeTokenRequest) (*struct{
 	if err != nil {
 		return nil, err
 	}
-	return nil, named("token", in.Token, a.Accounts.RemoveToken(ctx, user.ID, in.Token))
+	look := func() (thing, error) {
+		tokens, err := a.Accounts.Tokens(ctx, user.ID)
+		if err != nil {
+			return thing{}, err
+		}
+		i := slices.IndexFunc(tokens, func(t auth.Token) bool { return t.ID == in.Token })
+		if i < 0 {
+			return thing{}, noSuch("token", in.Token)
+		}
+		return thing{Name: "the token " + tokens[i].Name, Version: tokenVersion(tokens[i])}, nil
+	}
+	return nil, a.edits(ctx, in.MatchParam, look, nil, func() error { return named("token", in.Token, a.Accounts.RemoveToken(ctx, user.ID, in.Token)) })
 }

@@ -14,8 +14,13 @@ import (
 type accessPage struct {
 	page
 	Groups []Group
-	Trusts []auth.Trust
+	Trusts []trustRow
 	Wrong  *mirror.Problem
+}
+
+type trustRow struct {
+	auth.Trust
+	Version string
 }
 
 func (c *console) access(g *gin.Context) error { return c.renderAccess(g, http.StatusOK, nil) }
@@ -29,9 +34,11 @@ func (c *console) renderAccess(g *gin.Context, status int, wrong *mirror.Problem
 	if data.Groups, err = c.groupsJSON(g.Request.Context()); err != nil {
 		return err
 	}
-	if data.Trusts, err = c.Accounts.Trusts(g.Request.Context()); err != nil {
+	trusts, err := c.Accounts.Trusts(g.Request.Context())
+	if err != nil {
 		return err
 	}
+	data.Trusts = each(trusts, func(t auth.Trust) trustRow { return trustRow{t, trustVersion(t)} })
 	return c.render(g, status, "access", data)
 }
 
@@ -55,11 +62,7 @@ func (c *console) addGroup(g *gin.Context) error {
 func (c *console) removeGroup(g *gin.Context) error { return c.withGroup(g, c.Accounts.RemoveGroup) }
 
 func (c *console) withGroup(g *gin.Context, do func(context.Context, auth.Group) error) error {
-	group, err := c.Accounts.Group(g.Request.Context(), g.Param("group"))
-	if err == nil {
-		err = do(g.Request.Context(), group)
-	}
-	return c.accessAgain(g, err)
+	return c.accessAgain(g, c.changeGroup(g.Request.Context(), g.Param("group"), formVersion(g), do))
 }
 
 func (c *console) addMember(g *gin.Context) error    { return c.withMember(g, c.Accounts.Join) }
@@ -103,7 +106,7 @@ func (c *console) addTrust(g *gin.Context) error {
 }
 
 func (c *console) removeTrust(g *gin.Context) error {
-	return c.accessAgain(g, c.Accounts.RemoveTrust(g.Request.Context(), g.Param("trust")))
+	return c.accessAgain(g, c.dropTrust(g.Request.Context(), g.Param("trust"), formVersion(g)))
 }
 
 // sessionView is a browser that is signed in.

@@ -1,7 +1,9 @@
 package web
 
 import (
+	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +23,71 @@ type alertsPage struct {
 	Ways     []mirror.ChannelKind
 	Form     string // "rule" or "channel": where Wrong belongs
 	Wrong    *mirror.Problem
+	// The forms: what is being changed, or was typed.
+	Rule    alertRuleForm
+	Channel alertChannelForm
+}
+
+// alertRuleForm is a rule as a form has it. Seen is the version it was made of;
+// empty = it is a new one.
+type alertRuleForm struct {
+	Name                  string
+	Kind                  mirror.AlertKind
+	After, Times, Pattern string
+	Channels              []string
+	Disabled              bool
+	Seen                  string
+}
+
+// Tells tells whether messages go to a channel.
+func (f alertRuleForm) Tells(channel string) bool { return slices.Contains(f.Channels, channel) }
+
+// alertChannelForm is the same of a channel; secrets are never sent back.
+type alertChannelForm struct {
+	Name, Server, TLS, User, From, To string
+	Kind                              mirror.ChannelKind
+	Seen                              string
+}
+
+// alertForms are those of what an address says is to be changed.
+func (c *console) alertForms(g *gin.Context, data *alertsPage) error {
+	ctx := g.Request.Context()
+	if name := g.Query("rule"); name != "" {
+		r, err := c.alertRule(ctx, name)
+		if err != nil {
+			return err
+		}
+		data.Rule = alertRuleForm{Name: r.Name, Kind: r.Kind, Pattern: r.Pattern, Channels: r.Channels, Disabled: r.Disabled, Seen: strconv.FormatInt(r.Version, 10)}
+		if r.After > 0 {
+			data.Rule.After = r.After.String()
+		}
+		if r.Times > 0 {
+			data.Rule.Times = strconv.Itoa(r.Times)
+		}
+	}
+	if name := g.Query("channel"); name != "" {
+		ch, err := c.alertChannel(ctx, name)
+		if err != nil {
+			return err
+		}
+		data.Channel = alertChannelForm{
+			Name: ch.Name, Kind: ch.Kind, Server: ch.Server, TLS: ch.TLS, User: ch.User, From: ch.From, To: strings.Join(ch.To, ", "), Seen: strconv.FormatInt(ch.Version, 10),
+		}
+	}
+	return nil
+}
+
+// formMatch is the version a form was made of. A form for something new must
+// not overwrite what there is: found = nil means that there is none.
+func formMatch(g *gin.Context, what string, found error) (MatchParam, error) {
+	m := formVersion(g)
+	switch {
+	case m.IfMatch == "" && found == nil:
+		return m, &mirror.Problem{Kind: mirror.ErrExists, What: what + " is there already", Do: "press Change beside it in the list"}
+	case found != nil && !errors.Is(found, mirror.ErrNotFound):
+		return m, found
+	}
+	return m, nil
 }
 
 type alertRuleView struct {
@@ -74,7 +141,14 @@ func (w *words) alertTerms(r AlertRule) string {
 }
 
 func (c *console) alerts(g *gin.Context) error {
-	return c.renderAlerts(g, http.StatusOK, alertsPage{})
+	if err := c.alerting(); err != nil {
+		return err
+	}
+	var data alertsPage
+	if err := c.alertForms(g, &data); err != nil {
+		return err
+	}
+	return c.renderAlerts(g, http.StatusOK, data)
 }
 
 func (c *console) renderAlerts(g *gin.Context, status int, data alertsPage) error {
@@ -117,12 +191,17 @@ func (c *console) renderAlerts(g *gin.Context, status int, data alertsPage) erro
 
 // alertsWrong shows the page with what is wrong with a form; shown is false when
 // nothing is.
-func (c *console) alertsWrong(g *gin.Context, err error, form string) (shown bool, _ error) {
-	wrong, err := told(err)
-	if err != nil || wrong == nil {
-		return err != nil, err
+func (c *console) alertsWrong(g *gin.Context, err error, data alertsPage) (shown bool, _ error) {
+	if err == nil {
+		return false, nil
 	}
-	return true, c.renderAlerts(g, newProblem(g.Request.Context(), wrong).Status, alertsPage{Form: form, Wrong: wrong})
+	status := newProblem(g.Request.Context(), err).Status
+	wrong, err := told(err)
+	if err != nil {
+		return true, err
+	}
+	data.Wrong = wrong
+	return true, c.renderAlerts(g, status, data)
 }
 
 func (c *console) saveAlertRuleForm(g *gin.Context) error {
@@ -133,21 +212,34 @@ func (c *console) saveAlertRuleForm(g *gin.Context) error {
 		Name: strings.TrimSpace(g.PostForm("name")), Kind: mirror.AlertKind(g.PostForm("kind")), Pattern: strings.TrimSpace(g.PostForm("pattern")),
 		Channels: g.PostFormArray("channel"), Disabled: g.PostForm("disabled") != "",
 	}
+	form := alertRuleForm{
+		Name: r.Name, Kind: r.Kind, After: strings.TrimSpace(g.PostForm("after")), Times: strings.TrimSpace(g.PostForm("times")), Pattern: r.Pattern,
+		Channels: r.Channels, Disabled: r.Disabled, Seen: g.PostForm("version"),
+	}
 	var err error
-	if text := strings.TrimSpace(g.PostForm("after")); text != "" {
+	if text := form.After; text != "" {
 		if r.After, err = time.ParseDuration(text); err != nil {
 			err = &mirror.Problem{Kind: mirror.ErrInvalid, What: "this is no length of time", Do: "write it as 90m or 24h"}
 		}
 	}
-	if text := strings.TrimSpace(g.PostForm("times")); text != "" && err == nil {
+	if text := form.Times; text != "" && err == nil {
 		if r.Times, err = strconv.Atoi(text); err != nil {
 			err = &mirror.Problem{Kind: mirror.ErrInvalid, What: "the number of failures is no number"}
 		}
 	}
 	if err == nil {
-		_, err = c.saveAlertRule(g.Request.Context(), r, MatchParam{})
+		ctx := g.Request.Context()
+		now, found := c.alertRule(ctx, r.Name)
+		var m MatchParam
+		if m, err = formMatch(g, alertRuleTitle(r.Name), found); err == nil {
+			_, err = c.saveAlertRule(ctx, r, m)
+		}
+		form.Seen = m.IfMatch
+		if m.IfMatch != "" && errors.Is(err, mirror.ErrExists) { // the next save overwrites what is looked at now
+			form.Seen = strconv.FormatInt(now.Version, 10)
+		}
 	}
-	if shown, err := c.alertsWrong(g, err, "rule"); shown {
+	if shown, err := c.alertsWrong(g, err, alertsPage{Form: "rule", Rule: form}); shown {
 		return err
 	}
 	return c.then(g, nil, "The alert rule {1} was saved.", "/alerts", r.Name)
@@ -158,7 +250,7 @@ func (c *console) removeAlertRuleForm(g *gin.Context) error {
 		return err
 	}
 	name := g.PostForm("name")
-	return c.orTell(g, c.dropAlertRule(g.Request.Context(), name), "{1} was removed.", "/alerts", name)
+	return c.orTell(g, c.dropAlertRule(g.Request.Context(), name, formVersion(g)), "{1} was removed.", "/alerts", name)
 }
 
 func (c *console) saveAlertChannelForm(g *gin.Context) error {
@@ -170,8 +262,18 @@ func (c *console) saveAlertChannelForm(g *gin.Context) error {
 		Secret: mirror.Secret(g.PostForm("secret")), Server: strings.TrimSpace(g.PostForm("server")), TLS: g.PostForm("tls"), User: strings.TrimSpace(g.PostForm("user")),
 		From: strings.TrimSpace(g.PostForm("from")), To: strings.FieldsFunc(g.PostForm("to"), func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }),
 	}
-	_, err := c.saveAlertChannel(g.Request.Context(), ch, MatchParam{})
-	if shown, err := c.alertsWrong(g, err, "channel"); shown {
+	form := alertChannelForm{Name: ch.Name, Kind: ch.Kind, Server: ch.Server, TLS: ch.TLS, User: ch.User, From: ch.From, To: strings.Join(ch.To, ", ")}
+	ctx := g.Request.Context()
+	now, found := c.alertChannel(ctx, ch.Name)
+	m, err := formMatch(g, alertChannelTitle(ch.Name), found)
+	if err == nil {
+		_, err = c.saveAlertChannel(ctx, ch, m)
+	}
+	form.Seen = m.IfMatch
+	if m.IfMatch != "" && errors.Is(err, mirror.ErrExists) {
+		form.Seen = strconv.FormatInt(now.Version, 10)
+	}
+	if shown, err := c.alertsWrong(g, err, alertsPage{Form: "channel", Channel: form}); shown {
 		return err
 	}
 	return c.then(g, nil, "The channel {1} was saved. Send a trial to see that it works.", "/alerts", ch.Name)
@@ -182,7 +284,7 @@ func (c *console) removeAlertChannelForm(g *gin.Context) error {
 		return err
 	}
 	name := g.PostForm("name")
-	return c.orTell(g, c.dropAlertChannel(g.Request.Context(), name), "{1} was removed.", "/alerts", name)
+	return c.orTell(g, c.dropAlertChannel(g.Request.Context(), name, formVersion(g)), "{1} was removed.", "/alerts", name)
 }
 
 func (c *console) testAlertChannelForm(g *gin.Context) error {
@@ -192,7 +294,7 @@ func (c *console) testAlertChannelForm(g *gin.Context) error {
 	name := g.PostForm("name")
 	err := c.Alerts.Trial(g.Request.Context(), name)
 	if p := mirror.AsProblem(err); err != nil && p.Kind == mirror.ErrUpstream { // told on the page, not as an error of ours
-		_, err = c.alertsWrong(g, &mirror.Problem{Kind: mirror.ErrInvalid, What: p.What, Why: p.Why, Do: p.Do}, "channel")
+		_, err = c.alertsWrong(g, &mirror.Problem{Kind: mirror.ErrInvalid, What: p.What, Why: p.Why, Do: p.Do}, alertsPage{Form: "channel"})
 		return err
 	}
 	return c.orTell(g, err, "A trial message was taken by {1}.", "/alerts", name)

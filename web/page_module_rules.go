@@ -25,6 +25,7 @@ type moduleRulesPage struct {
 type moduleRuleRow struct {
 	mirror.ModuleRule
 	Value string // its versions, age or mode
+	Seen  string
 }
 
 // moduleRuleForm is a rule as somebody typed it.
@@ -43,7 +44,7 @@ func (c *console) renderModuleRules(g *gin.Context, status int, data moduleRules
 		return err
 	}
 	for _, r := range c.ModuleCache.ModuleRules() {
-		data.Rules = append(data.Rules, moduleRuleRow{r, ruleValue(r)})
+		data.Rules = append(data.Rules, moduleRuleRow{r, ruleValue(r), moduleRuleJSON(r).Version})
 	}
 	data.Modes = mirror.ModuleModes()
 	if data.Refusals, err = c.Store.ModuleRefusals(g.Request.Context(), mirror.RefusalQuery{Limit: rowsPerPage}); err != nil {
@@ -98,7 +99,7 @@ func (c *console) addModuleRule(g *gin.Context) error {
 	if err == nil {
 		before, _ := strconv.ParseInt(form.Before, 10, 64)
 		r.By = c.identity(g).Name
-		_, err = c.ModuleCache.AddModuleRule(g.Request.Context(), r, before)
+		_, err = c.putModuleRule(g.Request.Context(), r, before)
 	}
 	wrong, err := told(err)
 	if err != nil {
@@ -118,7 +119,7 @@ func (c *console) removeModuleRule(g *gin.Context) error {
 	if err != nil {
 		return &mirror.Problem{Kind: mirror.ErrInvalid, What: "this is not the id of a rule"}
 	}
-	return c.orTell(g, c.ModuleCache.RemoveModuleRule(g.Request.Context(), id), "The rule is removed.", "/modules/rules")
+	return c.orTell(g, c.dropModuleRule(g.Request.Context(), id, formVersion(g)), "The rule is removed.", "/modules/rules")
 }
 
 // refusal is the one an address names.

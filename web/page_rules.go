@@ -12,9 +12,9 @@ import (
 
 type rulesPage struct {
 	page
-	Rules       []mirror.Rule
-	Aliases     []mirror.Alias
-	Credentials []mirror.SealedCredential
+	Rules       []ruleRow
+	Aliases     []aliasRow
+	Credentials []credentialRow
 	// What was typed into the form that failed, and why; the secret is not
 	// sent back.
 	Form          string // "rule", "alias" or "credential"
@@ -23,6 +23,25 @@ type rulesPage struct {
 	NewAlias      mirror.Alias
 	NewCredential mirror.Credential
 }
+
+// ruleRow is a rule with the version its forms bring back.
+type ruleRow struct {
+	mirror.Rule
+	Seen string
+}
+
+type aliasRow struct {
+	mirror.Alias
+	Seen string
+}
+
+type credentialRow struct {
+	mirror.SealedCredential
+	Seen string
+}
+
+// formVersion is the version of a thing that a form was made of.
+func formVersion(g *gin.Context) MatchParam { return MatchParam{IfMatch: g.PostForm("version")} }
 
 func (c *console) rules(g *gin.Context) error {
 	return c.renderRules(g, http.StatusOK, rulesPage{})
@@ -34,15 +53,21 @@ func (c *console) renderRules(g *gin.Context, status int, data rulesPage) error 
 		return err
 	}
 	ctx := g.Request.Context()
-	if data.Rules, err = c.Store.Rules(ctx); err != nil {
+	rules, err := c.Store.Rules(ctx)
+	if err != nil {
 		return err
 	}
-	if data.Aliases, err = c.Store.Aliases(ctx); err != nil {
+	aliases, err := c.Store.Aliases(ctx)
+	if err != nil {
 		return err
 	}
-	if data.Credentials, err = c.Store.Credentials(ctx); err != nil {
+	credentials, err := c.Store.Credentials(ctx)
+	if err != nil {
 		return err
 	}
+	data.Rules = each(rules, func(r mirror.Rule) ruleRow { return ruleRow{r, ruleVersion(r)} })
+	data.Aliases = each(aliases, func(a mirror.Alias) aliasRow { return aliasRow{a, aliasVersion(a)} })
+	data.Credentials = each(credentials, func(s mirror.SealedCredential) credentialRow { return credentialRow{s, credentialVersion(s)} })
 	return c.render(g, status, "rules", data)
 }
 
@@ -94,18 +119,18 @@ func (c *console) addCredential(g *gin.Context) error {
 }
 
 func (c *console) removeRule(g *gin.Context) error {
-	return c.removeNamed(g, "pattern", c.Catalog.RemoveRule)
+	return c.removeNamed(g, "pattern", c.dropRule)
 }
 
 func (c *console) removeAlias(g *gin.Context) error {
-	return c.removeNamed(g, "prefix", c.Catalog.RemoveAlias)
+	return c.removeNamed(g, "prefix", c.dropAlias)
 }
 
 func (c *console) removeCredential(g *gin.Context) error {
-	return c.removeNamed(g, "name", c.Catalog.RemoveCredential)
+	return c.removeNamed(g, "name", c.dropCredential)
 }
 
-func (c *console) removeNamed(g *gin.Context, field string, remove func(context.Context, string) error) error {
+func (c *console) removeNamed(g *gin.Context, field string, remove func(context.Context, string, MatchParam) error) error {
 	name := g.PostForm(field)
-	return c.orTell(g, remove(g.Request.Context(), name), "{1} was removed.", "/rules", name)
+	return c.orTell(g, remove(g.Request.Context(), name, formVersion(g)), "{1} was removed.", "/rules", name)
 }

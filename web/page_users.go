@@ -31,6 +31,7 @@ type userView struct {
 	Created      time.Time
 	Keys, Tokens int
 	Factor       bool // has a second factor
+	Seen         int64
 }
 
 type roleChoice struct {
@@ -96,7 +97,7 @@ func (c *console) renderUsers(g *gin.Context, status int, data usersPage) error 
 		}
 		data.Users = append(data.Users, userView{
 			ID: u.ID, Name: u.Name, Role: u.Role, Disabled: u.Disabled, HasPassword: u.PasswordHash != "", Robot: u.Role == auth.Robot,
-			Self: u.ID == c.identity(g).User, Created: u.Created, Keys: nKeys[u.ID], Tokens: nTokens[u.ID], Factor: factor,
+			Self: u.ID == c.identity(g).User, Created: u.Created, Keys: nKeys[u.ID], Tokens: nTokens[u.ID], Factor: factor, Seen: u.Version(),
 		})
 	}
 	return c.render(g, status, "users", data)
@@ -135,16 +136,26 @@ func (c *console) createUserToken(g *gin.Context) error {
 	return c.renderUsers(g, http.StatusCreated, usersPage{NewRole: auth.Developer, Secret: c.newSecret(user.Name, t.Name, secret)})
 }
 
+// editUser edits the user an address names, if the form was made of what is so now.
+func (c *console) editUser(g *gin.Context, edit auth.UserEdit) error {
+	user, err := c.Accounts.User(g.Request.Context(), g.Param("user"))
+	if err == nil {
+		_, err = c.changeUser(g.Request.Context(), user, edit, formVersion(g))
+	}
+	return err
+}
+
 func (c *console) setRole(g *gin.Context) error {
 	role, err := auth.ParseRole(g.PostForm("role"))
 	if err == nil {
-		err = c.Accounts.SetRole(g.Request.Context(), g.Param("user"), role)
+		err = c.editUser(g, auth.UserEdit{Role: &role})
 	}
 	return c.orTell(g, err, "The role is now {1}.", "/users", string(role))
 }
 
 func (c *console) resetPassword(g *gin.Context) error {
-	err := c.Accounts.SetPassword(g.Request.Context(), g.Param("user"), g.PostForm("password"))
+	password := g.PostForm("password")
+	err := c.editUser(g, auth.UserEdit{Password: &password})
 	if err == nil && g.Param("user") == c.identity(g).User { // keep the one who did it signed in
 		err = c.signIn(g, g.Param("user"), c.identity(g).First)
 	}
@@ -152,16 +163,23 @@ func (c *console) resetPassword(g *gin.Context) error {
 }
 
 func (c *console) disableUser(g *gin.Context) error {
-	err := c.Accounts.Disable(g.Request.Context(), g.Param("user"), true)
+	err := c.editUser(g, auth.UserEdit{Disabled: ptr(true)})
 	return c.orTell(g, err, "Disabled. Sessions, keys and tokens of this user are refused from now on.", "/users")
 }
 
 func (c *console) enableUser(g *gin.Context) error {
-	err := c.Accounts.Disable(g.Request.Context(), g.Param("user"), false)
+	err := c.editUser(g, auth.UserEdit{Disabled: ptr(false)})
 	return c.orTell(g, err, "Enabled again.", "/users")
 }
 
 func (c *console) removeUser(g *gin.Context) error {
-	err := c.Accounts.RemoveUser(g.Request.Context(), g.Param("user"))
+	ctx := g.Request.Context()
+	user, err := c.Accounts.User(ctx, g.Param("user"))
+	if err == nil {
+		err = formVersion(g).met(ctx, userTitle(user), user.Version(), nil)
+	}
+	if err == nil {
+		err = c.Accounts.RemoveUser(ctx, user.ID)
+	}
 	return c.orTell(g, err, "The user was removed, with all keys and tokens.", "/users")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -73,6 +74,7 @@ type Server struct {
 	origins  *http.CrossOriginProtection
 	streams  chan struct{} // one place per open event stream
 	rates    *rates        // nil = no limit
+	editing  *sync.Mutex   // see edits
 	// operations are the ids of the API's, by "METHOD /route".
 	operations map[string]string
 	// errorPage renders a problem for a person; pageRoutes sets it.
@@ -102,7 +104,7 @@ func (s *Server) Handler() (http.Handler, error) {
 	}
 	h.Store = sighted{h.Store, h.Policy}
 	h.sessions = h.newSessions()
-	h.streams = make(chan struct{}, maxStreams)
+	h.streams, h.editing = make(chan struct{}, maxStreams), &sync.Mutex{}
 	var err error
 	if h.rates, err = newRates(h.Rate); err != nil {
 		return nil, err
