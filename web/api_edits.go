@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -54,7 +55,7 @@ func (m MatchParam) met(ctx context.Context, what string, now int64, differ []Di
 func versionOf(fields ...any) string {
 	text, err := json.Marshal(fields)
 	if err != nil { // cannot be: names, numbers and times
-		text = fmt.Append(nil, fields)
+		text = fmt.Append(nil, fields...)
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
@@ -101,7 +102,7 @@ func staleThing(ctx context.Context, what, version string, differ []Difference) 
 		Why: "it is at version " + version + " now",
 		Do:  "look at it as it is now and apply your change again",
 	})
-	p.Status, p.Differences, p.ETag = 412, differ, quoted(version)
+	p.Status, p.Differences, p.ETag = http.StatusPreconditionFailed, differ, quoted(version)
 	return p
 }
 

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"strings"
 	"testing"
@@ -11,9 +12,9 @@ import (
 	"github.com/gitmirror/gitmirror/web"
 )
 
-// TestHostileBodies: bodies that do not fit are refused with a problem that
+// TestHostileE12Bodies: bodies that do not fit are refused with a problem that
 // repeats none of their values, and change nothing.
-func TestHostileBodies(t *testing.T) {
+func TestHostileE12Bodies(t *testing.T) {
 	r := newRig(t)
 	admin := r.admin()
 	const secret = "hunter2hunter2hunter2"
@@ -60,8 +61,8 @@ func TestHostileBodies(t *testing.T) {
 	}
 }
 
-// TestBodySizes: too large is 413, and an unknown type 415.
-func TestBodySizes(t *testing.T) {
+// TestHostileE12Sizes: too large is 413, and an unknown type 415.
+func TestHostileE12Sizes(t *testing.T) {
 	r := newRig(t)
 	admin := r.admin()
 	r.want(413, "POST", "/api/v1/users", `{"name":"`+strings.Repeat("x", 2<<20)+`"}`, admin)
@@ -75,8 +76,8 @@ func TestBodySizes(t *testing.T) {
 	r.want(403, "POST", "/api/v1/users", `{"name":"`+strings.Repeat("x", 2<<20)+`"}`, r.dev())
 }
 
-// TestHostileParameters: queries and headers with what injections are made of.
-func TestHostileParameters(t *testing.T) {
+// TestHostileE11Parameters: queries and headers with what injections are made of.
+func TestHostileE11Parameters(t *testing.T) {
 	r := newRig(t)
 	r.ensureMirror("github.com/acme/kept")
 	dev := r.dev()
@@ -104,8 +105,8 @@ func TestHostileParameters(t *testing.T) {
 	}
 }
 
-// TestOtherSites: a page of another site can neither write nor read.
-func TestOtherSites(t *testing.T) {
+// TestHostileE02OtherSites: a page of another site can neither write nor read.
+func TestHostileE02OtherSites(t *testing.T) {
 	r := newRig(t)
 	b := r.browser("admin", apiAdminPassword)
 	body := `{"path_or_url":"github.com/acme/new"}`
@@ -141,8 +142,8 @@ func TestOtherSites(t *testing.T) {
 	}
 }
 
-// TestHeaders are on every answer, of whatever kind.
-func TestHeaders(t *testing.T) {
+// TestHostileE03Headers are on every answer, of whatever kind.
+func TestHostileE03Headers(t *testing.T) {
 	r := newRig(t)
 	ids := map[string]bool{}
 	for _, path := range []string{"/", "/login", "/nothing/here", "/api/v1/site", "/api/v1/nothing", "/api/v1/mirrors", "/api/docs", "/api/openapi.json", "/static/none.css"} {
@@ -172,8 +173,8 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// TestThrottledByPeer: an address somebody claims in a header is not believed.
-func TestThrottledByPeer(t *testing.T) {
+// TestHostileE04ThrottledByPeer: an address somebody claims in a header is not believed.
+func TestHostileE04ThrottledByPeer(t *testing.T) {
 	r := newRig(t)
 	limited := false
 	for i := range 40 {
@@ -197,8 +198,8 @@ func TestThrottledByPeer(t *testing.T) {
 	r.want(200, "GET", "/api/v1/whoami", nil, r.dev()) // tokens go on working
 }
 
-// TestSameRefusal: an unknown user and a wrong password look alike.
-func TestSameRefusal(t *testing.T) {
+// TestHostileE05SameRefusal: an unknown user and a wrong password look alike.
+func TestHostileE05SameRefusal(t *testing.T) {
 	r := newRig(t)
 	var texts []string
 	for _, who := range []string{"admin", "nosuchuser", "robot"} {
@@ -240,9 +241,9 @@ func TestInternalErrors(t *testing.T) {
 	}
 }
 
-// TestLogInjection: text of strangers stays inside its field, and no secret of
+// TestHostileE18LogInjection: text of strangers stays inside its field, and no secret of
 // a request reaches the log.
-func TestLogInjection(t *testing.T) {
+func TestHostileE18LogInjection(t *testing.T) {
 	r := newRig(t)
 	token := r.token("admin", auth.ScopeAdmin)
 	r.call("POST", "/api/v1/mirrors?x=%0d%0a%7b%22level%22:%22FAKE%22%7d", `{}`, bearer(token), header("User-Agent", `"}{"level":"FAKE"`))
@@ -256,13 +257,18 @@ func TestLogInjection(t *testing.T) {
 			t.Errorf("the log has %q", bad)
 		}
 	}
+	for line := range strings.Lines(log) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("a line of the log is not one JSON value: %q", line)
+		}
+	}
 	if !strings.Contains(log, `"route":"/api/v1/users"`) {
 		t.Errorf("the log lacks the change of users: %s", log)
 	}
 }
 
-// TestLocalPath is where a sign-in may lead to.
-func TestLocalPath(t *testing.T) {
+// TestHostileE07LocalPath is where a sign-in may lead to.
+func TestHostileE07LocalPath(t *testing.T) {
 	for in, want := range map[string]string{
 		"/mirrors?x=1#y": "/mirrors?x=1#y", "/": "/", "": "/", "mirrors": "/", "//evil.example": "/", `/\evil.example`: "/", `\\evil`: "/",
 		"https:evil.example": "/", "https://evil.example/": "/", "javascript:alert(1)": "/", "/\tx": "/", "/a\r\nSet-Cookie: x": "/", "/%zz": "/", "///evil": "/",

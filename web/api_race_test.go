@@ -60,9 +60,9 @@ func TestEditTogether(t *testing.T) {
 	}
 }
 
-// TestRemoveWhileCloning: a mirror says how far its clone is, and can be
+// TestHostileE15RemoveWhileCloning: a mirror says how far its clone is, and can be
 // removed in the middle of it.
-func TestRemoveWhileCloning(t *testing.T) {
+func TestHostileE15RemoveWhileCloning(t *testing.T) {
 	up := gittest.NewUpstream(t)
 	up.Commit(t, "git.example/acme/big", map[string]string{"data": gittest.Noise(500_000, 1)})
 	mend := up.Break(gittest.Fault{Path: "git-upload-pack", After: 100_000, Stall: true})

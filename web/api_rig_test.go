@@ -39,6 +39,7 @@ type rig struct {
 	// contract is what every answer of the API is held against.
 	contract func() *contract
 	api      map[string]string // of the disk
+	database string            // file
 }
 
 // Passwords of the rig's people, whose names say what they are.
@@ -76,10 +77,10 @@ func newRig(t *testing.T, change ...func(*web.Server)) *rig {
 	t.Helper()
 	dir := t.TempDir()
 	ctx := t.Context()
-	r := &rig{t: t, log: &logBuffer{}, done: make(chan struct{}), api: map[string]string{}}
+	r := &rig{t: t, log: &logBuffer{}, done: make(chan struct{}), api: map[string]string{}, database: filepath.Join(dir, "gitmirror.db")}
 	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	if r.db, err = store.Open(ctx, filepath.Join(dir, "gitmirror.db"), nil); err != nil {
+	if r.db, err = store.Open(ctx, r.database, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.db.Close() })

@@ -153,3 +153,47 @@ func TestWatchReadsSession(t *testing.T) {
 		t.Errorf("the session after sign-out and the end of a stream = %d, want 401", got.Status)
 	}
 }
+
+// TestHostileE20Streams: a thousand streams that nobody reads cost a place each and
+// hold nobody up; one more is told to ask instead. What a browser says it has seen
+// is no promise of ours.
+func TestHostileE20Streams(t *testing.T) {
+	r := newRig(t)
+	dev := r.dev()
+	client := r.client()
+	client.Timeout = 0 // a stream is read for as long as it lasts
+	open := func() *http.Response {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), "GET", r.http.URL+"/api/v1/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dev(req)
+		req.Header.Set("Last-Event-ID", "9223372036854775808")
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp
+	}
+	streams := make([]*http.Response, 1000)
+	for i := range streams {
+		streams[i] = open()
+		t.Cleanup(func() { streams[i].Body.Close() })
+		if streams[i].StatusCode != http.StatusOK {
+			t.Fatalf("stream %d = %d, want 200", i, streams[i].StatusCode)
+		}
+	}
+	refused := open()
+	refused.Body.Close()
+	if refused.StatusCode != http.StatusTooManyRequests || refused.Header.Get("Retry-After") == "" {
+		t.Errorf("stream 1,001 = %d, Retry-After %q, want 429 with one", refused.StatusCode, refused.Header.Get("Retry-After"))
+	}
+	r.want(200, "GET", "/api/v1/mirrors", nil, dev) // everything else goes on
+	streams[0].Body.Close()
+	eventually(t, "the place of a stream that ended is free", func() bool {
+		resp := open()
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+}

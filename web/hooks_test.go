@@ -98,7 +98,7 @@ func (r *hookRig) state(repo mirror.Repo) mirror.State {
 }
 
 // E16, and what GitHub sends besides.
-func TestHookAnswers(t *testing.T) {
+func TestHostileE16HookAnswers(t *testing.T) {
 	r := newHookRig(t, hookSecret)
 	push := pushOf(1, "acme/tool")
 	long := pushOf(1, "acme/tool") + strings.Repeat(" ", 10<<20)
@@ -173,7 +173,7 @@ func TestHookFindsByNumber(t *testing.T) {
 }
 
 // 1,000 pushes at a time lead to one sync.
-func TestHookStorm(t *testing.T) {
+func TestHostileE16HookStorm(t *testing.T) {
 	r := newHookRig(t, hookSecret)
 	body := pushOf(1, "acme/tool")
 	got := map[int]int{}

@@ -270,7 +270,7 @@ func TestWhoMay(t *testing.T) {
 }
 
 // A GET changes nothing: the addresses of forms answer no GET, whoever asks.
-func TestGetChangesNothing(t *testing.T) {
+func TestHostileE08FormsAnswerNoGET(t *testing.T) {
 	site := newConsoleSite(t)
 	main := site.seed(t)
 	v, at := site.signedIn(t, "admin", adminPassword), "/mirrors/"+string(main.ID)
@@ -282,7 +282,7 @@ func TestGetChangesNothing(t *testing.T) {
 }
 
 // Text of strangers is text, on every page it comes to.
-func TestHostileText(t *testing.T) {
+func TestHostileE01Text(t *testing.T) {
 	site := newConsoleSite(t)
 	evil := `"><script>alert(1)</script><img src=x onerror=alert(2)>{{.Name}}` + "\u202egnp.exe"
 	ctx, now := t.Context(), time.Now().UTC()

@@ -72,9 +72,9 @@ func TestSessionEnds(t *testing.T) {
 	}
 }
 
-// TestSessionFixation: the cookie somebody had before the sign-in is worth
+// TestHostileE06SessionFixation: the cookie somebody had before the sign-in is worth
 // nothing after it.
-func TestSessionFixation(t *testing.T) {
+func TestHostileE06SessionFixation(t *testing.T) {
 	r := newRig(t)
 	b := r.browser("dev", apiDevPassword)
 	before := cookieOf(r, b)
