@@ -31,6 +31,8 @@ type Factor struct {
 // FactorStore keeps second factors.
 type FactorStore interface {
 	Factor(ctx context.Context, user string) (Factor, error)
+	// WithFactor lists the ids of users whose factor is confirmed.
+	WithFactor(ctx context.Context) ([]string, error)
 	// PutFactor replaces what the user has, unless that is confirmed: ErrExists.
 	PutFactor(ctx context.Context, f Factor) error
 	// ConfirmFactor stores Confirmed, LastStep and Codes of one that is not
@@ -58,6 +60,16 @@ func (a *Accounts) HasFactor(ctx context.Context, userID string) (bool, error) {
 		return false, nil
 	}
 	return err == nil && !f.Confirmed.IsZero(), err
+}
+
+// WithFactor are the ids of all users who have a second factor.
+func (a *Accounts) WithFactor(ctx context.Context) (map[string]bool, error) {
+	ids, err := a.Store.WithFactor(ctx)
+	out := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		out[id] = true
+	}
+	return out, err
 }
 
 // FactorOf is the second factor of a user without its secret; the zero value

@@ -59,6 +59,9 @@ type NewMirror struct {
 	Private    bool
 	Tags       TagPolicy
 	Refs       RefPolicy
+	// May says whether who asks may have a mirror at that path, before anything
+	// is looked up there: the answer must not tell whether there is one. nil = yes.
+	May func(ctx context.Context, path Path) error
 }
 
 // minInterval is the shortest fixed interval of a mirror: shorter ones are a
@@ -150,6 +153,11 @@ func (c *atlas) preview(ctx context.Context, m NewMirror) (Preview, error) {
 	}
 	if err := checkInterval(m.Interval); err != nil {
 		return Preview{}, err
+	}
+	if m.May != nil {
+		if err := m.May(ctx, loc.Path); err != nil {
+			return Preview{}, err
+		}
 	}
 	p := Preview{}
 	if loc.Prefix != "" && loc.Prefix != string(loc.Path) && !isGopkg(loc.Prefix) {

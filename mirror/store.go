@@ -135,6 +135,8 @@ type QueueStore interface {
 	Touch(ctx context.Context, used map[ID]time.Time) error
 	// Runs lists the newest first; before is a Run.ID to page behind, zero = from the newest.
 	Runs(ctx context.Context, repo ID, before int64, limit int) ([]Run, error)
+	// NewestRuns lists those of all repositories that sight sees, the newest first.
+	NewestRuns(ctx context.Context, sight *Sight, limit int) ([]Run, error)
 	Run(ctx context.Context, id int64) (Run, error)
 	// Events lists the newest first; repo empty = all repositories.
 	Events(ctx context.Context, repo ID, before int64, limit int) ([]Event, error)

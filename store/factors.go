@@ -37,6 +37,16 @@ func (db *DB) Factor(ctx context.Context, user string) (auth.Factor, error) {
 	return f, nil
 }
 
+// WithFactor implements auth.FactorStore.
+func (db *DB) WithFactor(ctx context.Context) ([]string, error) {
+	rows, err := table[factorRow](db.read).Select("user_id").Where("confirmed IS NOT NULL").Order("user_id").Find(ctx)
+	ids := make([]string, len(rows))
+	for i, row := range rows {
+		ids[i] = row.UserID
+	}
+	return ids, known(err)
+}
+
 // PutFactor implements auth.FactorStore.
 func (db *DB) PutFactor(ctx context.Context, f auth.Factor) error {
 	return about("second factor", f.User, db.in(ctx, func(tx *gorm.DB) error {

@@ -105,7 +105,20 @@ func (db *DB) Runs(ctx context.Context, repo mirror.ID, before int64, limit int)
 	if !storable(string(repo)) {
 		return nil, nil
 	}
-	rows, err := table[runRow](db.read).Scopes(behind(repo, before)).Order("id DESC").Limit(bounded(limit)).Find(ctx)
+	return runsOf(ctx, table[runRow](db.read).Scopes(behind(repo, before)).Order("id DESC").Limit(bounded(limit)))
+}
+
+// NewestRuns implements mirror.QueueStore.
+func (db *DB) NewestRuns(ctx context.Context, sight *mirror.Sight, limit int) ([]mirror.Run, error) {
+	q := table[runRow](db.read).Order("id DESC").Limit(bounded(limit))
+	if sql, values := visible(sight); sql != "" {
+		q = q.Where("repo_id IN (SELECT id FROM repos WHERE "+sql+")", values...)
+	}
+	return runsOf(ctx, q)
+}
+
+func runsOf(ctx context.Context, q query[runRow]) ([]mirror.Run, error) {
+	rows, err := q.Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}

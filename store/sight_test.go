@@ -52,5 +52,23 @@ func TestSightInSQL(t *testing.T) {
 				t.Errorf("Holds(%+v) = %v", s, err)
 			}
 		}
+		if _, err := db.Claim(t.Context(), "n", time.Now().Add(time.Minute), time.Hour, mirror.Room{People: 100, News: 100, Routine: 100}); err != nil { // it opens runs
+			t.Fatal(err)
+		}
+		for _, s := range []*mirror.Sight{nil, {Strict: true}, {Closed: []string{"github.com/*"}, Open: []string{"github.com/acme/*"}}} {
+			runs, err := db.NewestRuns(t.Context(), s, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen := map[mirror.ID]bool{}
+			for _, run := range runs {
+				seen[run.Repo] = true
+			}
+			for _, r := range all {
+				if want := s.Sees(r.Path, r.Private); seen[r.ID] != want {
+					t.Errorf("NewestRuns(%+v) has one of %s = %t, want %t", s, r.Path, seen[r.ID], want)
+				}
+			}
+		}
 	})
 }

@@ -123,7 +123,7 @@ func (a *api) addMirrors(ctx context.Context, in *addMirrorsRequest) (*addMirror
 func (a *api) addSeveral(ctx context.Context, list []NewMirror) (*addMirrorsAnswer, error) {
 	out := &addMirrorsAnswer{Status: http.StatusOK, Body: AddedMirrors{Items: make([]AddedMirror, len(list))}}
 	// Hosts of import paths are asked side by side; each addition then finds the answer.
-	if _, err := a.Catalog.PlanAll(ctx, each(list, NewMirror.asked), nil); err != nil {
+	if _, err := a.Catalog.PlanAll(ctx, each(list, a.asked), nil); err != nil {
 		return nil, err
 	}
 	for i, n := range list {
@@ -148,7 +148,7 @@ func (a *api) add(ctx context.Context, n NewMirror) (mirror.Repo, bool, error) {
 			Code: mirror.CodeBadURL, Kind: mirror.ErrInvalid, What: "path_or_url is empty", Do: "give the repository, for example github.com/spf13/cobra",
 		}
 	}
-	repo, existed, err := a.Catalog.Add(ctx, n.asked())
+	repo, existed, err := a.Catalog.Add(ctx, a.asked(n))
 	if err == nil {
 		err = a.Policy.Reads(ctx, auth.From(ctx), repo.Path, repo.Private)
 	}

@@ -29,7 +29,7 @@ func withModules(t *testing.T) func(*web.Server) {
 		}
 		s.ModuleCache = &modproxy.Handler{
 			Repos: &modproxy.Repos{Catalog: s.Catalog, Reader: s.Reader, Site: s.Site, Temp: t.TempDir()}, Policy: auth.Policy{AnonymousRead: true},
-			Rules: rules, Pins: &modproxy.Pins{Store: db},
+			Rules: rules, Pins: &modproxy.Pins{Store: db}, Seen: db,
 		}
 	}
 }

@@ -59,6 +59,10 @@ func (a *api) locate(ctx context.Context, module string) LocatedModule {
 		item.Error = a.cause(ctx, err, "/modules/locate")
 		return item
 	}
+	if err := a.mayHave(ctx, loc.Path); err != nil {
+		item.Error = a.cause(ctx, err, "/modules/locate")
+		return item
+	}
 	item.Path, item.Upstream = loc.Path, loc.Upstream.String()
 	switch _, err := a.Store.Repo(ctx, loc.Path); {
 	case err == nil:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -51,7 +52,7 @@ func (a *api) previewOperations() {
 func (a *api) previewMirrors(ctx context.Context, in *answer[PreviewMirrors]) (*answer[MirrorsPreview], error) {
 	list := make([]mirror.NewMirror, len(in.Body.Mirrors))
 	for i, n := range in.Body.Mirrors {
-		list[i] = n.asked()
+		list[i] = a.asked(n)
 	}
 	plan, err := a.Catalog.PlanAll(ctx, list, nil)
 	if err != nil {
@@ -81,11 +82,25 @@ func (a *api) previewJSON(ctx context.Context, plan mirror.Plan) MirrorsPreview 
 	return out
 }
 
+// mayHave tells whether the caller may have a mirror at a path. Where they may not
+// read private ones the answer is the same whether there is one or not; what is
+// public there they know of anyway.
+func (s *Server) mayHave(ctx context.Context, path mirror.Path) error {
+	denied := s.Policy.Reads(ctx, auth.From(ctx), path, true)
+	if denied == nil {
+		return nil
+	}
+	if _, err := s.Store.Repo(ctx, path); err == nil {
+		return nil
+	}
+	return denied
+}
+
 // asked is a NewMirror as the domain has it.
-func (n NewMirror) asked() mirror.NewMirror {
+func (s *Server) asked(n NewMirror) mirror.NewMirror {
 	m := mirror.NewMirror{
 		Text: n.PathOrURL, Module: n.Module, Upstream: n.Upstream, Interval: time.Duration(n.IntervalS) * time.Second,
-		Credential: n.Credential, Private: n.Private, Tags: mirror.TagPolicy(n.Tags),
+		Credential: n.Credential, Private: n.Private, Tags: mirror.TagPolicy(n.Tags), May: s.mayHave,
 	}
 	if n.Refs != nil {
 		m.Refs = *n.Refs

@@ -217,6 +217,10 @@ func (r *rig) walkRest(ok walkCall) {
 	rule := decode[web.ModuleRule](t, ok("POST", "/modules/rules", `{"action":"deny","pattern":"example.com/bad","reason":"broken"}`))
 	ok("GET", "/modules/rules", nil)
 	ok("DELETE", fmt.Sprintf("/modules/rules/%d", rule.ID), nil)
+	if _, err := r.db.FirstModuleSum(t.Context(), mirror.SeenSum{Module: "example.com/m", Version: "v1.0.0", Kind: "zip", Sum: "h1:x", At: at}); err != nil {
+		t.Fatal(err)
+	}
+	ok("POST", "/modules/accept", `{"module":"example.com/m","version":"v1.0.0"}`)
 	ok("POST", "/modules/pins", `{"module":"example.com/m","for_s":3600,"reason":"a release"}`)
 	ok("GET", "/modules/pins", nil)
 	ok("DELETE", "/modules/pins/example.com%2Fm", nil)

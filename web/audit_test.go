@@ -239,3 +239,45 @@ func TestStrangersCannotFillTheTrail(t *testing.T) {
 		t.Errorf("the next entry = %+v, want it to say how many were left out", last)
 	}
 }
+
+// TestAuditOfGroupsAndModuleRules: both have their values before and after, by the
+// API and by the console.
+func TestAuditOfGroupsAndModuleRules(t *testing.T) {
+	r := newRig(t, withModules(t))
+	admin := r.admin()
+	b := r.browser("admin", apiAdminPassword)
+	form := func(path string, values url.Values) {
+		t.Helper()
+		if got := r.callWith(b, "POST", path, values.Encode(), header("Content-Type", "application/x-www-form-urlencoded")); got.Status != 303 {
+			t.Fatalf("POST %s = %d; %.300s", path, got.Status, got.Body)
+		}
+	}
+	r.want(201, "POST", "/api/v1/groups", `{"name":"team"}`, admin)
+	r.want(204, "PUT", "/api/v1/groups/team/members/dev", nil, admin)
+	r.want(201, "POST", "/api/v1/groups/team/grants", `{"pattern":"github.com/acme/*"}`, admin)
+	form("/access/groups/team/members/remove", url.Values{"user": {"dev"}})
+	r.want(204, "DELETE", "/api/v1/groups/team", nil, admin)
+	rule := decode[web.ModuleRule](t, r.want(201, "POST", "/api/v1/modules/rules", `{"action":"deny","pattern":"example.com/*","versions":">=v2.0.0","reason":"broken"}`, admin))
+	form("/modules/rules/remove", url.Values{"rule": {fmt.Sprint(rule.ID)}})
+	for action, want := range map[string]string{
+		"add-member":         "group team members: → dev",
+		"add-grant":          "group team grants: → github.com/acme/*",
+		"remove-member":      "group team members: dev →",
+		"remove-group":       "group team grants: github.com/acme/* →",
+		"add-module-rule":    fmt.Sprintf("module rule %d rule: → deny example.com/* >=v2.0.0", rule.ID),
+		"remove-module-rule": fmt.Sprintf("module rule %d rule: deny example.com/* >=v2.0.0 →", rule.ID),
+	} {
+		list := r.audit(auth.AuditQuery{Action: action})
+		if len(list) != 1 {
+			t.Errorf("%s has %d entries, want 1", action, len(list))
+			continue
+		}
+		said := ""
+		for _, c := range list[0].Deed.Changes {
+			said += strings.TrimSpace(strings.Join(list[0].Deed.Objects, ",")+" "+c.Field+": "+c.Before+" → "+c.After) + "; "
+		}
+		if !strings.Contains(strings.ReplaceAll(said, "  ", " "), want) {
+			t.Errorf("%s says %q, want %q", action, said, want)
+		}
+	}
+}

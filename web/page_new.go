@@ -169,9 +169,9 @@ func (c *console) pasted(text, upstream string) ([]mirror.NewMirror, error) {
 	return lines, nil
 }
 
-func (data *newPage) asked(line mirror.NewMirror, interval time.Duration, tags mirror.TagPolicy) mirror.NewMirror {
+func (c *console) asked(data *newPage, line mirror.NewMirror, interval time.Duration, tags mirror.TagPolicy) mirror.NewMirror {
 	return mirror.NewMirror{
-		Text: line.Text, Module: line.Module, Upstream: data.Upstream, Interval: interval, Credential: data.Credential, Private: data.Private, Tags: tags, Refs: data.refs(),
+		Text: line.Text, Module: line.Module, Upstream: data.Upstream, Interval: interval, Credential: data.Credential, Private: data.Private, Tags: tags, Refs: data.refs(), May: c.mayHave,
 	}
 }
 
@@ -181,7 +181,7 @@ func (c *console) previewAll(g *gin.Context, data *newPage, lines []mirror.NewMi
 	if err != nil {
 		return err
 	}
-	list := each(lines, func(m mirror.NewMirror) mirror.NewMirror { return data.asked(m, interval, tags) })
+	list := each(lines, func(m mirror.NewMirror) mirror.NewMirror { return c.asked(data, m, interval, tags) })
 	// Hosts of import paths are asked side by side; each preview then finds the answer.
 	if _, err := c.Catalog.PlanAll(g.Request.Context(), list, nil); err != nil {
 		return err
@@ -306,7 +306,7 @@ func (c *console) addAll(g *gin.Context, data newPage) error {
 	for i := range data.Lines {
 		l := &data.Lines[i]
 		if l.Fate == isNew {
-			repo, existed, err := c.Catalog.Add(g.Request.Context(), data.asked(mirror.NewMirror{Text: l.Text, Module: l.Module}, interval, tags))
+			repo, existed, err := c.Catalog.Add(g.Request.Context(), c.asked(&data, mirror.NewMirror{Text: l.Text, Module: l.Module}, interval, tags))
 			if l.Problem, err = told(err); err != nil {
 				return err
 			}

@@ -91,7 +91,7 @@ func (c *console) overview(g *gin.Context) error {
 	if n := len(data.Concerns); n > overviewShown {
 		data.Concerns, data.More = data.Concerns[:overviewShown], n-overviewShown
 	}
-	runs, err := c.Store.Runs(ctx, "", 0, syncsRead)
+	runs, err := c.Store.NewestRuns(ctx, nil, syncsRead)
 	if err != nil {
 		return err
 	}

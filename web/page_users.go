@@ -90,14 +90,14 @@ func (c *console) renderUsers(g *gin.Context, status int, data usersPage) error 
 		nTokens[t.User]++
 	}
 	data.Roles = c.words(g).roles()
+	factors, err := c.Accounts.WithFactor(ctx)
+	if err != nil {
+		return err
+	}
 	for _, u := range list {
-		factor, err := c.Accounts.HasFactor(ctx, u.ID)
-		if err != nil {
-			return err
-		}
 		data.Users = append(data.Users, userView{
 			ID: u.ID, Name: u.Name, Role: u.Role, Disabled: u.Disabled, HasPassword: u.PasswordHash != "", Robot: u.Role == auth.Robot,
-			Self: u.ID == c.identity(g).User, Created: u.Created, Keys: nKeys[u.ID], Tokens: nTokens[u.ID], Factor: factor, Seen: u.Version(),
+			Self: u.ID == c.identity(g).User, Created: u.Created, Keys: nKeys[u.ID], Tokens: nTokens[u.ID], Factor: factors[u.ID], Seen: u.Version(),
 		})
 	}
 	return c.render(g, status, "users", data)

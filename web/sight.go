@@ -71,6 +71,15 @@ func (s sighted) RepoByID(ctx context.Context, id mirror.ID) (mirror.Repo, error
 	return s.seen(ctx, repo, err)
 }
 
+// NewestRuns is that of the store.
+func (s sighted) NewestRuns(ctx context.Context, _ *mirror.Sight, limit int) ([]mirror.Run, error) {
+	sight, err := s.sight(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Store.NewestRuns(ctx, sight, limit)
+}
+
 // Holds is that of the store.
 func (s sighted) Holds(ctx context.Context, q mirror.HoldQuery) ([]mirror.Hold, error) {
 	var err error
