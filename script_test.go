@@ -23,6 +23,7 @@ import (
 
 	"github.com/gitmirror/gitmirror/cli"
 	"github.com/gitmirror/gitmirror/internal/gittest"
+	"github.com/gitmirror/gitmirror/internal/oidctest"
 	"github.com/gitmirror/gitmirror/internal/pgtest"
 )
 
@@ -86,6 +87,11 @@ func (m withPostgres) Run() int {
 //	console post PATH [NAME=VALUE…]   a form of it, sent; the page it leads to
 //	console refused PATH [NAME=…]     a form that comes back with what is wrong
 //	console text ID FILE              a text of that page which is there to be copied
+//	receiver start                    takes what a webhook is sent; its URL is $RECEIVER
+//	receiver heard N FILE             there were N messages; the last one, signed with $HEARD_SIGNATURE
+//	issuer start                      a CI system's issuer of identity tokens, $ISSUER
+//	issuer token CLAIM=VALUE…         one of them, as GitLab gives it to a job
+//	issuer actions CLAIM=VALUE…       they are to be had as in GitHub Actions
 //	settings [FLAG…]                  what "gitmirror env" says, into the environment
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
@@ -111,6 +117,7 @@ func runStory(t *testing.T, file string) {
 			"postgres": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("POSTGRES", postgres.Database(w.tb)) },
 			"sumdb":    w.sumdbCommand,
 			"disk":     w.diskCommand, "eventually": eventually, "sign": sign,
+			"receiver": w.receiverCommand, "issuer": w.issuerCommand,
 			"front": w.frontCommand, "answers": w.answersCommand, "console": w.consoleCommand,
 		},
 		RequireExplicitExec: true,
@@ -136,6 +143,9 @@ type world struct {
 	leave443 func()   // ends what "front" or "answers" began; nil = nothing
 
 	visitor *http.Client // signed in by "console"; nil = not yet
+
+	receiver *receiver        // of "receiver start"
+	issuer   *oidctest.Issuer // of "issuer start"
 
 	small string // mount point of the small disk; empty = none
 }
