@@ -38,6 +38,7 @@ var settings = []setting{
 	{Key: "data", Kind: textKind, Default: "./gitmirror-data", Help: "directory of everything the server keeps"},
 	{Key: "public_url", Kind: urlKind, Help: "how clients reach the server (default: http://<http.addr>); its host begins replacement module paths"},
 	{Key: "http.addr", Kind: addrKind, Default: "127.0.0.1:8080", Help: "host:port of console, API, git over HTTP and module proxy; \"off\" disables them"},
+	{Key: "http.hosts", Kind: hostsKind, Help: "host names the server answers for over HTTP besides that of public_url, names without a dot and addresses, with commas between: git.corp.example,*.lab.example; * = every name"},
 	{Key: "ssh.addr", Kind: addrKind, Default: "127.0.0.1:2222", Help: "host:port of git over SSH; \"off\" disables it"},
 	{Key: "ssh.connections", Kind: manyKind, Default: "1024", Help: "signed-in SSH connections that one address (IPv6: a /64), and one key, may hold at a time"},
 	{Key: "tls.mode", Kind: oneOf("off", "files", "acme"), Default: "off", Help: "off, files (tls.cert and tls.key, read again when they change) or acme"},
@@ -271,6 +272,17 @@ var (
 		return ""
 	}}
 )
+
+// hostsKind is a list of host names.
+var hostsKind = kind{"host names", func(text string) string {
+	for name := range strings.SplitSeq(text, ",") {
+		name = strings.TrimPrefix(strings.TrimSpace(name), "*.")
+		if name != "" && name != "*" && strings.ContainsAny(name, "/:*@ ") {
+			return "write names without scheme, port or path: git.corp.example,*.lab.example"
+		}
+	}
+	return ""
+}}
 
 // proxyKind is the URL of a proxy.
 var proxyKind = kind{"proxy URL", func(text string) string {
