@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
@@ -20,105 +23,145 @@ import (
 
 // warmed is what "cache warm" has done, for --json.
 type warmed struct {
-	Kept    int                   `json:"kept"`
-	Fetched int                   `json:"fetched"`
-	Made    int                   `json:"made"`
-	Failed  []mirror.ModuleWarmed `json:"failed"`
-	Bytes   int64                 `json:"bytes"`
-	Exit    int                   `json:"exit_code"`
-	Reason  string                `json:"exit_reason,omitempty"`
+	web.ModuleWarming
+	Exit   int    `json:"exit_code"`
+	Reason string `json:"exit_reason,omitempty"`
 }
 
-func (w *warmed) add(all []mirror.ModuleWarmed) {
-	for _, m := range all {
-		w.Bytes += m.Bytes
-		switch m.Result {
-		case mirror.WarmKept:
-			w.Kept++
-		case mirror.WarmFetched:
-			w.Fetched++
-		case mirror.WarmMade:
-			w.Made++
-		default:
-			w.Failed = append(w.Failed, m)
-		}
-	}
-}
+// warmEvery is how often the server is asked how far it is.
+const warmEvery = 500 * time.Millisecond
 
-// warmBatch is how many module versions are asked for in one question.
-const warmBatch = 16
+const warmings = api + "/modules/cache/warmings"
 
 func (p *program) cacheWarm() *cobra.Command {
-	var from string
+	var from, follow, cancel string
+	var leave bool
 	cmd := p.withJSON(&cobra.Command{
 		Use: "warm --from FILE", Short: "Have the server fetch what a project needs", Args: args(0, 0),
 		Long: "Have the server fetch, or make of its mirrors, the modules that a file names: a go.sum, a\n" +
 			"go.mod, or a list with one PATH VERSION or PATH@VERSION a line, as \"go list -m all\" prints\n" +
 			"it; - is standard input. What is there already is left as it is: after an interruption, run\n" +
-			"it again. Rules, and what you may read, count as for the go command.",
-		Example: "  gitmirror cache warm --from go.sum\n  go list -m all | gitmirror cache warm --from -",
+			"it again. Rules, and what you may read, count as for the go command. The server goes on\n" +
+			"when nobody waits any more.",
+		Example: "  gitmirror cache warm --from go.sum\n  go list -m all | gitmirror cache warm --from - --no-wait\n  gitmirror cache warm --follow ID",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if from == "" {
-				return wrongUsage("it is not clear what to warm", "give --from go.sum")
+			ways := 0
+			for _, way := range []string{from, follow, cancel} {
+				if way != "" {
+					ways++
+				}
 			}
-			wishes, err := p.wishesOf(from)
-			if err != nil {
-				return err
+			if ways != 1 {
+				return wrongUsage("it is not clear what to warm", "give --from go.sum, or the --follow or --cancel of a job")
+			}
+			var wishes []mirror.ModuleWish
+			if from != "" {
+				var err error
+				if wishes, err = p.wishesOf(from); err != nil {
+					return err
+				}
 			}
 			c, err := p.client()
 			if err != nil {
 				return err
 			}
-			done, err := p.warm(cmd.Context(), c, wishes)
+			var job web.ModuleWarming
+			switch {
+			case follow != "":
+				err = c.call(cmd.Context(), http.MethodGet, warmings+"/"+url.PathEscape(follow), nil, &job)
+			case cancel != "":
+				err = c.call(cmd.Context(), http.MethodPost, warmings+"/"+url.PathEscape(cancel)+"/cancel", nil, &job)
+			case len(wishes) > 0:
+				err = c.call(cmd.Context(), http.MethodPost, warmings, web.StartWarming{Modules: wishes}, &job)
+			default:
+				job.State = mirror.WarmingDone // of nothing
+			}
 			if err != nil {
 				return err
 			}
-			n := len(done.Failed)
-			var failed error
-			if n > 0 {
-				first := done.Failed[0]
-				failed = &mirror.Problem{Kind: first.Problem.Kind, What: count(n, "module version", "module versions") + " could not be had",
-					Why: first.Path + "@" + first.Version + ": " + first.Problem.What, Do: "run it again when that is mended"}
-				done.Exit, done.Reason = exitCode(failed)
-			}
-			if p.json {
-				if err := p.emit(done); err != nil || n == 0 {
+			if !leave && cancel == "" {
+				if job, err = p.followWarming(cmd.Context(), c, job); err != nil {
 					return err
 				}
-				return silent{failed}
 			}
-			for _, m := range done.Failed {
-				p.say("%s@%s: %v", m.Path, m.Version, m.Problem)
-			}
-			p.say("%d kept, %d fetched, %d made of mirrors, %d failed; %s", done.Kept, done.Fetched, done.Made, n, size(done.Bytes))
-			return failed
+			return p.showWarming(job, cancel != "")
 		},
 	})
 	cmd.Flags().StringVar(&from, "from", "", "go.sum, go.mod, a list, or - for standard input")
+	cmd.Flags().BoolVar(&leave, "no-wait", false, "print the id of the job and let the server go on with it")
+	cmd.Flags().StringVar(&follow, "follow", "", "wait for a job that was begun before")
+	cmd.Flags().StringVar(&cancel, "cancel", "", "end a job; what it has fetched stays")
 	return cmd
 }
 
-// warm asks for batch after batch, and shows how far it is.
-func (p *program) warm(ctx context.Context, c *client, wishes []mirror.ModuleWish) (warmed, error) {
-	done := warmed{Failed: []mirror.ModuleWarmed{}}
+// showWarming says how far a job is, and fails when something of it failed.
+func (p *program) showWarming(job web.ModuleWarming, asked bool) error {
+	out := warmed{ModuleWarming: job}
+	var failed error
+	switch {
+	case job.Failed > 0:
+		first := job.Failures[0]
+		failed = &mirror.Problem{Kind: first.Problem.Kind, What: count(job.Failed, "module version", "module versions") + " could not be had",
+			Why: first.Path + "@" + first.Version + ": " + first.Problem.What, Do: "run it again when that is mended"}
+	case job.State == mirror.WarmingCanceled && !asked:
+		failed = &mirror.Problem{Kind: mirror.ErrBusy, What: "it was canceled, or the server ended", Do: "run it again: what is there already is left as it is"}
+	}
+	if failed != nil {
+		out.Exit, out.Reason = exitCode(failed)
+	}
+	if p.json {
+		if err := p.emit(out); err != nil || failed == nil {
+			return err
+		}
+		return silent{failed}
+	}
+	for _, m := range job.Failures {
+		p.say("%s@%s: %v", m.Path, m.Version, m.Problem)
+	}
+	if job.State == mirror.WarmingRuns {
+		fmt.Fprintln(p.stdout, job.ID)
+		p.say("the server goes on with %s; wait for it with: gitmirror cache warm --follow %s", count(job.Total, "module version", "module versions"), job.ID)
+		return nil
+	}
+	p.say("%d kept, %d fetched, %d made of mirrors, %d failed; %s", job.Kept, job.Fetched, job.Made, job.Failed, size(job.Bytes))
+	return failed
+}
+
+// followWarming waits until a job has ended, and shows how far it is.
+func (p *program) followWarming(ctx context.Context, c *client, job web.ModuleWarming) (web.ModuleWarming, error) {
+	if job.State != mirror.WarmingRuns {
+		return job, nil
+	}
 	var bar *mpb.Bar
-	if p.progress() && len(wishes) > 0 {
+	if p.progress() {
 		bars := mpb.New(mpb.WithOutput(p.stderr), mpb.WithWidth(30))
-		bar = bars.AddBar(int64(len(wishes)), mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.CountersNoUnit("%d of %d module versions")))
+		bar = bars.AddBar(int64(job.Total), mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.CountersNoUnit("%d of %d module versions")))
 		defer bars.Wait()
 		defer bar.Abort(true)
 	}
-	for batch := range slices.Chunk(wishes, warmBatch) {
-		var out web.WarmedModules
-		if err := c.call(ctx, http.MethodPost, api+"/modules/cache/warm", web.WarmModules{Modules: batch}, &out); err != nil {
-			return done, err
+	tick := time.NewTicker(warmEvery)
+	defer tick.Stop()
+	for reached := time.Now(); job.State == mirror.WarmingRuns; {
+		select {
+		case <-ctx.Done():
+			p.say("the server goes on; wait for it with: gitmirror cache warm --follow %s", job.ID)
+			return job, errInterrupted
+		case <-tick.C:
 		}
-		done.add(out.Items)
+		err := c.call(ctx, http.MethodGet, warmings+"/"+url.PathEscape(job.ID), nil, &job)
+		switch {
+		case err == nil:
+			reached = time.Now()
+		case errors.Is(err, mirror.ErrUpstream) && time.Since(reached) < giveUpAfter:
+			continue
+		case ctx.Err() == nil:
+			return job, err
+		}
 		if bar != nil {
-			bar.IncrBy(len(batch))
+			bar.SetCurrent(int64(job.Done))
 		}
 	}
-	return done, nil
+	return job, nil
 }
 
 // wishesOf reads the module versions that a file names.
@@ -127,6 +170,21 @@ func (p *program) wishesOf(name string) ([]mirror.ModuleWish, error) {
 	if err != nil {
 		return nil, err
 	}
+	return wishesIn(name, text)
+}
+
+// wishesOf is wishesIn for the console: problems are about what was pasted.
+func wishesOf(text string) ([]mirror.ModuleWish, error) {
+	all, err := wishesIn("pasted text", []byte(text))
+	if err != nil {
+		p := *mirror.AsProblem(err)
+		p.What = strings.TrimPrefix(p.What, "--from: ")
+		return nil, &p
+	}
+	return all, nil
+}
+
+func wishesIn(name string, text []byte) ([]mirror.ModuleWish, error) {
 	var all []mirror.ModuleWish
 	kind := listKind(name, text)
 	switch kind {
@@ -157,6 +215,9 @@ func (p *program) wishesOf(name string) ([]mirror.ModuleWish, error) {
 			}
 			if len(fields) == 5 && fields[2] == "=>" {
 				fields = fields[3:] // replaced
+			}
+			if len(fields) < 2 {
+				return nil, wrongUsage(fmt.Sprintf("--from: %s:%d: no module version", name, number), "write PATH VERSION")
 			}
 			version, gomod := fields[1], false
 			if kind == "go.sum" {

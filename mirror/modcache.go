@@ -98,3 +98,34 @@ const (
 	WarmMade    WarmResult = "made"    // of a mirror
 	WarmFailed  WarmResult = "failed"
 )
+
+// ModuleWarming is a job of the server's: wishes that are seen to one after another,
+// whether or not anybody waits for it.
+type ModuleWarming struct {
+	ID      string
+	By      string // who began it
+	Started time.Time
+	Ended   time.Time // zero = it goes on
+	State   WarmingState
+	Total   int // wishes
+	Kept    int
+	Fetched int
+	Made    int
+	Failed  int
+	Bytes   int64 // fetched or made for it
+	// Failures are the first hundred of them.
+	Failures []ModuleWarmed
+}
+
+// Done is how many wishes were seen to.
+func (w ModuleWarming) Done() int { return w.Kept + w.Fetched + w.Made + w.Failed }
+
+// WarmingState is how far a ModuleWarming is.
+type WarmingState string
+
+// The states.
+const (
+	WarmingRuns     WarmingState = "running"
+	WarmingDone     WarmingState = "done"
+	WarmingCanceled WarmingState = "canceled" // by a person, or because the server ended
+)

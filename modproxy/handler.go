@@ -76,6 +76,7 @@ type Handler struct {
 	Log  *slog.Logger
 
 	zips    flights
+	warming warmings
 	once    sync.Once
 	proxied *proxyState
 }
@@ -111,10 +112,7 @@ func (h *Handler) Run(ctx context.Context) error {
 	if h.Pins != nil {
 		run.Go(func() error { return h.Pins.Run(ctx) })
 	}
-	run.Go(func() error {
-		<-ctx.Done()
-		return nil
-	})
+	run.Go(func() error { return h.runWarmings(ctx) })
 	return run.Wait()
 }
 

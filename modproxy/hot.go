@@ -105,7 +105,7 @@ func (h *Handler) serveHot(w http.ResponseWriter, r *http.Request) bool {
 
 // heat remembers an answer that was just given, and found under key.
 func (h *Handler) heat(w http.ResponseWriter, r *http.Request, q question, version, key string, body []byte) {
-	if len(body) > maxSmall || !h.plain(r) {
+	if len(body) > maxSmall || quiet(w) || !h.plain(r) {
 		return
 	}
 	k, ok := h.Store.Find(key)

@@ -328,7 +328,7 @@ func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http
 
 func (h *Handler) replied(w http.ResponseWriter, file string, by how) {
 	w.Header().Set("X-Cache", string(by))
-	if h.OnReply != nil {
+	if h.OnReply != nil && !quiet(w) {
 		h.OnReply(file, string(by))
 	}
 }

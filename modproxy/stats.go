@@ -27,6 +27,10 @@ func (h *Handler) counted(w http.ResponseWriter, r *http.Request, kind, modPath,
 	if h.Usage == nil {
 		return
 	}
+	if quiet(w) {
+		h.Usage.learn(modPath, version, facts)
+		return
+	}
 	s := served{facts: facts, hit: by == byHit || by == byStale}
 	header := w.Header()
 	if length := header["Content-Length"]; r.Method == http.MethodGet && len(length) == 1 {

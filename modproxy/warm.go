@@ -70,12 +70,12 @@ func (h *Handler) warmFile(ctx context.Context, wish mirror.ModuleWish, kind str
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, Root, nil)
+	r, err := http.NewRequestWithContext(context.WithValue(ctx, askerKey{}, asker(ctx, "")), http.MethodGet, Root, nil)
 	if err != nil {
 		return err
 	}
 	w := &sink{header: http.Header{}}
-	if err := h.answer(ctx, w, r, q); err != nil {
+	if err := h.answer(r.Context(), w, r, q); err != nil {
 		return err
 	}
 	if by := how(w.header.Get("X-Cache")); by == byMiss || by == byGit && kind == "zip" {
@@ -86,6 +86,13 @@ func (h *Handler) warmFile(ctx context.Context, wish mirror.ModuleWish, kind str
 		done.Bytes += w.n
 	}
 	return nil
+}
+
+// quiet tells whether nobody gets an answer: it is not counted as one, nor given
+// again to somebody.
+func quiet(w http.ResponseWriter) bool {
+	_, is := w.(*sink)
+	return is
 }
 
 // sink is who asks when nobody wants the answer.

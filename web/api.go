@@ -47,6 +47,7 @@ func (s *Server) apiRoutes(r *gin.Engine) error {
 	a.importOperations()
 	a.moduleOperations()
 	a.modcacheOperations()
+	a.modwarmOperations()
 	a.servedOperations()
 	a.modpolicyOperations()
 	a.userOperations()

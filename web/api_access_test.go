@@ -76,6 +76,11 @@ var access = map[string]string{
 	"GET /api/v1/modules/refusals":    "snnynyss",
 	"POST /api/v1/modules/accept":     "snnynyss",
 
+	"POST /api/v1/modules/cache/warmings":                 "syyyyyss",
+	"GET /api/v1/modules/cache/warmings":                  "syyyyyss",
+	"GET /api/v1/modules/cache/warmings/:warming":         "syyyyyss",
+	"POST /api/v1/modules/cache/warmings/:warming/cancel": "syyyyyss",
+
 	"GET /api/v1/alerts":                      "syyyyyss",
 	"GET /api/v1/alerts/rules":                "snnnnyss",
 	"PUT /api/v1/alerts/rules/:name":          "snnnnyss",
@@ -155,6 +160,10 @@ var bodies = map[string]string{
 	"POST /api/v1/modules/locate":     `{"modules":["github.com/acme/kept"]}`,
 	"POST /api/v1/modules/cache/trim": `{"bytes":0}`,
 	"POST /api/v1/modules/cache/warm": `{"modules":[{"path":"github.com/acme/kept","version":"v1.0.0"}]}`,
+	"POST /api/v1/modules/accept":     `{"module":"example.com/%s","version":"v1.0.0"}`,
+
+	"POST /api/v1/modules/cache/warmings": `{"modules":[{"path":"github.com/acme/kept","version":"v1.0.0"}]}`,
+
 	"POST /api/v1/modules/rules":      `{"action":"deny","pattern":"%s.example"}`,
 	"POST /api/v1/modules/pins":       `{"module":"example.com/%s"}`,
 	"POST /api/v1/users":              `{"name":"new-%s","role":"developer"}`,

@@ -20,6 +20,11 @@ type ModuleCache interface {
 	Tell(ctx context.Context) error
 	Trim(before time.Time, bytes int64) (files int, freed int64)
 	Warm(ctx context.Context, wishes []mirror.ModuleWish) []mirror.ModuleWarmed
+	// StartWarming begins a job that does what Warm does; Warmings are the jobs, the
+	// newest first.
+	StartWarming(ctx context.Context, wishes []mirror.ModuleWish) (mirror.ModuleWarming, error)
+	Warmings() []mirror.ModuleWarming
+	CancelWarming(id string) error
 	// Keeps tells whether the zip of a version that is not made of a mirror is
 	// here, and Pinned whether it is never dropped to make room.
 	Keeps(module, version string) bool

@@ -188,6 +188,8 @@ func consoleTwins() map[string]string {
 		"POST /modules/rules/remove":           "remove-module-rule",
 		"POST /modules/pin":                    "pin-module",
 		"POST /modules/unpin":                  "unpin-module",
+		"POST /modules/warm":                   "start-warming",
+		"POST /modules/warm/cancel":            "cancel-warming",
 		"POST /modules/refusals/:refusal/seen": "see-module-refusal",
 	}
 }

@@ -97,7 +97,7 @@ func newConsoleSite(t *testing.T) *consoleSite {
 	}
 	handler, err := (&web.Server{
 		Catalog: s.catalog, Syncer: s.syncer, Roads: s.roads, Upkeep: &mirror.Upkeep{Store: db, Disk: disk, Syncer: s.syncer, Log: log}, Traffic: &s.served, Packs: func() (int, int) { return 2, 1 }, Store: db, Reader: s.reader, Accounts: s.accounts,
-		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, ModuleCache: s.modules, ModulesOf: requires, Site: site, SetUp: setUp(site), HostKey: hostKey, Version: "v0.1.0-test",
+		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, ModuleCache: s.modules, ModulesOf: requires, WishesOf: wishes, Site: site, SetUp: setUp(site), HostKey: hostKey, Version: "v0.1.0-test",
 		Settings: []web.Setting{
 			{Key: "data", Value: "/srv/gitmirror", Origin: "flag"},
 			{Key: "public_url", Value: s.url, Origin: "environment"},
@@ -257,6 +257,23 @@ func requires(text string) (paths []string, known bool, err error) {
 		paths = append(paths, r.Mod.Path)
 	}
 	return paths, true, nil
+}
+
+// wishes reads a go.sum.
+func wishes(text string) (all []mirror.ModuleWish, err error) {
+	whole := map[string]bool{}
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) != 3 {
+			return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "no module version"}
+		}
+		version, mod := strings.CutSuffix(fields[1], "/go.mod")
+		if name := fields[0] + "@" + version; !whole[name] {
+			whole[name] = true
+			all = append(all, mirror.ModuleWish{Path: fields[0], Version: version, GoMod: mod})
+		}
+	}
+	return all, nil
 }
 
 const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPzyXGVSTQj9RXMmHcPHPfnuJqUzBRRVHlsO5KcHhXD"

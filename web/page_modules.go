@@ -8,6 +8,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
 )
 
@@ -16,12 +17,15 @@ type modulesPage struct {
 	Total  ServedTotal
 	Kept   *mirror.ModuleCacheState // nil = nothing is
 	Forged []mirror.ModuleRefusal   // that nobody has seen
-	Search string
-	Sort   string
-	Sorts  []link
-	Rows   []moduleRow
-	First  string // empty on the first page
-	Next   string
+	// Warmings are the jobs that fetch files ahead which the reader may know of.
+	Warmings []ModuleWarming
+	MayWarm  bool
+	Search   string
+	Sort     string
+	Sorts    []link
+	Rows     []moduleRow
+	First    string // empty on the first page
+	Next     string
 }
 
 // moduleRow is a module in the list.
@@ -65,6 +69,10 @@ func (c *console) modules(g *gin.Context) error {
 	if c.ModuleCache != nil {
 		state := c.ModuleCache.State()
 		data.Kept = &state
+	}
+	data.MayWarm = c.ModuleCache != nil && c.WishesOf != nil && c.Policy.May(c.identity(g), auth.Sync, false) == nil
+	if data.MayWarm {
+		data.Warmings = each(c.warmings(ctx)[:min(len(c.warmings(ctx)), warmingsShown)], warmingJSON)
 	}
 	if data.MayManage {
 		if data.Forged, err = c.Store.ModuleRefusals(ctx, mirror.RefusalQuery{Unseen: true, Limit: 20}); err != nil {
@@ -163,6 +171,29 @@ func (c *console) module(g *gin.Context) error {
 		}
 	}
 	return c.render(g, http.StatusOK, "module", data)
+}
+
+// warmingsShown is how many jobs are on the list of modules.
+const warmingsShown = 5
+
+// warm has the server fetch what a pasted go.sum, go.mod or list names.
+func (c *console) warm(g *gin.Context) error {
+	if c.ModuleCache == nil || c.WishesOf == nil {
+		return noModules()
+	}
+	wishes, err := c.WishesOf(g.PostForm("text"))
+	if err == nil {
+		_, err = c.ModuleCache.StartWarming(g.Request.Context(), wishes)
+	}
+	return c.orTell(g, err, "{1} module versions are being fetched; you need not wait.", "/modules#warm", countText(int64(len(wishes))))
+}
+
+func (c *console) cancelWarm(g *gin.Context) error {
+	w, err := c.warming(g.Request.Context(), g.PostForm("job"))
+	if err != nil {
+		return err
+	}
+	return c.orTell(g, c.ModuleCache.CancelWarming(w.ID), "Canceled; what was fetched stays.", "/modules#warm")
 }
 
 func (c *console) pinModule(g *gin.Context) error {

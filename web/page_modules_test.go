@@ -53,6 +53,15 @@ func TestModulePages(t *testing.T) {
 	v.post("/modules/pin", "module", "github.com/spf13/pflag", "version", "v1.0.5", "reason", "shipped").wants(t, http.StatusOK, "github.com/spf13/pflag@v1.0.5 is never dropped", "Unpin", "shipped")
 	v.post("/modules/unpin", "module", "github.com/spf13/pflag", "version", "v1.0.5").wants(t, http.StatusOK, "is not pinned any more")
 
+	v.post("/modules/warm", "text", "example.com/lib v1.0.0 h1:x=\nexample.com/lib v1.0.0/go.mod h1:x=\nexample.com/mod v1.0.0/go.mod h1:x=\n").wants(t, http.StatusOK, "2 module versions are being fetched", "0 of 2 module versions", "running")
+	v.post("/modules/warm", "text", "example.com/lib").wants(t, http.StatusOK, "No module version")
+	jobs := site.modules.Warmings()
+	if len(jobs) != 1 || jobs[0].By != "admin" || jobs[0].Total != 2 {
+		t.Fatalf("jobs = %+v, want one of admin", jobs)
+	}
+	v.post("/modules/warm/cancel", "job", jobs[0].ID).wants(t, http.StatusOK, "Canceled; what was fetched stays.", "canceled")
+	v.post("/modules/warm/cancel", "job", "none").wants(t, http.StatusNotFound)
+
 	v.get("/modules/rules").wants(t, http.StatusOK, "every module may be had", "&lt;script&gt;alert(1)", "ada")
 	v.post("/modules/rules", "action", "deny", "pattern", "example.com/*", "value", ">=v2.0.0", "reason", "broken").wants(t, http.StatusOK, "The rule about example.com/* is in force.", "broken")
 	v.post("/modules/rules", "action", "age", "pattern", "*", "value", "soon").wants(t, http.StatusUnprocessableEntity, "no length of time", `value="soon"`)

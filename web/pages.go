@@ -87,6 +87,8 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	sync := r.Group("/", s.bySession, c.allow(auth.Sync))
 	sync.POST("/mirrors/:id/sync", do(c.syncMirror))
 	sync.POST("/mirrors/bulk/sync", do(c.bulkSync))
+	sync.POST("/modules/warm", do(c.warm))
+	sync.POST("/modules/warm/cancel", do(c.cancelWarm))
 
 	manage := r.Group("/", s.bySession, c.allow(auth.Manage), s.whileRoom)
 	manage.GET("/mirrors/new", do(c.newForm))

@@ -35,7 +35,10 @@ type Server struct {
 	// ModulesOf reads the text of a go.mod or go.sum: the paths of the modules it
 	// requires. known is false when it is neither; nil = no text is.
 	ModulesOf func(text string) (paths []string, known bool, err error)
-	Site      mirror.Site
+	// WishesOf reads the module versions that a go.sum, a go.mod or a list names;
+	// nil = no text is read.
+	WishesOf func(text string) ([]mirror.ModuleWish, error)
+	Site     mirror.Site
 	// SetUp writes the settings with which a machine uses the mirror, as "gitmirror
 	// env --mode MODE --format FORMAT" prints them to somebody who has set nothing
 	// yet; nil = nobody can.
