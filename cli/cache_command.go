@@ -62,8 +62,12 @@ func (p *program) showCache(info web.ModuleCacheInfo) {
 		kept += fmt.Sprintf(", %d %% of %s", 100*info.Bytes/info.MaxBytes, size(info.MaxBytes))
 	}
 	numbers := func(n int64) string { return strconv.FormatInt(n, 10) }
+	pinned := fmt.Sprintf("%s in %s", size(info.PinnedB), count(info.Pinned, "file", "files"))
+	if info.Unpinned > 0 {
+		pinned += fmt.Sprintf("; %s dropped, since more is pinned than is kept: unpin some, or raise modules.cache_bytes", number(info.Unpinned))
+	}
 	p.facts([2]string{"kept", kept}, [2]string{"of mirrors", size(info.Made) + ", which can be made again"},
-		[2]string{"pinned", count(info.Pinned, "file", "files")}, [2]string{"hits", numbers(info.Hits)},
+		[2]string{"pinned", pinned}, [2]string{"hits", numbers(info.Hits)},
 		[2]string{"misses", numbers(info.Misses)}, [2]string{"stale", numbers(info.Stale)}, [2]string{"trimmed", numbers(info.Trimmed)},
 		[2]string{"refused", numbers(info.Refused)}, [2]string{"forged", numbers(info.Forged)})
 	fmt.Fprintln(p.stdout)

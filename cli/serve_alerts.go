@@ -51,6 +51,20 @@ func expiringTokens(accounts *auth.Accounts) func(context.Context, time.Time) ([
 	}
 }
 
+// crowdedModules tells that pinned files of modules were dropped within a day.
+func crowdedModules(state func() mirror.ModuleCacheState) func() []mirror.Alert {
+	return func() []mirror.Alert {
+		s := state()
+		if s.Unpinned == 0 || time.Since(s.UnpinnedAt) > 24*time.Hour {
+			return nil
+		}
+		return []mirror.Alert{{
+			Subject: "pinned files of modules", Since: s.UnpinnedAt.UTC(), Link: "/modules",
+			Text: fmt.Sprintf("%d files that are pinned were dropped since the server started: more is pinned than is kept (%s). Unpin some, or raise modules.cache_bytes", s.Unpinned, size(s.MaxBytes)),
+		}}
+	}
+}
+
 // forgedModules lists what was not what the checksum database says.
 func forgedModules(modules mirror.ModuleStore) func(context.Context, time.Time) ([]mirror.Alert, error) {
 	return func(ctx context.Context, since time.Time) ([]mirror.Alert, error) {

@@ -23,7 +23,11 @@ func (l *alertLook) found(ctx context.Context, r AlertRule) ([]Alert, error) {
 	case AlertTag, AlertHeld:
 		return l.holds(ctx, r)
 	case AlertDisk:
-		return l.disk(), nil
+		crowded := l.disk()
+		if l.Crowded != nil {
+			crowded = append(crowded, l.Crowded()...)
+		}
+		return crowded, nil
 	case AlertFailover:
 		return l.roads(ctx)
 	case AlertExpiring:

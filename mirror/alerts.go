@@ -25,6 +25,8 @@ type Alerts struct {
 	Site  Site
 	// Disk is the room on the disk; nil = it is not watched.
 	Disk func() (Space, SpaceLevel)
+	// Crowded lists what had to go although somebody wants it kept; nil = nothing.
+	Crowded func() []Alert
 	// Expiring lists API tokens that end before the given time; nil = none.
 	Expiring func(ctx context.Context, before time.Time) ([]Alert, error)
 	// Forged lists modules that were refused for their checksum since; nil = none.

@@ -27,14 +27,20 @@ type ModuleCacheState struct {
 	Bytes    int64 // of them; equal contents count once
 	MaxBytes int64 // trimming begins at 80 % of it; zero = there is no bound
 	Made     int64 // bytes made of mirrors, which can be made again
-	Pinned   int   // files that are never trimmed
-	Hits     int64
-	Misses   int64
-	Stale    int64 // answers that were too old, because nobody could be asked
-	Trimmed  int64 // files that were dropped to make room
-	Refused  int64 // questions that a rule refused
-	Forged   int64 // files that the checksum database contradicted
-	Proxies  []ModuleProxyState
+	Pinned   int   // files that are not trimmed
+	// PinnedBytes is their size; what has the same content counts each time.
+	PinnedBytes int64
+	// Unpinned is how many files were dropped although they are pinned, because more
+	// is pinned than is kept, and UnpinnedAt when the last one was.
+	Unpinned   int64
+	UnpinnedAt time.Time
+	Hits       int64
+	Misses     int64
+	Stale      int64 // answers that were too old, because nobody could be asked
+	Trimmed    int64 // files that were dropped to make room
+	Refused    int64 // questions that a rule refused
+	Forged     int64 // files that the checksum database contradicted
+	Proxies    []ModuleProxyState
 }
 
 // ModuleProxyState is how a module proxy does.

@@ -58,10 +58,11 @@ func (o *gitOrigin) zip(ctx context.Context, version string) (zipReply, error) {
 	if err != nil {
 		return nil, err
 	}
+	modSum := hashGoMod(goMod(f.gomod, o.m.Path))
 	key := fmt.Sprintf("%s%s %s %q %s@%s.zip", madePrefix, o.m.Repo.ID, f.Hash, f.place.dir, o.m.Path, version)
 	if k, ok := o.h.Store.Find(key); ok {
 		if file, err := o.h.Store.Open(k); err == nil {
-			return &keptZip{file, k}, nil
+			return &keptZip{file, k, modSum}, nil
 		}
 	}
 	z, err := o.h.zips.join(ctx, key, o.h.Repos.Temp, func(ctx context.Context, z *zipFile) (err error) {
@@ -84,7 +85,7 @@ func (o *gitOrigin) zip(ctx context.Context, version string) (zipReply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &madeZip{z}, nil
+	return &madeZip{z, modSum}, nil
 }
 
 // keep puts a zip that was made into the store. That it cannot is no failure.
@@ -98,13 +99,16 @@ func (o *gitOrigin) keep(z *zipFile, k Kept) {
 }
 
 // madeZip is one that was just made.
-type madeZip struct{ z *zipFile }
+type madeZip struct {
+	z      *zipFile
+	modSum string
+}
 
 func (m *madeZip) how() how { return byGit }
 func (m *madeZip) close()   { m.z.leave() }
 func (m *madeZip) facts() useFacts {
 	size, _ := m.z.reader().Seek(0, io.SeekEnd) // of a section: it cannot fail
-	return useFacts{zip: m.z.hash, size: size}
+	return useFacts{zip: m.z.hash, mod: m.modSum, size: size}
 }
 func (m *madeZip) serve(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("ETag", `"`+m.z.hash+`"`)
@@ -114,14 +118,15 @@ func (m *madeZip) serve(w http.ResponseWriter, r *http.Request) error {
 
 // keptZip is one in the store.
 type keptZip struct {
-	file *os.File
-	k    Kept
+	file   *os.File
+	k      Kept
+	modSum string // of the go.mod, when it was made of a mirror
 }
 
 func (z *keptZip) how() how { return byHit }
 func (z *keptZip) close()   { z.file.Close() }
 
-func (z *keptZip) facts() useFacts { return z.k.facts() }
+func (z *keptZip) facts() useFacts { return z.k.facts().merge(useFacts{mod: z.modSum}) }
 
 // facts are what is known of the version of a file.
 func (k Kept) facts() useFacts {

@@ -368,3 +368,34 @@ func TestGoSlowUpstream(t *testing.T) {
 	close(release)
 	misses.Wait()
 }
+
+// TestGoInstall installs a command of a mirror, whose library a module proxy has:
+// p_install of flows.sh.
+func TestGoInstall(t *testing.T) {
+	w, p := newWorld(t), newPeer(t)
+	p.add(t, "proxy.test/o/lib", "v1.5.0", someTime, map[string]string{"go.mod": "module proxy.test/o/lib\n\ngo 1.21\n", "a.go": "package lib\n\nconst V = \"v1.5.0\"\n"})
+	for _, v := range []string{"v2.0.4", "v2.1.0"} {
+		w.up.Commit(t, "git.test/o/Tool", map[string]string{
+			"go.mod": "module git.test/o/Tool/v2\n\ngo 1.21\n\nrequire proxy.test/o/lib v1.5.0\n", "go.sum": "",
+			"cmd/tool/main.go": "package main\n\nimport \"proxy.test/o/lib\"\n\nfunc main() { println(\"tool " + v + " with lib \" + lib.V) }\n",
+		}, v)
+	}
+	w.add(t, "git.test/o/Tool")
+	w.behind(t, p.url)
+	srv := httptest.NewServer(w.handler)
+	t.Cleanup(srv.Close)
+	c := newGoClient(t, srv.URL+"/proxy", "GOFLAGS=-modcacherw -mod=mod")
+	for version, want := range map[string]string{"v2.0.4": "v2.0.4", "latest": "v2.1.0", "v2.0": "v2.0.4"} {
+		c.run("install", "git.test/o/Tool/v2/cmd/tool@"+version)
+		out, err := exec.CommandContext(t.Context(), filepath.Join(c.home, "bin", "tool")).CombinedOutput()
+		if got, want := strings.TrimSpace(string(out)), "tool "+want+" with lib v1.5.0"; err != nil || got != want {
+			t.Errorf("the command of go install …@%s says %q, %v, want %q", version, got, err, want)
+		}
+	}
+	if text, ok := c.try("install", "git.test/o/Tool/v2/cmd/none@v2.0.4"); ok || !strings.Contains(text, "does not contain package") {
+		t.Errorf("go install of a command that is not there = %s, want what the go command says", text)
+	}
+	if text, ok := c.try("install", "git.test/o/Tool/v2/cmd/tool@v2.9.9"); ok || !strings.Contains(text, "E2105") {
+		t.Errorf("go install of a version that is not there = %s, want why", text)
+	}
+}

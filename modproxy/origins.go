@@ -259,7 +259,7 @@ func (h *Handler) answerDirect(ctx context.Context, w http.ResponseWriter, r *ht
 func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http.Request, q question, from origin) error {
 	public := from.public() && h.Policy.AnonymousRead
 	ask := &asking{h: h, r: r, origin: from, path: q.path, rules: h.Rules.Now()}
-	version := q.version
+	version, facts := q.version, from.facts()
 	send := func(contentType string, body []byte, seconds int, by how) error {
 		h.replied(w, q.kind, by)
 		o, proxied := from.(*proxied)
@@ -269,7 +269,7 @@ func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http
 		if err := serveBytes(w, r, contentType, body, cacheControl(public, seconds)); err != nil {
 			return err
 		}
-		h.counted(w, r, q.kind, q.path, version, by, from.facts())
+		h.counted(w, r, q.kind, q.path, version, by, facts)
 		if proxied && by == byHit && q.kind != "latest" {
 			h.heat(w, r, q, version, o.key(q), body)
 		}
@@ -302,6 +302,9 @@ func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http
 		if err != nil {
 			return err
 		}
+		if by == byGit { // of others it was learned when they sent it
+			facts.mod = hashGoMod(text)
+		}
 		return send("text/plain; charset=utf-8", text, foreverSeconds, by)
 	}
 	if err := ask.may(ctx, q.version, nil); err != nil {
@@ -319,7 +322,7 @@ func (h *Handler) answerFrom(ctx context.Context, w http.ResponseWriter, r *http
 	if err := z.serve(w, r); err != nil {
 		return err
 	}
-	h.counted(w, r, q.kind, q.path, q.version, z.how(), from.facts().merge(z.facts()))
+	h.counted(w, r, q.kind, q.path, q.version, z.how(), facts.merge(z.facts()))
 	if z, small := z.(*smallZip); small {
 		h.heat(w, r, q, q.version, z.k.Key, z.data)
 	}

@@ -231,7 +231,7 @@ func (o *proxied) zip(ctx context.Context, version string) (zipReply, error) {
 			}
 		} else if f, err := o.h.Store.Open(k); err == nil {
 			s.hits.Add(1)
-			return &keptZip{f, k}, nil
+			return &keptZip{file: f, k: k}, nil
 		}
 	}
 	f, by := s.fills.running(key), byMiss

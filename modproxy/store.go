@@ -30,7 +30,8 @@ type Store struct {
 	// Level says what room the disk has; nil = enough. Below NoRepacks nothing new
 	// is kept.
 	Level func() mirror.SpaceLevel
-	// Pinned tells whether a version of a module is never dropped; nil = none is.
+	// Pinned tells whether a version of a module is dropped only when nothing else is
+	// left and there is more than MaxBytes; nil = none is.
 	Pinned func(modPath, version string) bool
 	Log    *slog.Logger // nil = nobody
 
@@ -40,7 +41,12 @@ type Store struct {
 	blobs   map[string]int           // how many names lead to a content
 	bytes   int64
 	trimmed int64
+	futile  int64 // from so many bytes on it is tried again to make room; see trim
 	small   small
+
+	trims      sync.Mutex // held by who makes room
+	unpinned   int64      // files that were dropped although they are pinned
+	unpinnedAt time.Time
 }
 
 // Kept is a file in a Store.
@@ -283,10 +289,19 @@ func (s *Store) put(k Kept, file string) error {
 	if err = errors.Join(err, draft.Close()); err != nil {
 		return err
 	}
-	// Under the lock, so that no trim takes the content before its name is there.
+	if err := s.move(k, file, draft.Name(), name); err != nil {
+		return err
+	}
+	s.trim()
+	return nil
+}
+
+// move moves a content and its name to their places, under the lock, so that
+// nobody takes the content away before its name is there.
+func (s *Store) move(k Kept, file, draft, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, move := range [][2]string{{file, s.blob(k.Sum)}, {draft.Name(), name}} {
+	for _, move := range [][2]string{{file, s.blob(k.Sum)}, {draft, name}} {
 		if err := os.MkdirAll(filepath.Dir(move[1]), 0o755); err != nil {
 			return err
 		}
@@ -302,7 +317,6 @@ func (s *Store) put(k Kept, file string) error {
 	if old != "" {
 		_ = os.Remove(s.blob(old)) // or at the next start
 	}
-	s.trimLocked(s.high(), s.low())
 	return nil
 }
 

@@ -129,6 +129,26 @@ func TestStoreTrims(t *testing.T) {
 	}
 }
 
+// Pins do not lift the bound: what is pinned goes last, the longest unused first.
+func TestStoreOfPins(t *testing.T) {
+	s := openStore(t, &modproxy.Store{Dir: t.TempDir(), MaxBytes: 10_000, Pinned: func(m, _ string) bool { return m != "example.com/free" }})
+	putText(t, s, "free", fmt.Sprintf("%-1000s", "free"))
+	for i := range 9 {
+		putText(t, s, fmt.Sprint("k", i), fmt.Sprintf("%-1000d", i))
+	}
+	if got := state(s); got.Files != 9 || got.Unpinned != 0 || got.PinnedBytes != 9000 || s.Has("free") {
+		t.Errorf("State() with 9000 of 10000 bytes pinned = %+v, want 9 files", got)
+	}
+	s.Find("k0")
+	for i := range 3 {
+		putText(t, s, fmt.Sprint("m", i), fmt.Sprintf("%-1000d", 100+i))
+	}
+	got := state(s)
+	if got.Bytes > 10_000 || got.Unpinned < 2 || got.UnpinnedAt.IsZero() || s.Has("k1") || !s.Has("k0") || !s.Has("m2") {
+		t.Errorf("State() with more pinned than is kept = %+v, want 10000 bytes at most, without what was unused longest", got)
+	}
+}
+
 // When the disk is nearly full nothing new is kept, and everything goes on.
 func TestStoreWithoutRoom(t *testing.T) {
 	w, p := newWorld(t), newPeer(t)

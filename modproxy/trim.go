@@ -11,28 +11,86 @@ import (
 func (s *Store) high() int64 { return s.MaxBytes / 100 * highPercent }
 func (s *Store) low() int64  { return s.MaxBytes / 100 * lowPercent }
 
-// trimLocked drops files, when there are more than high bytes, until there are
-// no more than low: first those that can be made again of a mirror, then the
-// others, each the longest unused first. The lock is held.
-func (s *Store) trimLocked(high, low int64) (files int) {
-	if s.MaxBytes <= 0 || s.bytes <= high {
-		return 0
+// trim makes room when there is too much: from the high mark on until the low one
+// is reached, first of what can be made again of a mirror, then of the rest, each the
+// longest unused first. What is pinned stays, up to MaxBytes: that is the end of it,
+// and people are told.
+func (s *Store) trim() {
+	if s.MaxBytes <= 0 || !s.trims.TryLock() {
+		return
 	}
-	return s.dropLocked(func() bool { return s.bytes <= low }, func(*Kept) bool { return true })
+	defer s.trims.Unlock()
+	s.mu.Lock()
+	over := s.bytes > max(s.high(), min(s.futile, s.MaxBytes))
+	s.mu.Unlock()
+	if !over {
+		return
+	}
+	free := func(k *Kept) bool { return !s.pinned(k) }
+	s.drop(func() bool { return s.bytes <= s.low() }, free)
+	s.mu.Lock()
+	s.futile = 0
+	if s.bytes > s.high() { // all that is left is pinned: not again before there is more
+		s.futile = s.bytes + s.MaxBytes/100
+	}
+	over = s.bytes > s.MaxBytes
+	s.mu.Unlock()
+	if !over {
+		return
+	}
+	n := s.drop(func() bool { return s.bytes <= s.MaxBytes-s.MaxBytes/100 }, func(*Kept) bool { return true })
+	s.mu.Lock()
+	tell := time.Since(s.unpinnedAt) > tellUnpinned
+	s.unpinned, s.unpinnedAt = s.unpinned+int64(n), time.Now()
+	s.mu.Unlock()
+	if tell && s.Log != nil {
+		s.Log.Warn("files of modules that are pinned were dropped: more is pinned than is kept", "n", n, "bytes", s.MaxBytes)
+	}
 }
 
-func (s *Store) dropLocked(enough func() bool, may func(*Kept) bool) (files int) {
+// tellUnpinned is how long nothing is said again of pins that are more than is kept.
+const tellUnpinned = time.Hour
+
+// dropAtOnce files go, and lookAtOnce are looked at, while others wait.
+const (
+	dropAtOnce = 16
+	lookAtOnce = 512
+)
+
+// drop drops what it may until it is enough; both are asked with the lock held,
+// which others get in between.
+func (s *Store) drop(enough func() bool, may func(*Kept) bool) (files int) {
+	began := time.Now()
+	s.mu.Lock()
+	all := make([]*list.Element, 0, len(s.names))
+	for e := s.order.Back(); e != nil; e = e.Prev() {
+		all = append(all, e)
+	}
+	s.mu.Unlock()
 	for _, made := range []bool{true, false} {
-		for e := s.order.Back(); e != nil && !enough(); {
-			k, before := e.Value.(*Kept), e.Prev()
-			if k.isMade() == made && may(k) && !s.pinned(k) {
-				s.remove(e)
-				files++
+		for rest := all; len(rest) > 0; {
+			s.mu.Lock()
+			gone, looked := 0, 0
+			for _, e := range rest {
+				if gone == dropAtOnce || looked == lookAtOnce || enough() {
+					break
+				}
+				looked++
+				k := e.Value.(*Kept)
+				if s.names[k.Key] == e && k.isMade() == made && k.used.Before(began) && may(k) {
+					s.remove(e)
+					gone++
+				}
 			}
-			e = before
+			rest = rest[looked:]
+			files, s.trimmed = files+gone, s.trimmed+int64(gone)
+			done := enough()
+			s.mu.Unlock()
+			if done {
+				return files
+			}
 		}
 	}
-	s.trimmed += int64(files)
 	return files
 }
 
@@ -42,30 +100,41 @@ func (s *Store) pinned(k *Kept) bool { return s.Pinned != nil && s.Pinned(k.Modu
 // longest unused until no more than bytes are left, if that is not negative. It
 // returns how many files, and bytes, went.
 func (s *Store) Trim(before time.Time, bytes int64) (files int, freed int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	was := s.bytes
+	s.trims.Lock()
+	defer s.trims.Unlock()
+	free := func(k *Kept) bool { return !s.pinned(k) }
+	was := s.size()
 	if !before.IsZero() {
-		files += s.dropLocked(func() bool { return false }, func(k *Kept) bool { return k.used.Before(before) })
+		files += s.drop(func() bool { return false }, func(k *Kept) bool { return k.used.Before(before) && free(k) })
 	}
 	if bytes >= 0 {
-		files += s.dropLocked(func() bool { return s.bytes <= bytes }, func(*Kept) bool { return true })
+		files += s.drop(func() bool { return s.bytes <= bytes }, free)
 	}
-	return files, was - s.bytes
+	return files, max(0, was-s.size())
+}
+
+func (s *Store) size() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bytes
 }
 
 // State fills in what is kept.
 func (s *Store) State(to *mirror.ModuleCacheState) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	to.Files, to.Bytes, to.MaxBytes, to.Trimmed = len(s.names), s.bytes, s.MaxBytes, s.trimmed
+	to.Files, to.Bytes, to.MaxBytes, to.Trimmed, to.Unpinned, to.UnpinnedAt = len(s.names), s.bytes, s.MaxBytes, s.trimmed, s.unpinned, s.unpinnedAt
+	all := make([]*Kept, 0, len(s.names))
 	for e := s.order.Front(); e != nil; e = e.Next() {
-		k := e.Value.(*Kept)
+		all = append(all, e.Value.(*Kept))
+	}
+	s.mu.Unlock()
+	for _, k := range all { // what is read of them never changes
 		if k.isMade() {
 			to.Made += k.Size
 		}
 		if s.pinned(k) {
 			to.Pinned++
+			to.PinnedBytes += k.Size
 		}
 	}
 }

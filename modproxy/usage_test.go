@@ -85,6 +85,15 @@ func TestUsage(t *testing.T) {
 	if err != nil || m.Source != mirror.ModuleOfMirror || m.Repo != w.added["github.com/Spf13/pflag"].ID || m.Downloads != 2 || m.Requests != 3 {
 		t.Errorf("ServedModule(github.com/Spf13/pflag) = %+v %v, want 2 of 3 of its mirror", m, err)
 	}
+	versions, err = w.db.ServedVersions(t.Context(), "github.com/Spf13/pflag", 0)
+	answers, resolved := w.repos.Resolve(t.Context(), []mirror.ModuleQuery{{Path: "github.com/Spf13/pflag", Version: "v1.0.5"}})
+	if resolved != nil {
+		t.Fatal(resolved)
+	}
+	i := slices.IndexFunc(versions, func(v mirror.ServedVersion) bool { return v.Version == "v1.0.5" })
+	if err != nil || i < 0 || versions[i].Sums != answers[0].Original {
+		t.Errorf("ServedVersions(github.com/Spf13/pflag) = %+v %v, want v1.0.5 with %+v", versions, err, answers[0].Original)
+	}
 	w.keeps(t, "example.com/lib", "v1.0.0")
 	if w.handler.Keeps("example.com/lib", "v9.0.0") {
 		t.Error("Keeps(v9.0.0) = true, want false: nobody has it")

@@ -50,7 +50,9 @@ type ModuleCacheInfo struct {
 	Bytes    int64            `json:"bytes"`
 	MaxBytes int64            `json:"max_bytes" doc:"Trimming begins at 80 % of it; 0 = nothing is kept"`
 	Made     int64            `json:"made_bytes" doc:"Bytes of zips that were made of mirrors and can be made again"`
-	Pinned   int              `json:"pinned" doc:"Files that are never trimmed"`
+	Pinned   int              `json:"pinned" doc:"Files that are trimmed only when nothing else is left and there is more than max_bytes"`
+	PinnedB  int64            `json:"pinned_bytes"`
+	Unpinned int64            `json:"unpinned" doc:"Files that were dropped although they are pinned, because more is pinned than is kept"`
 	Hits     int64            `json:"hits" doc:"Since the server started, like those below"`
 	Misses   int64            `json:"misses"`
 	Stale    int64            `json:"stale" doc:"Answers that were too old because nobody could be asked"`
@@ -153,7 +155,7 @@ func (a *api) showModuleCache(context.Context, *struct{}) (*answer[ModuleCacheIn
 	}
 	s := a.ModuleCache.State()
 	out := ModuleCacheInfo{
-		Files: s.Files, Bytes: s.Bytes, MaxBytes: s.MaxBytes, Made: s.Made, Pinned: s.Pinned, Hits: s.Hits, Misses: s.Misses,
+		Files: s.Files, Bytes: s.Bytes, MaxBytes: s.MaxBytes, Made: s.Made, Pinned: s.Pinned, PinnedB: s.PinnedBytes, Unpinned: s.Unpinned, Hits: s.Hits, Misses: s.Misses,
 		Stale: s.Stale, Trimmed: s.Trimmed, Refused: s.Refused, Forged: s.Forged, Proxies: []ModuleProxyNow{},
 	}
 	for _, p := range s.Proxies {
