@@ -165,7 +165,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	modules.OnNeed = func(module, version string) { proxy.Usage.Need(module, version, "rewrite") }
 	proxy.Repos, proxy.Accounts, proxy.Policy, proxy.Changes = modules, accounts, policy, db.Changes
 	alerts := newAlerts(c, db, disk, vault, accounts, room, site, data.Node, p.version().Version, log)
-	alerts.Crowded = crowdedModules(proxy.State)
+	alerts.Crowded = crowdedModules(proxy.Store)
 	oidc, err := newOIDC(c, accounts, site, log)
 	if err != nil {
 		return err

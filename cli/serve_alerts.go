@@ -9,6 +9,7 @@ import (
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/git"
 	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/modproxy"
 	"github.com/gitmirror/gitmirror/notify"
 	"github.com/gitmirror/gitmirror/store"
 )
@@ -52,15 +53,18 @@ func expiringTokens(accounts *auth.Accounts) func(context.Context, time.Time) ([
 }
 
 // crowdedModules tells that pinned files of modules were dropped within a day.
-func crowdedModules(state func() mirror.ModuleCacheState) func() []mirror.Alert {
+func crowdedModules(kept *modproxy.Store) func() []mirror.Alert {
 	return func() []mirror.Alert {
-		s := state()
-		if s.Unpinned == 0 || time.Since(s.UnpinnedAt) > 24*time.Hour {
+		if kept == nil {
+			return nil
+		}
+		files, at := kept.Unpinned()
+		if files == 0 || time.Since(at) > 24*time.Hour {
 			return nil
 		}
 		return []mirror.Alert{{
-			Subject: "pinned files of modules", Since: s.UnpinnedAt.UTC(), Link: "/modules",
-			Text: fmt.Sprintf("%d files that are pinned were dropped since the server started: more is pinned than is kept (%s). Unpin some, or raise modules.cache_bytes", s.Unpinned, size(s.MaxBytes)),
+			Subject: "pinned files of modules", Since: at.UTC(), Link: "/modules",
+			Text: fmt.Sprintf("%d files that are pinned were dropped since the server started: more is pinned than is kept (%s). Unpin some, or raise modules.cache_bytes", files, size(kept.MaxBytes)),
 		}}
 	}
 }

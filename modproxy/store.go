@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/gitmirror/gitmirror/mirror"
 )
@@ -78,6 +79,9 @@ const (
 // add takes a name into the index, in place of one with the same key. The lock
 // is held, or nobody knows the store yet.
 func (s *Store) add(k *Kept) {
+	for _, text := range []*string{&k.Module, &k.Version, &k.Kind, &k.From} { // many names have the same
+		*text = unique.Make(*text).Value()
+	}
 	if e := s.names[k.Key]; e != nil {
 		s.forget(e)
 	}

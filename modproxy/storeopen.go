@@ -9,6 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // OpenStore reads what is kept in s.Dir, which is made if it is not there.
@@ -43,10 +46,42 @@ func (s *Store) name(key string) string {
 	return filepath.Join(s.Dir, "names", text[:2], text)
 }
 
+// readAtOnce directories are read at the same time: there are hundreds of
+// thousands of files, each of which is waited for.
+const readAtOnce = 8
+
+// eachDir calls do for the directories below one that files are spread over, for
+// some at the same time.
+func eachDir(dir string, do func(dir string) error) error {
+	below, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var all errgroup.Group
+	all.SetLimit(readAtOnce)
+	for _, d := range below {
+		all.Go(func() error { return do(filepath.Join(dir, d.Name())) })
+	}
+	return all.Wait()
+}
+
 // readNames reads the names; those that a crash left behind broken go.
 func (s *Store) readNames() ([]*Kept, error) {
+	var mu sync.Mutex
 	var all []*Kept
-	err := filepath.WalkDir(filepath.Join(s.Dir, "names"), func(file string, d fs.DirEntry, err error) error {
+	err := eachDir(filepath.Join(s.Dir, "names"), func(dir string) error {
+		some, err := s.readSome(dir)
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, some...)
+		return err
+	})
+	return all, err
+}
+
+func (s *Store) readSome(dir string) ([]*Kept, error) {
+	var all []*Kept
+	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -71,10 +106,12 @@ func (s *Store) readNames() ([]*Kept, error) {
 
 // sweep removes contents no name leads to.
 func (s *Store) sweep() error {
-	return filepath.WalkDir(filepath.Join(s.Dir, "files"), func(file string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || s.blobs[d.Name()] > 0 {
-			return err
-		}
-		return os.Remove(file)
+	return eachDir(filepath.Join(s.Dir, "files"), func(dir string) error {
+		return filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || s.blobs[d.Name()] > 0 {
+				return err
+			}
+			return os.Remove(file)
+		})
 	})
 }

@@ -119,6 +119,13 @@ func (s *Store) size() int64 {
 	return s.bytes
 }
 
+// Unpinned is how many pinned files were dropped, and when the last one was.
+func (s *Store) Unpinned() (files int64, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unpinned, s.unpinnedAt
+}
+
 // State fills in what is kept.
 func (s *Store) State(to *mirror.ModuleCacheState) {
 	s.mu.Lock()
