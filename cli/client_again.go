@@ -49,11 +49,13 @@ func onlyAsks(path string) bool {
 
 // patiently does a request, and again when the server is busy and says when to
 // come back. A POST that may have an effect carries a key, the same each time, so
-// that it has its effect once.
+// that it has its effect once; to sign in there is none, and it is done once.
 func (c *client) patiently(ctx context.Context, method, path string, do func(key string) error) error {
-	key := ""
+	key, once := "", false
 	if method == http.MethodPost && !onlyAsks(path) {
-		key = rand.Text()
+		if once = c.Token == "" || c.username != ""; !once {
+			key = rand.Text()
+		}
 	}
 	waited := time.Duration(0)
 	for n := 0; ; n++ {
@@ -61,6 +63,9 @@ func (c *client) patiently(ctx context.Context, method, path string, do func(key
 		var busy *later
 		if !errors.As(err, &busy) {
 			return err
+		}
+		if once {
+			return busy.error
 		}
 		wait := busy.wait + time.Duration(n)*100*time.Millisecond // "0" shall not make us hammer
 		if n == againTimes || waited+wait > againWithin {

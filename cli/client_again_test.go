@@ -79,6 +79,17 @@ func TestPOSTsAgainHaveOneKey(t *testing.T) {
 	}
 }
 
+// TestSignInIsTriedOnce: a server that has had enough wrong passwords is not sent
+// the same one again.
+func TestSignInIsTriedOnce(t *testing.T) {
+	handler, asked := busyFor(9, 429, "0", says(web.CreatedToken{}))
+	url := answering(t, map[string]http.HandlerFunc{"/api/v1/tokens": handler, "/api/v1/site": says(web.Site{})})
+	got := runIn(t, nil, "a password\n", "login", url, "--username", "ada", "--password-stdin")
+	if got.code == 0 || asked.Load() != 1 {
+		t.Errorf("login = %+v after %d requests, want a refusal after 1", got, asked.Load())
+	}
+}
+
 // TestListsAreReadToTheEnd: listings follow the cursors.
 func TestListsAreReadToTheEnd(t *testing.T) {
 	pages := func(item func(name string) any) http.HandlerFunc {
