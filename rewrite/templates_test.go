@@ -78,7 +78,7 @@ func TestTemplatesOfJobs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := read(t, home)[".netrc"]; got != "machine mirror.corp.test login ci password gmr_x\n" || info.Mode().Perm() != 0o600 {
+		if got := read(t, home)[".netrc"]; got != "machine mirror.corp.test:8080 login ci password gmr_x\nmachine mirror.corp.test login ci password gmr_x\n" || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: .netrc = %q, %v", name, got, info.Mode())
 		}
 	}
