@@ -45,7 +45,7 @@ func (p *program) root() *cobra.Command {
 		}
 	}
 	in(server, p.serveCommand(), p.configCommand(), p.migrateCommand(), p.auditCommand(), p.alertCommand())
-	in(mirrors, p.mirrorCommand(), p.upstreamCommand(), p.approvalsCommand(), p.aliasCommand(), p.ruleCommand(), p.credentialCommand(), p.moduleCommand(), p.cacheCommand())
+	in(mirrors, p.mirrorCommand(), p.refCommand(), p.upstreamCommand(), p.approvalsCommand(), p.aliasCommand(), p.ruleCommand(), p.credentialCommand(), p.moduleCommand(), p.cacheCommand())
 	in(code, p.rewriteCommand(), p.envCommand(), p.doctorCommand())
 	in(access, p.loginCommand(), p.logoutCommand(), p.whoamiCommand(), p.userCommand(), p.groupCommand(), p.keyCommand(), p.tokenCommand(), p.trustCommand(), p.sessionCommand())
 	root.AddCommand(p.versionCommand(), p.completionCommand(), p.healthcheckCommand())

@@ -21,6 +21,7 @@ func (a *api) historyOperations() {
 	register(a, readers, huma.Operation{
 		OperationID: "list-refs", Method: http.MethodGet, Path: "/mirrors/{mirror}/refs", Tags: tags, Errors: gone, Summary: "List refs by name",
 	}, a.listRefs)
+	a.compareOperations()
 	register(a, readers, huma.Operation{
 		OperationID: "list-log", Method: http.MethodGet, Path: "/mirrors/{mirror}/log", Tags: tags, Errors: gone,
 		Summary: "List what upstream did to refs: moved tags, forced and deleted branches",

@@ -100,7 +100,7 @@ func newRig(t *testing.T, change ...func(*web.Server)) *rig {
 	r.syncer.Credential = r.catalog.OpenCredential
 	r.roads = &mirror.Roads{Store: recorded, Prober: disk, Credential: r.catalog.OpenCredential, Check: r.catalog.CheckEndpoint, Log: log}
 	r.server = &web.Server{
-		Catalog: r.catalog, Syncer: r.syncer, Roads: r.roads, Store: recorded, Trail: trail, Reader: disk,
+		Catalog: r.catalog, Syncer: r.syncer, Roads: r.roads, Store: recorded, Trail: trail, Reader: disk, Comparer: disk,
 		Answers: &web.Answers{Store: r.db, Vault: vault},
 		Alerts:  &mirror.Alerts{Store: r.db, Repos: r.db, Vault: vault, Owner: "test", Site: mirror.Site{URL: "http://mirror.example:8080"}, Log: log, Sender: newSender(disk)}, Accounts: r.accounts,
 		Upkeep: &mirror.Upkeep{Store: r.db, Disk: disk, Syncer: r.syncer, Log: log},

@@ -43,6 +43,8 @@ type holdView struct {
 	Kept     string
 	Opened   time.Time
 
+	Compare string // URL of the difference; empty = there is none to show
+
 	MayDecide bool
 	State     stateView
 	By        string
@@ -125,6 +127,9 @@ func (w *words) viewHold(h mirror.Hold, a Approval, mayDecide bool) holdView {
 		mirror.HoldDefault:   w.t("The original dropped its default branch"),
 		mirror.HoldMove:      w.t("The original has moved"),
 	}[h.Kind]
+	if h.Kind == mirror.HoldTag && h.Old != "" && h.New != "" {
+		v.Compare = compareURL(h.Repo, h.Old, h.New)
+	}
 	if len(v.Refs) > goneShown {
 		v.Refs = v.Refs[:goneShown]
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	refsShown   = 200
+	refsShown   = 50
 	runsShown   = 10
 	runsCharted = 40
 	eventsShown = 20

@@ -27,6 +27,7 @@ func (c *console) functions(w *words) template.FuncMap {
 		"role":    w.role,
 		"scope":   w.scope,
 		"origin":  w.origin,
+		"change":  w.changeWord,
 
 		"language":    func() *words { return w },
 		"languages":   func() []*words { return c.tongues },

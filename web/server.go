@@ -16,7 +16,7 @@ import (
 )
 
 // Server is the console and the JSON API. All fields but Traffic, Packs, Headroom,
-// SetUp, HostKey, Settings, Answers, Rate, Alerts, Trail, Done, Beat and Log are needed.
+// SetUp, HostKey, Comparer, Settings, Answers, Rate, Alerts, Trail, Done, Beat and Log are needed.
 type Server struct {
 	Catalog  *mirror.Catalog
 	Syncer   *mirror.Syncer
@@ -24,6 +24,7 @@ type Server struct {
 	Upkeep   *mirror.Upkeep
 	Store    mirror.Store
 	Reader   mirror.Reader
+	Comparer mirror.Comparer // nil = commits are not compared
 	Accounts *auth.Accounts
 	OIDC     *auth.OIDC // nil = nobody signs in with a provider
 	CI       *auth.CI   // nil = no CI job is trusted
