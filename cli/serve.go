@@ -174,7 +174,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 		Catalog: catalog, Syncer: syncer, Roads: roads, Upkeep: upkeep, Headroom: room, Traffic: traffic, Packs: gate.Load, Store: recorded, Trail: trail, Alerts: alerts, Reader: disk, Comparer: disk,
 		Accounts: accounts, OIDC: oidc, CI: &auth.CI{Accounts: accounts, Client: disk.HTTPClient()}, Policy: policy,
 		Answers: &web.Answers{Store: db, Vault: vault}, Rate: c.count("api.rate"),
-		Sessions: db.Sessions(), Modules: modules, ModulesOf: modulesOf, WishesOf: wishesOf, ModuleCache: proxy, Site: site, SetUp: setUp(site), HostKey: hostKey, Version: p.version().Version,
+		Sessions: db.Sessions(), Modules: modules, ModulesIn: modules.Serves, ModulesOf: modulesOf, WishesOf: wishesOf, ModuleCache: proxy, Site: site, SetUp: setUp(site), HostKey: hostKey, Version: p.version().Version,
 		Settings: c.shown(), Done: ctx.Done(), Log: log,
 	}
 	pages, err := console.Handler()

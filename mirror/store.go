@@ -138,6 +138,9 @@ type QueueStore interface {
 	// NewestRuns lists those of all repositories that sight sees, the newest first.
 	NewestRuns(ctx context.Context, sight *Sight, limit int) ([]Run, error)
 	Run(ctx context.Context, id int64) (Run, error)
+	// Sizes lists how large a repository was, the oldest first: a sample for each day
+	// on which EndRun said that a sync went well, for SizesKept.
+	Sizes(ctx context.Context, repo ID, since time.Time) ([]SizeSample, error)
 	// Events lists the newest first; repo empty = all repositories.
 	Events(ctx context.Context, repo ID, before int64, limit int) ([]Event, error)
 }

@@ -52,6 +52,7 @@ type Repos struct {
 	files    *lru.Cache[fileKey, knownFile]
 	ancestry *lru.Cache[ancestryKey, bool]
 	indexes  *lru.Cache[mirror.ID, *index]
+	serves   *lru.Cache[mirror.ID, knownServes]
 	flight   singleflight.Group
 }
 
@@ -105,6 +106,7 @@ func (r *Repos) init() {
 		r.files = kept[fileKey, knownFile](maxFiles)
 		r.ancestry = kept[ancestryKey, bool](maxAncestry)
 		r.indexes = kept[mirror.ID, *index](maxIndexes)
+		r.serves = kept[mirror.ID, knownServes](maxServes)
 	})
 }
 

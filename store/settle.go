@@ -82,6 +82,9 @@ func (db *DB) EndRun(ctx context.Context, c mirror.Claim, end mirror.Ending) err
 		if err := endRow(ctx, tx, row, c, end); err != nil {
 			return err
 		}
+		if err := sampleSize(ctx, tx, c.Repo.ID, end); err != nil {
+			return err
+		}
 		return closeRun(ctx, tx, end.Run.ID, end.Run, end.Events)
 	}))
 }

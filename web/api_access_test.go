@@ -33,6 +33,8 @@ var access = map[string]string{
 	"POST /api/v1/mirrors/:mirror/sync":   "syyyyyss",
 	"GET /api/v1/mirrors/:mirror/runs":    "syyyyyss",
 	"GET /api/v1/mirrors/:mirror/refs":    "syyyyyss",
+	"GET /api/v1/mirrors/:mirror/modules": "syyyyyss",
+	"GET /api/v1/mirrors/:mirror/sizes":   "syyyyyss",
 	"GET /api/v1/mirrors/:mirror/compare": "syyyyyss",
 	"GET /api/v1/mirrors/:mirror/log":     "syyyyyss",
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -22,6 +23,12 @@ func (a *api) historyOperations() {
 		OperationID: "list-refs", Method: http.MethodGet, Path: "/mirrors/{mirror}/refs", Tags: tags, Errors: gone, Summary: "List refs by name",
 	}, a.listRefs)
 	a.compareOperations()
+	a.servesOperations()
+	register(a, readers, huma.Operation{
+		OperationID: "list-sizes", Method: http.MethodGet, Path: "/mirrors/{mirror}/sizes", Tags: tags, Errors: gone,
+		Summary:     "List how large a mirror was, oldest first",
+		Description: "A sample for each day with a sync that went well, for 400 days. On days between two samples nothing came.",
+	}, a.listSizes)
 	register(a, readers, huma.Operation{
 		OperationID: "list-log", Method: http.MethodGet, Path: "/mirrors/{mirror}/log", Tags: tags, Errors: gone,
 		Summary: "List what upstream did to refs: moved tags, forced and deleted branches",
@@ -137,4 +144,30 @@ func (a *api) listRefs(ctx context.Context, in *listRefsRequest) (*listRefsAnswe
 	}
 	out.Link = in.next("/mirrors/"+string(repo.ID)+"/refs", out.Body.NextCursor, url.Values{"kind": {in.Kind}, "search": {in.Search}})
 	return out, nil
+}
+
+// Sizes is how large a mirror was.
+type Sizes struct {
+	Items []SizeSample `json:"items"`
+}
+
+// SizeSample is how large a mirror was after the last sync of a day.
+type SizeSample struct {
+	Day   string `json:"day" format:"date" doc:"In UTC" example:"2026-01-31"`
+	Bytes int64  `json:"bytes" doc:"On disk"`
+	Refs  int    `json:"refs" doc:"Branches and tags"`
+}
+
+func (a *api) listSizes(ctx context.Context, in *MirrorParam) (*answer[Sizes], error) {
+	repo, err := a.repo(ctx, in.Mirror)
+	if err != nil {
+		return nil, err
+	}
+	list, err := a.Store.Sizes(ctx, repo.ID, time.Now().Add(-mirror.SizesKept))
+	if err != nil {
+		return nil, err
+	}
+	return &answer[Sizes]{Sizes{Items: each(list, func(s mirror.SizeSample) SizeSample {
+		return SizeSample{Day: s.Day.Format(time.DateOnly), Bytes: s.Bytes, Refs: s.Refs}
+	})}}, nil
 }

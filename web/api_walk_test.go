@@ -106,7 +106,7 @@ func (r *rig) walkMirrors(ok walkCall) {
 	up.DeleteRef(t, path, "refs/heads/topic")
 	ok("POST", m+"/sync?wait_s=60", nil)
 	ok("POST", m+"/sync", nil)
-	for _, at := range []string{m, "/mirrors", "/mirrors?limit=1", m + "/runs", m + "/refs", m + "/compare?old=v1.0.0&new=refs%2Fgitmirror%2Fheld%2Ftags%2Fv1.0.0", m + "/log", m + "/kept", m + "/upkeep", "/approvals", "/upstreams", "/upstreams/127.0.0.1", "/status", "/site", "/traffic", "/alerts"} {
+	for _, at := range []string{m, "/mirrors", "/mirrors?limit=1", m + "/runs", m + "/refs", m + "/sizes", m + "/modules", m + "/compare?old=v1.0.0&new=refs%2Fgitmirror%2Fheld%2Ftags%2Fv1.0.0", m + "/log", m + "/kept", m + "/upkeep", "/approvals", "/upstreams", "/upstreams/127.0.0.1", "/status", "/site", "/traffic", "/alerts"} {
 		ok("GET", at, nil)
 	}
 	open := decode[web.Approvals](t, ok("GET", "/approvals?state=open", nil))

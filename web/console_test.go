@@ -97,7 +97,7 @@ func newConsoleSite(t *testing.T) *consoleSite {
 	}
 	handler, err := (&web.Server{
 		Catalog: s.catalog, Syncer: s.syncer, Roads: s.roads, Upkeep: &mirror.Upkeep{Store: db, Disk: disk, Syncer: s.syncer, Log: log}, Traffic: &s.served, Packs: func() (int, int) { return 2, 1 }, Store: db, Reader: s.reader, Comparer: disk, Accounts: s.accounts,
-		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, ModuleCache: s.modules, ModulesOf: requires, WishesOf: wishes, Site: site, SetUp: setUp(site), HostKey: hostKey, Version: "v0.1.0-test",
+		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, ModulesIn: s.modules.Repos.Serves, ModuleCache: s.modules, ModulesOf: requires, WishesOf: wishes, Site: site, SetUp: setUp(site), HostKey: hostKey, Version: "v0.1.0-test",
 		Settings: []web.Setting{
 			{Key: "data", Value: "/srv/gitmirror", Origin: "flag"},
 			{Key: "public_url", Value: s.url, Origin: "environment"},

@@ -55,6 +55,8 @@ type mirrorPage struct {
 	Refs      []refView
 	RefsTotal int
 
+	Size *sizeChart // nil before there are two days of it
+
 	Chart     *barChart
 	Runs      []runView
 	RunsPaged bool  // not the newest
@@ -119,6 +121,11 @@ func (c *console) mirror(g *gin.Context) error {
 			return err
 		}
 	}
+	sizes, err := c.Store.Sizes(ctx, repo.ID, time.Now().Add(-sizesShown))
+	if err != nil {
+		return err
+	}
+	data.Size = w.drawSize(sizes, time.Now())
 	events, err := c.Store.Events(ctx, repo.ID, 0, eventsShown)
 	if err != nil {
 		return err

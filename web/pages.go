@@ -63,6 +63,7 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	read.GET("/mirrors/:id/live", do(c.mirrorLive))
 	read.GET("/mirrors/:id/refs", do(c.refs))
 	read.GET("/mirrors/:id/compare", do(c.compareRefs))
+	read.GET("/mirrors/:id/modules", do(c.serves))
 	read.GET("/mirrors/:id/runs/:run", do(c.run))
 	read.GET("/mirrors/:id/runs/:run/live", do(c.runLive))
 	read.GET("/approvals", do(c.approvals))

@@ -16,7 +16,7 @@ import (
 )
 
 // Server is the console and the JSON API. All fields but Traffic, Packs, Headroom,
-// SetUp, HostKey, Comparer, Settings, Answers, Rate, Alerts, Trail, Done, Beat and Log are needed.
+// SetUp, HostKey, Comparer, ModulesIn, Settings, Answers, Rate, Alerts, Trail, Done, Beat and Log are needed.
 type Server struct {
 	Catalog  *mirror.Catalog
 	Syncer   *mirror.Syncer
@@ -33,6 +33,8 @@ type Server struct {
 	Modules  Modules
 	// ModuleCache is what is kept of modules; nil = there are none.
 	ModuleCache ModuleCache
+	// ModulesIn lists the Go modules that a mirror serves; nil = nobody knows.
+	ModulesIn func(ctx context.Context, repo mirror.Repo, aliases []mirror.Alias) (mirror.RepoModules, error)
 	// ModulesOf reads the text of a go.mod or go.sum: the paths of the modules it
 	// requires. known is false when it is neither; nil = no text is.
 	ModulesOf func(text string) (paths []string, known bool, err error)
