@@ -21,9 +21,10 @@ type hosts struct {
 }
 
 // newHosts are the host of public_url, that of http.addr, the machine's own name
-// and those of http.hosts.
+// and those of http.hosts; every name while neither setting says what this server
+// is called: whoever tries it out reaches it under any.
 func newHosts(c Config, site mirror.Site) hosts {
-	h := hosts{exact: map[string]bool{}}
+	h := hosts{any: c.text("public_url") == "" && c.text("http.hosts") == "", exact: map[string]bool{}}
 	listens, _, _ := net.SplitHostPort(c.text("http.addr"))
 	own, _ := os.Hostname() // one that cannot be had is none
 	for _, name := range append([]string{site.Host(), listens, own}, strings.Split(c.text("http.hosts"), ",")...) {

@@ -62,6 +62,11 @@ func TestD21Hosts(t *testing.T) {
 	if got, text := get("/healthz", "evil.test"); got != http.StatusOK {
 		t.Errorf("GET /healthz = %d %s, want 200", got, text)
 	}
+	unnamed := serve(t, http.DefaultClient, "http", "--modules-proxies", "off", "--modules-sumdb", "off")
+	s.url = unnamed.url
+	if got, text := get("/api/v1/site", "anything.test:8080"); got != http.StatusOK {
+		t.Errorf("GET /api/v1/site of a server without a name = %d %.200s, want 200", got, text)
+	}
 }
 
 // say sends bytes and returns what comes back until the server hangs up.

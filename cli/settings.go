@@ -38,7 +38,7 @@ var settings = []setting{
 	{Key: "data", Kind: textKind, Default: "./gitmirror-data", Help: "directory of everything the server keeps"},
 	{Key: "public_url", Kind: urlKind, Help: "how clients reach the server (default: http://<http.addr>); its host begins replacement module paths"},
 	{Key: "http.addr", Kind: addrKind, Default: "127.0.0.1:8080", Help: "host:port of console, API, git over HTTP and module proxy; \"off\" disables them"},
-	{Key: "http.hosts", Kind: hostsKind, Help: "host names the server answers for over HTTP besides that of public_url, names without a dot and addresses, with commas between: git.corp.example,*.lab.example; * = every name"},
+	{Key: "http.hosts", Kind: hostsKind, Help: "host names the server answers for over HTTP besides that of public_url, names without a dot and addresses, with commas between: git.corp.example,*.lab.example; * = every name, as when public_url is not set either"},
 	{Key: "ssh.addr", Kind: addrKind, Default: "127.0.0.1:2222", Help: "host:port of git over SSH; \"off\" disables it"},
 	{Key: "ssh.connections", Kind: manyKind, Default: "1024", Help: "signed-in SSH connections that one address (IPv6: a /64), and one key, may hold at a time"},
 	{Key: "tls.mode", Kind: oneOf("off", "files", "acme"), Default: "off", Help: "off, files (tls.cert and tls.key, read again when they change) or acme"},
