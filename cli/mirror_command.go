@@ -280,7 +280,11 @@ func (p *program) mirrorPause(verb, short string, paused bool) *cobra.Command {
 			if p.json {
 				return p.emit(m)
 			}
-			p.say("%s is %s", m.Path, m.State)
+			state := string(m.State)
+			if m.Paused && m.State != mirror.Paused {
+				state = string(mirror.Paused) + "; the sync that goes on is its last"
+			}
+			p.say("%s is %s", m.Path, state)
 			return nil
 		},
 	})

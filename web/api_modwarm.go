@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -98,8 +99,10 @@ func (a *api) startWarming(ctx context.Context, in *answer[StartWarming]) (*answ
 	return &answer[ModuleWarming]{warmingJSON(w)}, nil
 }
 
-func (a *api) listWarmings(ctx context.Context, _ *struct{}) (*answer[list[ModuleWarming]], error) {
-	return &answer[list[ModuleWarming]]{list[ModuleWarming]{Items: each(a.warmings(ctx), warmingJSON)}}, nil
+func (a *api) listWarmings(ctx context.Context, in *PageParams) (*listAnswer[ModuleWarming], error) {
+	return paged(*in, "/modules/cache/warmings", nil, a.warmings(ctx), true, func(w mirror.ModuleWarming) string {
+		return fmt.Sprintf("%020d %s", w.Started.UnixMicro(), w.ID)
+	}, warmingJSON)
 }
 
 type warmingParam struct {
