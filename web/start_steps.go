@@ -21,8 +21,8 @@ func (w *words) signInSteps(site mirror.Site, kind startKind, user, token string
 	case kind.Shell == "powershell":
 		return []startStep{{"netrc", w.t("Let git, go and curl sign in"), netrcPowerShell(site, user, token), w.t("Takes earlier lines for this server out of the file, then adds these.")}}, nil
 	case kind.Name == "docker":
-		return []startStep{{"netrc", w.t("Put the token into a file of its own"), "umask 077\nprintf '%s\\n' " + netrcWords(site, user, token) + " > mirror.netrc",
-			w.t("Do not commit this file. The build reads it as a secret, and no layer of the image keeps it.")}}, nil
+		return []startStep{{"netrc", w.t("Put the token into a file of its own"), "(umask 077; printf '%s\\n' " + netrcWords(site, user, token) + " > ~/.mirror.netrc)",
+			w.t("It is in your home folder and not in the project, whose files the build copies. The build reads it as a secret, and no layer of the image keeps it.")}}, nil
 	}
 	return []startStep{{"netrc", w.t("Let git, go and curl sign in"),
 		"touch ~/.netrc && chmod 600 ~/.netrc && " + undoNetrc(site) + " && printf '%s\\n' " + netrcWords(site, user, token) + " >> ~/.netrc",
@@ -89,7 +89,7 @@ func (w *words) testSteps(site mirror.Site, kind startKind, example startExample
 		return []startStep{{"test-ci", w.t("Commit the file and push"), "git push", w.t("The job fails with the difference when the project does not build from the mirror.")}}
 	}
 	if kind.Place == "docker" {
-		return []startStep{{"test-docker", w.t("Build"), "docker build --secret id=netrc,src=mirror.netrc .", ""}}
+		return []startStep{{"test-docker", w.t("Build"), "docker build --secret id=netrc,src=$HOME/.mirror.netrc .", ""}}
 	}
 	curl := "curl -fsS --netrc " + site.URL + "/api/v1/whoami"
 	if kind.Shell == "powershell" {
