@@ -167,6 +167,9 @@ type AlertStore interface {
 	RemoveAlertRule(ctx context.Context, name string) error
 
 	Alerts(ctx context.Context, rule string) ([]Alert, error) // by rule and time; empty = of all rules
+	// FindAlerts lists what is on and holds a text in its rule or subject, in the
+	// order of Alerts; found is how many there are, all without the text.
+	FindAlerts(ctx context.Context, text string, offset, limit int) (list []Alert, found, all int, err error)
 	// SetAlerts replaces what is on of a rule and queues messages, in one
 	// transaction. told is when the rule made a message; zero = it made none.
 	SetAlerts(ctx context.Context, rule string, alerts []Alert, told time.Time, messages []AlertMessage) error

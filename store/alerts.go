@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -154,11 +155,35 @@ func (db *DB) Alerts(ctx context.Context, rule string) ([]mirror.Alert, error) {
 		q = q.Where("rule = ?", rule)
 	}
 	rows, err := q.Find(ctx)
+	return alertsOf(rows), known(err)
+}
+
+func alertsOf(rows []alertRow) []mirror.Alert {
 	out := make([]mirror.Alert, len(rows))
 	for i, row := range rows {
 		out[i] = mirror.Alert{Rule: row.Rule, Subject: row.Subject, Text: row.Text, Link: row.Link, Since: moment(&row.Since), Over: moment(row.Over), Told: moment(row.Told)}
 	}
-	return out, known(err)
+	return out
+}
+
+// FindAlerts implements mirror.AlertStore.
+func (db *DB) FindAlerts(ctx context.Context, text string, offset, limit int) (list []mirror.Alert, found, all int, err error) {
+	pattern := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(strings.ToLower(clean(text))) + "%"
+	holding := func() query[alertRow] {
+		return table[alertRow](db.read).Where(`lower(rule || ' ' || subject) LIKE ? ESCAPE '\'`, pattern)
+	}
+	n, err := table[alertRow](db.read).Count(ctx, "*")
+	if err != nil {
+		return nil, 0, 0, known(err)
+	}
+	m := n
+	if text != "" {
+		if m, err = holding().Count(ctx, "*"); err != nil {
+			return nil, 0, 0, known(err)
+		}
+	}
+	rows, err := holding().Order("rule, since, subject").Offset(max(0, offset)).Limit(bounded(limit)).Find(ctx)
+	return alertsOf(rows), int(m), int(n), known(err)
 }
 
 // SetAlerts implements mirror.AlertStore.

@@ -189,8 +189,16 @@ func repoOrder(s mirror.RepoSort) string {
 
 // Repos implements mirror.RepoStore.
 func (db *DB) Repos(ctx context.Context, q mirror.RepoQuery) ([]mirror.Repo, error) {
-	rows, err := table[repoRow](db.read).Where("path_key > ?", q.After.Key()).Scopes(selected(q)).
-		Order(repoOrder(q.Sort)).Offset(max(0, q.Offset)).Limit(bounded(q.Limit)).Find(ctx)
+	list := table[repoRow](db.read).Where("path_key > ?", q.After.Key()).Scopes(selected(q)).
+		Order(repoOrder(q.Sort)).Offset(max(0, q.Offset)).Limit(bounded(q.Limit))
+	if q.Sort != mirror.SortPath { // only ids are sorted, not whole rows: there may be 100,000
+		var ids []string
+		if err := list.Select("id").Scan(ctx, &ids); err != nil || len(ids) == 0 {
+			return []mirror.Repo{}, known(err)
+		}
+		list = table[repoRow](db.read).Where("id IN ?", ids).Order(repoOrder(q.Sort))
+	}
+	rows, err := list.Find(ctx)
 	if err != nil {
 		return nil, known(err)
 	}

@@ -303,7 +303,7 @@ func (r *rig) signIn(client *http.Client, name, password string) reply {
 }
 
 // eventually polls until ok or the deadline.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)

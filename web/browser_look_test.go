@@ -7,71 +7,50 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"github.com/gitmirror/gitmirror/internal/gittest"
 )
 
-// TestLook opens every page in both themes, on a phone and on a desk, checks it
-// by the rules of WCAG 2.2 AA, and keeps a picture for people to look at.
+// TestLook opens every page in both languages, in both themes, on a phone and on
+// a desk, keeps a picture of each for people to look at, and checks it by the
+// rules of WCAG 2.2 AA: once per language, and so once per theme and per width.
 func TestLook(t *testing.T) {
 	site := newConsoleSite(t)
-	main := site.seed(t)
-	site.seedTraffic(t, main)
+	all := site.seedAll(t)
 	b := openBrowser(t, site)
 	check := newAccessibility(b)
-	at := "/mirrors/" + string(main.ID)
-	pages := []struct {
-		name, path string
-		prepare    func() // after it was opened
-	}{
-		{"login", "/login", nil},
-		{"mirrors", "/mirrors", nil},
-		{"mirrors-none", "/mirrors?q=nosuch", nil},
-		{"new", "/mirrors/new", nil},
-		{"new-checked", "/mirrors/new", func() {
-			b.do(fill("#urls", "https://github.com/stretchr/testify\ngithub.com/rs/xid\nhtps://github.com/x/y\ngolang.org/x/text\nfile:///etc/passwd"))
-			b.press("Check")
-			b.sees("2 new")
-		}},
-		{"mirror", at, nil},
-		{"edit", at + "/edit", nil},
-		{"remove", at + "/remove", nil},
-		{"rules", "/rules", nil},
-		{"account", "/account", nil},
-		{"account-token", "/account", func() {
-			b.do(fill("#token-name", "laptop"))
-			b.press("Create token")
-			b.sees("Copy it now")
-		}},
-		{"users", "/users", func() {
-			b.press("Change ada")
-			b.press("Change ci-runner")
-		}},
-		{"confirm", "/account", func() { b.press("Revoke…") }},
-		{"traffic", "/traffic", nil},
-		{"start", "/start", nil},
-		{"system", "/system", nil},
-		{"not-found", "/mirrors/nosuch", nil},
+	for _, p := range outsidePages(all) {
+		check.looks(p)
 	}
-	for _, p := range pages {
-		if p.name == "mirrors" {
-			b.signIn("admin", adminPassword)
-		}
-		for _, theme := range []string{"light", "dark"} {
-			for _, width := range []int64{1280, 390} {
-				b.look(theme, width)
-				b.open(p.path)
-				if p.prepare != nil {
-					p.prepare()
-				}
-				b.shot(fmt.Sprintf("%s-%s-%d", p.name, theme, width))
-				if theme == "light" == (width == 390) { // each theme once, each width once
-					check.page(p.name, theme, width)
-				}
-			}
-		}
+	b.speak("en")
+	b.signIn("admin", adminPassword)
+	for _, p := range consolePages(all) {
+		check.looks(p)
+	}
+}
+
+// TestLookRunning is TestLook for what changes while one looks: a first clone.
+func TestLookRunning(t *testing.T) {
+	up := gittest.NewUpstream(t)
+	up.Init(t, "github.com/acme/app")
+	up.Commit(t, "github.com/acme/app", map[string]string{"data.txt": noise(400_000)}, "v1.0.0")
+	site, run := runningSite(t, up.Base())
+	b := openBrowser(t, site)
+	check := newAccessibility(b)
+	b.signIn("admin", adminPassword)
+	running := func(b *browser) { b.do(chromedp.WaitVisible(chromedp.CSS(".steps .now"))) }
+	for _, p := range []consolePage{
+		{"run-running", "", run, running}, {"mirror-first-clone", "", run[:len("/mirrors/")+20], running},
+		{"mirrors-first-clone", "", "/mirrors", nil},
+	} {
+		check.looks(p)
 	}
 }
 
@@ -81,17 +60,65 @@ func TestLookEmpty(t *testing.T) {
 	b := openBrowser(t, site)
 	check := newAccessibility(b)
 	b.signIn("admin", adminPassword)
-	for _, path := range []string{"mirrors", "traffic", "rules", "account", "system"} {
-		for _, theme := range []string{"light", "dark"} {
-			for _, width := range []int64{1280, 390} {
-				b.look(theme, width)
-				b.open("/" + path)
-				b.shot(fmt.Sprintf("%s-empty-%s-%d", path, theme, width))
-				check.page(path+"-empty", theme, width)
+	for _, path := range []string{"mirrors", "approvals", "upstreams", "modules", "traffic", "rules", "account", "alerts", "access", "audit", "system"} {
+		check.looks(consolePage{name: path + "-empty", path: "/" + path})
+	}
+}
+
+// looks opens a page in both languages and takes its pictures: English in light,
+// Chinese in dark, both as wide as a desk and as a phone. GITMIRROR_LOOK=all takes
+// every combination.
+func (a *accessibility) looks(p consolePage) {
+	a.b.t.Helper()
+	every := os.Getenv("GITMIRROR_LOOK") == "all"
+	for _, mode := range []struct {
+		language, theme string
+		axe             int64 // width to be checked at
+	}{{"en", "light", 1280}, {"zh", "dark", 390}, {"en", "dark", 0}, {"zh", "light", 0}} {
+		if mode.axe == 0 && !every {
+			continue
+		}
+		a.b.speak(mode.language)
+		a.b.look(mode.theme, 1280)
+		a.b.open(p.path)
+		if p.prepare != nil {
+			p.prepare(a.b)
+		}
+		for _, width := range []int64{1280, 390} {
+			a.b.look(mode.theme, width)
+			name := fmt.Sprintf("%s-%s-%s-%d", p.name, mode.language, mode.theme, width)
+			a.fits(name)
+			a.b.shot(name)
+			if width == mode.axe {
+				a.page(name)
 			}
+		}
+		if mode.language == "zh" {
+			a.speaks(p.name)
+		}
+	}
+	a.b.speak("en")
+}
+
+// speaks fails on what is left in English on a page in Chinese, but for what
+// people and programs wrote themselves.
+func (a *accessibility) speaks(name string) {
+	a.b.t.Helper()
+	text, err := chromedp.Run(a.b.ctx, chromedp.Evaluate[string](`(m => (m.querySelectorAll("code, pre, .raw, time, textarea, del, ins, .agent").forEach(e => e.remove()), m.innerText))(document.querySelector("body").cloneNode(true))`))
+	if err != nil {
+		a.b.t.Fatal(err)
+	}
+	for _, line := range latin(text) {
+		if !slices.ContainsFunc(ownWords(), func(own string) bool { return strings.Contains(line, own) }) {
+			a.b.t.Errorf("%s in Chinese says: %s", name, line)
 		}
 	}
 }
+
+// ownWords are what people wrote in what the tests seed.
+func ownWords() []string { return []string{"Nobody mends it any more."} }
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
 // accessibility runs axe-core in the page.
 type accessibility struct {
@@ -126,9 +153,17 @@ type violation struct {
 	} `json:"nodes"`
 }
 
-// page fails on everything axe calls serious or critical, and on a page that
-// is wider than the screen.
-func (a *accessibility) page(name, theme string, width int64) {
+// fits fails on a page that is wider than the screen.
+func (a *accessibility) fits(name string) {
+	a.b.t.Helper()
+	over, err := chromedp.Run(a.b.ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`))
+	if err != nil || over > 0 {
+		a.b.t.Errorf("%s: the page is %d px too wide (%v)", name, over, err)
+	}
+}
+
+// page fails on everything axe calls serious or critical.
+func (a *accessibility) page(name string) {
 	a.b.t.Helper()
 	a.b.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
 		_, err := chromedp.Call(ctx, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true})
@@ -149,11 +184,7 @@ func (a *accessibility) page(name, theme string, width int64) {
 	}
 	for _, v := range found {
 		for _, n := range v.Nodes {
-			a.b.t.Errorf("%s, %s, %d px: %s (%s): %s\n%s", name, theme, width, v.Help, v.ID, n.HTML, n.Summary)
+			a.b.t.Errorf("%s: %s (%s): %s\n%s", name, v.Help, v.ID, n.HTML, n.Summary)
 		}
-	}
-	over, err := chromedp.Run(a.b.ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`))
-	if err != nil || over > 0 {
-		a.b.t.Errorf("%s, %s: the page is %d px wider than %d px (%v)", name, theme, over, width, err)
 	}
 }

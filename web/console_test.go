@@ -33,6 +33,7 @@ const adminPassword = "correct horse battery"
 // real disk. Its syncer runs only after run.
 type consoleSite struct {
 	url      string
+	file     string // of the database
 	db       *store.DB
 	accounts *auth.Accounts
 	catalog  *mirror.Catalog
@@ -42,6 +43,9 @@ type consoleSite struct {
 	reader   *brokenReader
 	served   mirror.Traffic
 	modules  *modproxy.Handler
+	alerts   *mirror.Alerts
+	vault    mirror.Vault
+	server   *web.Server
 }
 
 // brokenReader is a disk that fails once it is broken.
@@ -57,7 +61,7 @@ func (r *brokenReader) Refs(ctx context.Context, id mirror.ID) (mirror.Listing, 
 	return r.Reader.Refs(ctx, id)
 }
 
-func newConsoleSite(t *testing.T) *consoleSite {
+func newConsoleSite(t testing.TB) *consoleSite {
 	t.Helper()
 	ctx, dir := t.Context(), t.TempDir()
 	db, err := store.Open(ctx, filepath.Join(dir, "gitmirror.db"), nil)
@@ -75,17 +79,22 @@ func newConsoleSite(t *testing.T) *consoleSite {
 	}
 	// The address must be known before the server is made: pages print it.
 	server := httptest.NewUnstartedServer(nil)
-	s := &consoleSite{url: "http://" + server.Listener.Addr().String(), db: db, accounts: &auth.Accounts{Store: db}, reader: &brokenReader{Reader: disk}}
-	site := mirror.Site{URL: s.url, SSH: "ssh://git@127.0.0.1:2222"}
 	log := slog.New(slog.DiscardHandler)
+	trail := &auth.Trail{Store: db, Log: log}
+	recorded := auth.RecordMirrors(db, trail)
+	s := &consoleSite{
+		url: "http://" + server.Listener.Addr().String(), file: filepath.Join(dir, "gitmirror.db"), db: db, vault: vault, reader: &brokenReader{Reader: disk},
+		accounts: &auth.Accounts{Store: auth.RecordAccounts(db), Trail: trail, Log: log, Vault: vault},
+	}
+	site := mirror.Site{URL: s.url, SSH: "ssh://git@127.0.0.1:2222"}
 	s.syncer = &mirror.Syncer{
 		Store: db, Disk: disk, Owner: "test", Log: log, Schedule: mirror.Schedule{Min: time.Minute, Max: 8 * time.Hour},
 		Credential: func(ctx context.Context, name string) (*mirror.Credential, error) {
 			return s.catalog.OpenCredential(ctx, name)
 		},
 	}
-	s.catalog = &mirror.Catalog{Store: db, Disk: disk, Syncer: s.syncer, Vault: vault, Site: site}
-	s.roads = &mirror.Roads{Store: db, Prober: disk, Credential: s.catalog.OpenCredential, Check: s.catalog.CheckEndpoint, Log: log}
+	s.catalog = &mirror.Catalog{Store: recorded, Disk: disk, Syncer: s.syncer, Vault: vault, Site: site}
+	s.roads = &mirror.Roads{Store: recorded, Prober: disk, Credential: s.catalog.OpenCredential, Check: s.catalog.CheckEndpoint, Log: log}
 	done := make(chan struct{})
 	rules, err := modproxy.OpenRules(ctx, &modproxy.RuleBook{Stored: db})
 	if err != nil {
@@ -95,8 +104,9 @@ func newConsoleSite(t *testing.T) *consoleSite {
 		Repos: &modproxy.Repos{Catalog: s.catalog, Reader: disk, Site: site, Temp: t.TempDir()}, Policy: auth.Policy{AnonymousRead: true},
 		Rules: rules, Pins: &modproxy.Pins{Store: db},
 	}
-	handler, err := (&web.Server{
-		Catalog: s.catalog, Syncer: s.syncer, Roads: s.roads, Upkeep: &mirror.Upkeep{Store: db, Disk: disk, Syncer: s.syncer, Log: log}, Traffic: &s.served, Packs: func() (int, int) { return 2, 1 }, Store: db, Reader: s.reader, Comparer: disk, Accounts: s.accounts,
+	s.alerts = &mirror.Alerts{Store: db, Repos: db, Vault: vault, Owner: "test", Site: site, Log: log, Sender: newSender(disk)}
+	s.server = &web.Server{
+		Catalog: s.catalog, Syncer: s.syncer, Roads: s.roads, Upkeep: &mirror.Upkeep{Store: db, Disk: disk, Syncer: s.syncer, Log: log}, Traffic: &s.served, Packs: func() (int, int) { return 2, 1 }, Store: recorded, Trail: trail, Alerts: s.alerts, Reader: s.reader, Comparer: disk, Accounts: s.accounts,
 		Policy: auth.Policy{AnonymousRead: true}, Sessions: db.Sessions(), Modules: noModules{}, ModulesIn: s.modules.Repos.Serves, ModuleCache: s.modules, ModulesOf: requires, WishesOf: wishes, Site: site, SetUp: setUp(site), HostKey: hostKey, Version: "v0.1.0-test",
 		Settings: []web.Setting{
 			{Key: "data", Value: "/srv/gitmirror", Origin: "flag"},
@@ -108,7 +118,8 @@ func newConsoleSite(t *testing.T) *consoleSite {
 			return mirror.Space{Free: 120 << 30, Total: 250 << 30}, nil
 		}},
 		Done: done, Log: log,
-	}).Handler()
+	}
+	handler, err := s.server.Handler()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +137,7 @@ func newConsoleSite(t *testing.T) *consoleSite {
 }
 
 // run starts the syncer and returns what stops it; the test's end stops it too.
-func (s *consoleSite) run(t *testing.T) (stop func()) {
+func (s *consoleSite) run(t testing.TB) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
@@ -159,13 +170,13 @@ func (noModules) ResolveGraph(context.Context, []mirror.ModuleQuery) ([]mirror.M
 
 // visitor is a browser without JavaScript: cookies, forms, redirects.
 type visitor struct {
-	t      *testing.T
+	t      testing.TB
 	site   *consoleSite
 	client *http.Client
 	reads  string // Accept-Language
 }
 
-func (s *consoleSite) visitor(t *testing.T) *visitor {
+func (s *consoleSite) visitor(t testing.TB) *visitor {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -174,7 +185,7 @@ func (s *consoleSite) visitor(t *testing.T) *visitor {
 	return &visitor{t: t, site: s, client: &http.Client{Jar: jar, Timeout: 2 * time.Minute}}
 }
 
-func (s *consoleSite) signedIn(t *testing.T, name, password string) *visitor {
+func (s *consoleSite) signedIn(t testing.TB, name, password string) *visitor {
 	t.Helper()
 	v := s.visitor(t)
 	if got := v.post("/login", "name", name, "password", password); got.path == "/login" {
@@ -235,7 +246,7 @@ func (v *visitor) do(req *http.Request) answer {
 }
 
 // wants fails unless the page has the status and holds every text.
-func (a answer) wants(t *testing.T, status int, texts ...string) {
+func (a answer) wants(t testing.TB, status int, texts ...string) {
 	t.Helper()
 	if a.status != status {
 		t.Errorf("%s: status = %d, want %d", a.path, a.status, status)

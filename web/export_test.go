@@ -1,9 +1,12 @@
 package web
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+
+	"github.com/gitmirror/gitmirror/mirror"
 )
 
 // LocalPath is localPath, for its table of hostile addresses.
@@ -12,18 +15,18 @@ func LocalPath(next string) string { return localPath(next) }
 // Marked is what words.x makes of a text that is in no catalogue.
 func Marked(text string, args ...any) string { return string((&words{}).x(text, args...)) }
 
-// Say puts a text of the program into a language.
-func Say(code, text string) (string, error) {
+// Speaker puts texts of the program into a language.
+func Speaker(code string) (func(text string) string, error) {
 	all, err := loadWords()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	for _, w := range all {
 		if w.Code == code {
-			return w.say(text), nil
+			return w.say, nil
 		}
 	}
-	return text, nil
+	return nil, fmt.Errorf("language %s: %w", code, mirror.ErrNotFound)
 }
 
 // Routes lists "METHOD /path" of everything the server serves.

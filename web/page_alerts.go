@@ -16,6 +16,7 @@ import (
 type alertsPage struct {
 	page
 	On       []Alert
+	Window   window // of On
 	Rules    []alertRuleView
 	Channels []AlertChannel
 	Messages []AlertMessage
@@ -129,7 +130,12 @@ func (w *words) alertKind(k mirror.AlertKind) string {
 func (w *words) alertTerms(r AlertRule) string {
 	var out []string
 	if r.AfterS > 0 {
-		out = append(out, w.every(time.Duration(r.AfterS)*time.Second))
+		span := w.span(time.Duration(r.AfterS) * time.Second)
+		if r.Kind == mirror.AlertExpiring {
+			out = append(out, w.t("within {1}", span))
+		} else {
+			out = append(out, w.t("for more than {1}", span))
+		}
 	}
 	if r.Times > 0 {
 		out = append(out, w.n("{1} failures", r.Times))
@@ -160,10 +166,13 @@ func (c *console) renderAlerts(g *gin.Context, status int, data alertsPage) erro
 		return err
 	}
 	ctx, w := g.Request.Context(), c.words(g)
-	on, err := c.Alerts.Store.Alerts(ctx, "")
+	window, from := readWindow(g, "/alerts")
+	on, found, all, err := c.Alerts.Store.FindAlerts(ctx, window.Search, from, windowSize)
 	if err != nil {
 		return err
 	}
+	window.All = all
+	window.cut(from, found)
 	rules, err := c.Alerts.Store.AlertRules(ctx)
 	if err != nil {
 		return err
@@ -176,7 +185,7 @@ func (c *console) renderAlerts(g *gin.Context, status int, data alertsPage) erro
 	if err != nil {
 		return err
 	}
-	data.On, data.Channels, data.Messages = each(on, alertJSON), each(channels, alertChannelJSON), each(sent, alertMessageJSON)
+	data.Window, data.On, data.Channels, data.Messages = window, each(on, alertJSON), each(channels, alertChannelJSON), each(sent, alertMessageJSON)
 	for _, r := range rules {
 		v := alertRuleView{AlertRule: alertRuleJSON(r), Words: w.alertKind(r.Kind)}
 		v.Terms = w.alertTerms(v.AlertRule)

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/internal/gittest"
@@ -14,7 +13,7 @@ import (
 
 // held makes a mirror of a real upstream with one hold of each kind but a move,
 // something kept, and something restored.
-func (s *consoleSite) held(t *testing.T) mirror.Repo {
+func (s *consoleSite) held(t testing.TB) mirror.Repo {
 	t.Helper()
 	up := gittest.NewUpstream(t)
 	const path = "git.test/acme/held"
@@ -104,38 +103,18 @@ func TestApprovalsPage(t *testing.T) {
 	v.get(at+"/edit").wants(t, http.StatusOK, "refs/heads/main\nrefs/tags/**")
 }
 
-// TestLookApprovals keeps pictures of the page and checks its accessibility.
-func TestLookApprovals(t *testing.T) {
+// TestJourneyOfAnApproval decides one way, then the other, and sees what was decided.
+func TestJourneyOfAnApproval(t *testing.T) {
 	site := newConsoleSite(t)
-	repo := site.held(t)
-	now := time.Now().UTC()
-	open, err := site.catalog.Holds(t.Context(), mirror.HoldQuery{State: "open"})
-	if err != nil || len(open) != 2 {
-		t.Fatalf("Holds = %+v, %v, want two", open, err)
-	}
+	site.held(t)
 	b := openBrowser(t, site)
-	check := newAccessibility(b)
 	b.signIn("admin", adminPassword)
-	look := func(name, path string) {
-		for _, theme := range []string{"light", "dark"} {
-			for _, width := range []int64{1280, 390} {
-				b.look(theme, width)
-				b.open(path)
-				b.shot(fmt.Sprintf("%s-%s-%d", name, theme, width))
-				if theme == "light" == (width == 390) {
-					check.page(name, theme, width)
-				}
-			}
-		}
-	}
-	look("approvals", "/approvals")
-	look("mirror-held", "/mirrors/"+string(repo.ID))
-	look("edit-refs", "/mirrors/"+string(repo.ID)+"/edit")
 	b.open("/approvals")
 	b.press("Accept upstream’s")
 	b.sees("Accepted. A sync begins now")
-	if _, err := site.db.DecideHold(t.Context(), open[1].ID, mirror.Keep, "admin", "We still build from these branches.", now); err != nil {
-		t.Fatal(err)
-	}
-	look("approvals-decided", "/approvals")
+	b.do(fill("input[name=reason]", "We still build from these branches."))
+	b.press("Keep ours (recommended)")
+	b.sees("Ours is kept")
+	b.sees("We still build from these branches.")
+	b.shot("approvals-decided")
 }

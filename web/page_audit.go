@@ -27,6 +27,7 @@ type auditView struct {
 	AuditEntry
 	ByServer          bool
 	Look, OutcomeWord string
+	Way               string // how the person was known, in words
 }
 
 type outcomeChoice struct {
@@ -44,6 +45,21 @@ func (w *words) outcome(o auth.Outcome) (word, look string) {
 		return w.t("failed"), "bad"
 	}
 	return w.t("done"), "good"
+}
+
+// via is how somebody was known; empty for the server and for nobody.
+func (w *words) via(v auth.Via) string {
+	switch v {
+	case auth.BySession:
+		return w.t("signed in here")
+	case auth.ByPassword:
+		return w.t("by password")
+	case auth.ByToken:
+		return w.t("by token")
+	case auth.ByKey:
+		return w.t("by SSH key")
+	}
+	return ""
 }
 
 const auditPageSize = 50
@@ -93,6 +109,7 @@ func (c *console) audit(g *gin.Context) error {
 	for _, r := range list {
 		v := auditView{AuditEntry: auditJSON(r), ByServer: r.Deed.Via == auth.ByServer}
 		v.OutcomeWord, v.Look = w.outcome(r.Deed.Outcome)
+		v.Way = w.via(r.Deed.Via)
 		data.Entries = append(data.Entries, v)
 	}
 	params := g.Request.URL.Query()

@@ -183,7 +183,11 @@ func (c *console) renderFactor(g *gin.Context, status int, data factorPage) erro
 
 func (c *console) beginFactor(g *gin.Context) error {
 	_, err := c.Accounts.NewFactor(g.Request.Context(), c.identity(g).User, c.Site.Host())
-	return c.orTell(g, err, "", "/account/second-factor")
+	if err != nil {
+		return c.orTell(g, err, "", "/account/second-factor")
+	}
+	g.Redirect(http.StatusSeeOther, "/account/second-factor")
+	return nil
 }
 
 func (c *console) factorAgain(g *gin.Context, err error) error {

@@ -97,7 +97,7 @@ func (c *console) mirrors(g *gin.Context) error {
 		return err
 	}
 	ended := c.Syncer.Ended()
-	all, err := c.Store.CountRepos(ctx, mirror.RepoQuery{})
+	all, err := c.allCounts(g)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (c *console) mirrors(g *gin.Context) error {
 		FirstClones: viewFirstClones(all), First: list.page("", 0).url(), This: list.url(), Ended: ended,
 	}
 	data.Empty = data.FirstClones.All == 0
-	if data.Filters, err = c.filters(ctx, w, list, now); err != nil {
+	if data.Filters, err = c.filters(g, w, list, now); err != nil {
 		return err
 	}
 	data.Columns = w.columns(list)

@@ -98,8 +98,12 @@ func (l listing) url() string {
 }
 
 // filters are links to the states that occur, and the one that is chosen.
-func (c *console) filters(ctx context.Context, w *words, l listing, now time.Time) ([]link, error) {
-	counts, err := c.Store.CountRepos(ctx, mirror.RepoQuery{Search: l.Search})
+func (c *console) filters(g *gin.Context, w *words, l listing, now time.Time) ([]link, error) {
+	ctx := g.Request.Context()
+	counts, err := c.allCounts(g)
+	if err == nil && l.Search != "" {
+		counts, err = c.Store.CountRepos(ctx, mirror.RepoQuery{Search: l.Search})
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // seedModules stores what a gateway would have counted, and what it refused.
-func (s *consoleSite) seedModules(t *testing.T) {
+func (s *consoleSite) seedModules(t testing.TB) {
 	t.Helper()
 	ctx, now := t.Context(), time.Now().UTC()
 	var uses []mirror.ModuleUse

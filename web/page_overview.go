@@ -57,7 +57,7 @@ type tile struct {
 // overview is the first page: what needs a person stands first.
 func (c *console) overview(g *gin.Context) error {
 	ctx, w, now := g.Request.Context(), c.words(g), time.Now()
-	counts, err := c.Store.CountRepos(ctx, mirror.RepoQuery{})
+	counts, err := c.allCounts(g)
 	if err != nil {
 		return err
 	}

@@ -123,7 +123,7 @@ func TestLookOfRefs(t *testing.T) {
 			b.look(theme, width)
 			b.open(p.path)
 			b.shot(fmt.Sprintf("%s-%s-%d", p.name, theme, width))
-			check.page(p.name, theme, width)
+			check.page(fmt.Sprintf("%s-%s-%d", p.name, theme, width))
 		}
 	}
 }

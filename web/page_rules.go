@@ -14,6 +14,7 @@ type rulesPage struct {
 	page
 	Rules       []ruleRow
 	Aliases     []aliasRow
+	Window      window // of Aliases
 	Credentials []credentialRow
 	// What was typed into the form that failed, and why; the secret is not
 	// sent back.
@@ -66,6 +67,7 @@ func (c *console) renderRules(g *gin.Context, status int, data rulesPage) error 
 		return err
 	}
 	data.Rules = each(rules, func(r mirror.Rule) ruleRow { return ruleRow{r, ruleVersion(r)} })
+	aliases, data.Window = windowOf(g, "/rules", aliases, func(a mirror.Alias) string { return a.Prefix + " " + string(a.Repo) })
 	data.Aliases = each(aliases, func(a mirror.Alias) aliasRow { return aliasRow{a, aliasVersion(a)} })
 	data.Credentials = each(credentials, func(s mirror.SealedCredential) credentialRow { return credentialRow{s, credentialVersion(s)} })
 	return c.render(g, status, "rules", data)

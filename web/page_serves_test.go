@@ -69,7 +69,7 @@ func TestModulesAndSizeOfAMirror(t *testing.T) {
 			b.look(theme, width)
 			b.open(path)
 			b.shot(fmt.Sprintf("%s-%s-%d", name, theme, width))
-			check.page(name, theme, width)
+			check.page(fmt.Sprintf("%s-%s-%d", name, theme, width))
 		}
 	}
 }

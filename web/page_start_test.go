@@ -101,7 +101,7 @@ func TestJourneyOfSettingUp(t *testing.T) {
 		b.shot("start-" + kind + "-light-1280")
 		b.look("dark", 390)
 	}
-	newAccessibility(b).page("start", "dark", 390)
+	newAccessibility(b).page("start-docker-dark-390")
 	b.withoutScripts(true)
 	b.open("/start?for=sh&mode=replace")
 	b.press("Create token")

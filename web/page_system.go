@@ -49,7 +49,7 @@ func (c *console) system(g *gin.Context) error {
 	}
 	ctx := g.Request.Context()
 	data := systemPage{page: p, Site: c.Site, Busy: c.Syncer.Busy(), Settings: c.Server.Settings}
-	if data.Statuses, err = c.filters(ctx, c.words(g), listing{}, time.Now()); err != nil {
+	if data.Statuses, err = c.filters(g, c.words(g), listing{}, time.Now()); err != nil {
 		return err
 	}
 	if tick := c.Syncer.LastTick(); tick.Unix() > 0 {

@@ -13,6 +13,7 @@ import (
 type usersPage struct {
 	page
 	Users   []userView
+	Window  window // of Users
 	Roles   []roleChoice
 	Secret  *newSecret // a token that was just made for a robot: shown this once
 	Wrong   *mirror.Problem
@@ -94,6 +95,7 @@ func (c *console) renderUsers(g *gin.Context, status int, data usersPage) error 
 	if err != nil {
 		return err
 	}
+	list, data.Window = windowOf(g, "/users", list, func(u auth.User) string { return u.Name })
 	for _, u := range list {
 		data.Users = append(data.Users, userView{
 			ID: u.ID, Name: u.Name, Role: u.Role, Disabled: u.Disabled, HasPassword: u.PasswordHash != "", Robot: u.Role == auth.Robot,

@@ -298,9 +298,23 @@ func (c *console) page(g *gin.Context, title, here string) (page, error) {
 		add(w.t("Audit"), "/audit")
 		add(w.t("System"), "/system")
 	}
-	counts, err := c.Store.CountRepos(g.Request.Context(), mirror.RepoQuery{})
+	counts, err := c.allCounts(g)
 	p.Health = w.viewHealth(counts)
 	return p, err
+}
+
+// allCounts is how many mirrors there are in each state; a page asks once, however
+// many of its parts show it.
+func (c *console) allCounts(g *gin.Context) (map[mirror.Status]int, error) {
+	const key = "counts"
+	if known, ok := g.Get(key); ok {
+		return known.(map[mirror.Status]int), nil
+	}
+	counts, err := c.Store.CountRepos(g.Request.Context(), mirror.RepoQuery{})
+	if err == nil {
+		g.Set(key, counts)
+	}
+	return counts, err
 }
 
 func (w *words) viewHealth(counts map[mirror.Status]int) health {
@@ -328,8 +342,7 @@ func (c *console) render(g *gin.Context, status int, name string, data any) erro
 	if err := c.templates[c.words(g)][name].ExecuteTemplate(&out, "layout", data); err != nil {
 		return err
 	}
-	g.Data(status, "text/html; charset=utf-8", out.Bytes())
-	return nil
+	return c.send(g, status, "text/html; charset=utf-8", out.Bytes())
 }
 
 // fragment is a part of a page, for the event streams.

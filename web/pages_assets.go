@@ -1,6 +1,7 @@
 package web
 
 import (
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -29,8 +30,9 @@ type assets struct {
 }
 
 type asset struct {
-	mime string
-	data []byte
+	mime   string
+	data   []byte
+	packed []byte // gzip
 }
 
 func loadAssets(static fs.FS) (assets, error) {
@@ -43,14 +45,15 @@ func loadAssets(static fs.FS) (assets, error) {
 		if err != nil {
 			return err
 		}
+		packed, err := pack(data, gzip.BestCompression)
 		sum, ext := sha256.Sum256(data), path.Ext(name)
 		kind := mime.TypeByExtension(ext)
 		if kind == "" {
 			kind = "text/plain; charset=utf-8"
 		}
 		hashed := strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:4]) + ext
-		a.hashed[name], a.files[hashed] = "/static/"+hashed, asset{kind, data}
-		return nil
+		a.hashed[name], a.files[hashed] = "/static/"+hashed, asset{kind, data, packed}
+		return err
 	})
 	return a, err
 }
@@ -71,6 +74,12 @@ func (c *console) static(g *gin.Context) error {
 		return &mirror.Problem{Kind: mirror.ErrNotFound, What: "there is no such file"}
 	}
 	g.Header("Cache-Control", "public, max-age=31536000, immutable")
+	g.Writer.Header().Add("Vary", "Accept-Encoding")
+	if takesGzip(g.Request) {
+		g.Header("Content-Encoding", "gzip")
+		g.Data(http.StatusOK, file.mime, file.packed)
+		return nil
+	}
 	g.Data(http.StatusOK, file.mime, file.data)
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 // seed fills the database with mirrors in every state, as a syncer would have
 // left them, with history and events; nothing of it is ever synced. It returns
 // the one with history.
-func (s *consoleSite) seed(t *testing.T) mirror.Repo {
+func (s *consoleSite) seed(t testing.TB) mirror.Repo {
 	t.Helper()
 	ctx, now := t.Context(), time.Now().UTC()
 	ok := func(what string, err error) {
@@ -90,7 +90,7 @@ func (s *consoleSite) seed(t *testing.T) mirror.Repo {
 const publicKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl admin@laptop"
 
 // seedHistory gives a mirror runs and events through the store's own queue.
-func (s *consoleSite) seedHistory(t *testing.T, repo mirror.Repo, problem *mirror.Problem) {
+func (s *consoleSite) seedHistory(t testing.TB, repo mirror.Repo, problem *mirror.Problem) {
 	t.Helper()
 	ctx, at := t.Context(), time.Now().UTC().Add(-10*time.Hour)
 	for i, size := range []int64{10_100_000, 0, 22_000, 180_000, 0, 0, 4_100, 310_000, 1_200, 0, 0, 52_000, -1, -1, -1} {

@@ -11,7 +11,7 @@ import (
 )
 
 // seedTraffic serves a few requests, of which one goes on.
-func (s *consoleSite) seedTraffic(t *testing.T, repo mirror.Repo) {
+func (s *consoleSite) seedTraffic(t testing.TB, repo mirror.Repo) {
 	t.Helper()
 	serve(&s.served, repo)
 }

@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -14,7 +13,7 @@ import (
 
 // seedUpstreams gives github.com a second and a third road, a day of figures with
 // three bad hours, and the history that goes with them.
-func (s *consoleSite) seedUpstreams(t *testing.T) {
+func (s *consoleSite) seedUpstreams(t testing.TB) {
 	t.Helper()
 	ctx, now := t.Context(), time.Now().UTC()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -99,29 +98,6 @@ func TestUpstreamPages(t *testing.T) {
 	for _, path := range []string{"/probe", "/use", "/edit"} {
 		dev.post(at+path).wants(t, http.StatusForbidden, "may not")
 		v.get(at+strings.Replace(path, "/edit", "/probe", 1)).wants(t, http.StatusMethodNotAllowed)
-	}
-}
-
-// TestLookUpstreams is TestLook for the pages of upstreams.
-func TestLookUpstreams(t *testing.T) {
-	site := newConsoleSite(t)
-	site.seed(t)
-	site.seedUpstreams(t)
-	b := openBrowser(t, site)
-	check := newAccessibility(b)
-	b.signIn("admin", adminPassword)
-	for name, path := range map[string]string{"upstreams": "/upstreams", "upstream": "/upstreams/github.com", "upstream-edit": "/upstreams/github.com/edit"} {
-		for _, theme := range []string{"light", "dark"} {
-			for _, width := range []int64{1280, 390} {
-				b.look(theme, width)
-				b.open(path)
-				if name == "upstream" && width == 1280 {
-					b.press("Show as a table")
-				}
-				b.shot(fmt.Sprintf("%s-%s-%d", name, theme, width))
-				check.page(name, theme, width)
-			}
-		}
 	}
 }
 
