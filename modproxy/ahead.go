@@ -6,9 +6,11 @@ import (
 	"go/version"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/mirror"
@@ -18,7 +20,9 @@ import (
 // away: the go command asks for two or a few files at a time and waits for each.
 // What follows from what (cmd/go/internal/modload.readModGraph): of a module whose
 // go.mod is from before graph pruning (go < 1.17) the go.mod of everything in its
-// graph; of a go.mod that was asked for, the .info; of an .info, the zip. Nothing
+// graph, and of a later one, likely, the go.mod of what it requires, of each module
+// the highest version: that is the one a build selects, and some requirement names
+// it. Of a go.mod that was asked for, the .info; of an .info, the zip. Nothing
 // is fetched twice, and what nobody asks for afterwards has its bounds: see spend.
 // The zero value fetches nothing; start makes it ready.
 type ahead struct {
@@ -30,6 +34,7 @@ type ahead struct {
 	credit int64
 	unused map[string]int64 // what was fetched ahead and not asked for since: its bytes by key
 	queued int
+	tops   map[string]top
 	work   sync.WaitGroup
 }
 
@@ -44,12 +49,39 @@ const (
 	aheadMost   = 64 << 20
 	aheadShare  = 64
 	maxUnused   = 20_000
+	topFor      = time.Minute
 )
+
+// top is the highest version of a module that was required within topFor: what one
+// build selects says little about the next.
+type top struct {
+	version string
+	at      time.Time
+}
+
+// isTop tells whether none higher was required lately, and notes that this was.
+func (a *ahead) isTop(m module.Version) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ctx == nil {
+		return false
+	}
+	now := time.Now()
+	if known, ok := a.tops[m.Path]; ok && now.Sub(known.at) < topFor && semver.Compare(m.Version, known.version) <= 0 {
+		return false
+	}
+	if len(a.tops) >= maxUnused {
+		clear(a.tops)
+	}
+	a.tops[m.Path] = top{m.Version, now}
+	return true
+}
 
 func (a *ahead) start(ctx context.Context) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ctx, a.credit, a.unused = ctx, aheadCredit, map[string]int64{}
+	a.tops = map[string]top{}
 	a.small, a.zips = make(chan struct{}, aheadSmall), make(chan struct{}, aheadZips)
 }
 
@@ -109,15 +141,18 @@ func (a *ahead) spend(key string, bytes int64) {
 	a.unused[key] = bytes
 }
 
-// asked notes that a client has asked for a file, of so many bytes as far as is known.
-func (a *ahead) asked(key string, bytes int64) {
+// asked notes that a client has asked for a file, of so many bytes as far as is
+// known. first tells that it was fetched ahead, and nobody had asked for it.
+func (a *ahead) asked(key string, bytes int64) (first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ctx == nil {
-		return
+		return false
 	}
+	_, first = a.unused[key]
 	a.credit = min(a.credit+a.unused[key]+bytes/aheadShare, aheadMost)
 	delete(a.unused, key)
+	return first
 }
 
 // next fetches what is likely to be asked for after a file of a version.
@@ -127,7 +162,7 @@ func (o *proxied) next(q question, by how, text []byte) {
 	if !h.Ahead || !o.fetch || o.hidden || h.Store == nil || q.version != module.CanonicalVersion(q.version) {
 		return
 	}
-	a.asked(o.key(q), int64(len(text)))
+	first := a.asked(o.key(q), int64(len(text)))
 	if !h.Proxies.far() {
 		return
 	}
@@ -135,7 +170,8 @@ func (o *proxied) next(q question, by how, text []byte) {
 	case "info":
 		o.zipAhead(a, q.version)
 	case "mod":
-		if by == byMiss {
+		if by == byMiss || first {
+			a.isTop(module.Version{Path: o.path, Version: q.version})
 			o.graphAhead(a, text, false)
 		}
 		o.infoAhead(a, q.version)
@@ -176,21 +212,29 @@ func (o *proxied) zipAhead(a *ahead, version string) {
 	})
 }
 
-// graphAhead fetches the go.mod files of what a go.mod requires, and so on, if
-// the go command is going to read them.
+// graphAhead fetches the go.mod files of what a go.mod requires that somebody asked
+// for: of an old one, or with unpruned, all of its graph, which the go command is
+// going to read; else of each module the highest version.
 func (o *proxied) graphAhead(a *ahead, text []byte, unpruned bool) {
 	f, err := modfile.ParseLax("go.mod", text, nil)
-	if err != nil || !unpruned && f.Go != nil && version.Compare("go"+f.Go.Version, "go1.17") >= 0 {
+	if err != nil {
 		return
 	}
+	unpruned = unpruned || isUnpruned(f)
 	for _, r := range f.Require {
-		if r.Mod.Version != "" && r.Mod.Version == module.CanonicalVersion(r.Mod.Version) {
-			o.modAhead(a, r.Mod)
+		if r.Mod.Version != "" && r.Mod.Version == module.CanonicalVersion(r.Mod.Version) && (a.isTop(r.Mod) || unpruned) {
+			o.modAhead(a, r.Mod, unpruned)
 		}
 	}
 }
 
-func (o *proxied) modAhead(a *ahead, m module.Version) {
+// isUnpruned tells whether the whole graph of a module is read (go < 1.17).
+func isUnpruned(f *modfile.File) bool {
+	return f.Go == nil || version.Compare("go"+f.Go.Version, "go1.17") < 0
+}
+
+// modAhead fetches a go.mod, and with deep, or when it is an old one, all of its graph.
+func (o *proxied) modAhead(a *ahead, m module.Version, deep bool) {
 	key := (&proxied{path: m.Path}).key(question{kind: "mod", version: m.Version})
 	if key == "" || o.h.Store.Has(key) {
 		return
@@ -200,8 +244,12 @@ func (o *proxied) modAhead(a *ahead, m module.Version) {
 		if to == nil {
 			return
 		}
-		if text, by, err := to.mod(ctx, m.Version); err == nil && by == byMiss {
-			a.spend(key, int64(len(text)))
+		text, by, err := to.mod(ctx, m.Version)
+		if err != nil || by != byMiss {
+			return
+		}
+		a.spend(key, int64(len(text)))
+		if f, err := modfile.ParseLax("go.mod", text, nil); err == nil && (deep || isUnpruned(f)) {
 			to.graphAhead(a, text, true)
 		}
 	})

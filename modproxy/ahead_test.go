@@ -60,8 +60,13 @@ func TestAhead(t *testing.T) {
 		"go.mod": "module example.com/mid\n\ngo 1.22\n\nrequire example.com/deep v1.0.0\nrequire github.com/acme/kept v1.0.0\n"})
 	p.add(t, "example.com/deep", "v1.0.0", someTime, map[string]string{"a.go": "package deep\n"})
 	p.add(t, "example.com/new", "v1.0.0", someTime, map[string]string{
-		"go.mod": "module example.com/new\n\ngo 1.22\n\nrequire example.com/far v1.0.0\n"})
+		"go.mod": "module example.com/new\n\ngo 1.22\n\nrequire example.com/far v1.1.0\n"})
+	p.add(t, "example.com/newer", "v1.0.0", someTime, map[string]string{
+		"go.mod": "module example.com/newer\n\ngo 1.22\n\nrequire example.com/far v1.0.0\n"})
 	p.add(t, "example.com/far", "v1.0.0", someTime, map[string]string{"a.go": "package far\n"})
+	p.add(t, "example.com/far", "v1.1.0", someTime, map[string]string{
+		"go.mod": "module example.com/far\n\ngo 1.22\n\nrequire example.com/beyond v1.0.0\n"})
+	p.add(t, "example.com/beyond", "v1.0.0", someTime, map[string]string{"a.go": "package beyond\n"})
 	w.behind(t, p.url)
 	w.row(t, "github.com/acme/kept", true)
 	w.running(t)
@@ -101,7 +106,13 @@ func TestAhead(t *testing.T) {
 	eventually(t, "the .info was fetched", func() bool { return p.times("/example.com/new/@v/v1.0.0.info") == 1 })
 	get("example.com/mid/@v/v1.0.0.mod")
 	times("example.com/mid/@v/v1.0.0.mod", 1)
-	times("example.com/far/@v/v1.0.0.mod", 0) // it is read only if somebody asks for it
+	eventually(t, "what a later one requires was fetched", func() bool { return p.times("/example.com/far/@v/v1.1.0.mod") == 1 })
+	get("example.com/newer/@v/v1.0.0.mod") // it requires an older far, which no build with both selects
+	eventually(t, "the .info was fetched", func() bool { return p.times("/example.com/newer/@v/v1.0.0.info") == 1 })
+	times("example.com/far/@v/v1.0.0.mod", 0)
+	times("example.com/beyond/@v/v1.0.0.mod", 0) // nobody asked for what requires it
+	get("example.com/far/@v/v1.1.0.mod")
+	eventually(t, "what that requires was fetched, too", func() bool { return p.times("/example.com/beyond/@v/v1.0.0.mod") == 1 })
 	times("github.com/acme/kept/@v/v1.0.0.mod", 0)
 }
 
