@@ -243,6 +243,7 @@ func TestEveryListHasPages(t *testing.T) {
 		}
 		type page struct {
 			Head       string `json:"head"`
+			Partial    bool   `json:"partial"`
 			Items      []json.RawMessage
 			NextCursor string `json:"next_cursor"`
 		}

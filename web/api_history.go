@@ -148,7 +148,8 @@ func (a *api) listRefs(ctx context.Context, in *listRefsRequest) (*listRefsAnswe
 
 // Sizes is how large a mirror was.
 type Sizes struct {
-	Items []SizeSample `json:"items"`
+	Items      []SizeSample `json:"items"`
+	NextCursor string       `json:"next_cursor,omitempty"`
 }
 
 // SizeSample is how large a mirror was after the last sync of a day.
@@ -158,7 +159,17 @@ type SizeSample struct {
 	Refs  int    `json:"refs" doc:"Branches and tags"`
 }
 
-func (a *api) listSizes(ctx context.Context, in *MirrorParam) (*answer[Sizes], error) {
+type listSizesRequest struct {
+	MirrorParam
+	PageParams
+}
+
+type listSizesAnswer struct {
+	Link string `header:"Link"`
+	Body Sizes
+}
+
+func (a *api) listSizes(ctx context.Context, in *listSizesRequest) (*listSizesAnswer, error) {
 	repo, err := a.repo(ctx, in.Mirror)
 	if err != nil {
 		return nil, err
@@ -167,7 +178,12 @@ func (a *api) listSizes(ctx context.Context, in *MirrorParam) (*answer[Sizes], e
 	if err != nil {
 		return nil, err
 	}
-	return &answer[Sizes]{Sizes{Items: each(list, func(s mirror.SizeSample) SizeSample {
-		return SizeSample{Day: s.Day.Format(time.DateOnly), Bytes: s.Bytes, Refs: s.Refs}
-	})}}, nil
+	day := func(s mirror.SizeSample) string { return s.Day.Format(time.DateOnly) }
+	page, err := paged(in.PageParams, "/mirrors/"+string(repo.ID)+"/sizes", nil, list, false, day, func(s mirror.SizeSample) SizeSample {
+		return SizeSample{Day: day(s), Bytes: s.Bytes, Refs: s.Refs}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &listSizesAnswer{Link: page.Link, Body: Sizes{Items: page.Body.Items, NextCursor: page.Body.NextCursor}}, nil
 }

@@ -12,8 +12,9 @@ import (
 
 // MirrorModules are the Go modules that a mirror serves.
 type MirrorModules struct {
-	Items   []MirrorModule `json:"items"`
-	Partial bool           `json:"partial,omitempty" doc:"There may be more: looking for them would have taken too long"`
+	Items      []MirrorModule `json:"items"`
+	NextCursor string         `json:"next_cursor,omitempty"`
+	Partial    bool           `json:"partial,omitempty" doc:"There may be more: looking for them would have taken too long"`
 }
 
 // MirrorModule is a Go module of a mirror.
@@ -35,7 +36,17 @@ func (a *api) servesOperations() {
 	}, a.listMirrorModules)
 }
 
-func (a *api) listMirrorModules(ctx context.Context, in *MirrorParam) (*answer[MirrorModules], error) {
+type listMirrorModulesRequest struct {
+	MirrorParam
+	PageParams
+}
+
+type listMirrorModulesAnswer struct {
+	Link string `header:"Link"`
+	Body MirrorModules
+}
+
+func (a *api) listMirrorModules(ctx context.Context, in *listMirrorModulesRequest) (*listMirrorModulesAnswer, error) {
 	repo, err := a.repo(ctx, in.Mirror)
 	if err != nil {
 		return nil, err
@@ -44,7 +55,12 @@ func (a *api) listMirrorModules(ctx context.Context, in *MirrorParam) (*answer[M
 	if err != nil {
 		return nil, err
 	}
-	return &answer[MirrorModules]{MirrorModules{Partial: found.Partial, Items: each(found.Modules, func(m mirror.RepoModule) MirrorModule {
+	key := func(m mirror.RepoModule) string { return m.Path + " " + m.Version + " " + m.Dir }
+	page, err := paged(in.PageParams, "/mirrors/"+string(repo.ID)+"/modules", nil, found.Modules, false, key, func(m mirror.RepoModule) MirrorModule {
 		return MirrorModule{Path: m.Path, Dir: m.Dir, Version: m.Version, At: m.At.UTC(), Versions: m.Versions, Declares: m.Declares, Use: m.Use()}
-	})}}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &listMirrorModulesAnswer{Link: page.Link, Body: MirrorModules{Partial: found.Partial, Items: page.Body.Items, NextCursor: page.Body.NextCursor}}, nil
 }
