@@ -48,6 +48,7 @@ lint: ## gofmt, vet, staticcheck, and govulncheck where its database can be had
 
 bench: ## ratios against peers, in one interleaved run; see bench/README.md
 	go test -run '^$$' -bench . -skip 'ServingTable|GatewayTable' -benchtime 2s ./bench/...
+	go test -run '^$$' -bench '^BenchmarkPages$$' -benchtime 1x ./web
 
 bench-sync: ## the sync engine: checks, syncs and clones beside git's, and 10,000 mirrors for BENCH_MINUTES=2
 	go test -timeout 30m -run '^$$' -bench 'SyncNothingNew|SyncOneCommit|FirstClone' -benchtime 20x -count 1 ./bench/...
