@@ -68,7 +68,7 @@ type ServedVersion struct {
 type SeenSum struct {
 	Module, Version string
 	Kind            string // "mod" or "zip"
-	Sum             string // as go.sum has it
+	Sum             string // as go.sum has it; of a zip "sha256:" and its bytes', or first the one and then the other
 	From            string // the module proxy
 	At              time.Time
 }
@@ -158,6 +158,9 @@ type ModuleStore interface {
 	// FirstModuleSum is the hash that a file had when it was first seen: this one,
 	// which is stored then, when it was never seen.
 	FirstModuleSum(ctx context.Context, s SeenSum) (SeenSum, error)
+	// SettleModuleSum puts another hash of the same file in the place of was, if
+	// that is still what is stored.
+	SettleModuleSum(ctx context.Context, s SeenSum, was string) error
 	// ForgetModuleSums has the next files of a version be the first ones.
 	ForgetModuleSums(ctx context.Context, module, version string) error
 

@@ -194,7 +194,7 @@ func (e *explanation) verify(ctx context.Context, o *proxied, info infoReply) er
 		e.note("verification", "stop", nil, "%s", mirror.AsProblem(proof.err).Error())
 		return proof.err
 	case e.h.Verify == VerifyAlways:
-		_, err := o.check(ctx, proof, Kept{Kind: "zip", Version: info.Version})
+		_, err := o.check(ctx, proof, Kept{Kind: "zip", Version: info.Version}, "")
 		e.note("verification", "stop", nil, "%s does not vouch for it: %s", name, mirror.AsProblem(proof.err).Error())
 		return err
 	default:

@@ -113,6 +113,9 @@ func (h *Handler) Run(ctx context.Context) error {
 		run.Go(func() error { return h.Pins.Run(ctx) })
 	}
 	run.Go(func() error { return h.runWarmings(ctx) })
+	if h.Seen != nil && h.Store != nil {
+		run.Go(func() error { return h.hashUnhashed(ctx) })
+	}
 	return run.Wait()
 }
 

@@ -50,9 +50,10 @@ func (h *Handler) prove(ctx context.Context, modPath, version string) *proof {
 
 // check compares a file with what the database says, or, when that says nothing,
 // with what was first seen. An error means that the file must not be passed on.
-func (o *proxied) check(ctx context.Context, p *proof, k Kept) (proven bool, err error) {
+// name is the file of a zip.
+func (o *proxied) check(ctx context.Context, p *proof, k Kept, name string) (proven bool, err error) {
 	if p == nil {
-		return false, o.asFirst(ctx, k)
+		return false, o.asFirst(ctx, k, name)
 	}
 	select {
 	case <-p.done:
@@ -69,7 +70,7 @@ func (o *proxied) check(ctx context.Context, p *proof, k Kept) (proven bool, err
 		return false, &mirror.Problem{Code: mirror.CodeSumAway, Kind: mirror.ErrUpstream, What: what + " cannot be verified now",
 			Why: mirror.AsProblem(p.err).Error(), Do: "try again later; only what the checksum database vouches for is passed on here (modules.verify)"}
 	default:
-		return false, o.asFirst(ctx, k)
+		return false, o.asFirst(ctx, k, name)
 	}
 	want := p.sums.Zip
 	if k.Kind == "mod" {

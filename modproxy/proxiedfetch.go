@@ -20,14 +20,15 @@ import (
 
 // proxyState is what a Handler knows of the files of proxies while it runs.
 type proxyState struct {
-	fills  fills
-	pace   pace // of those who had to hear that nobody has it
-	flight singleflight.Group
-	gone   *lru.Cache[string, goneFile]
-	places *lru.Cache[placeKey, knownPlace]
-	hots   hots
-	ahead  ahead
-	miss   *misses
+	fills    fills
+	pace     pace // of those who had to hear that nobody has it
+	flight   singleflight.Group
+	gone     *lru.Cache[string, goneFile]
+	places   *lru.Cache[placeKey, knownPlace]
+	hots     hots
+	ahead    ahead
+	unhashed unhashed
+	miss     *misses
 
 	hits, misses, stale, refused, forged atomic.Int64
 }
@@ -162,7 +163,7 @@ func (o *proxied) fetchSmall(ctx context.Context, k Kept, file string, most int6
 	k.From, k.At = from, time.Now().UTC()
 	if k.Kind == "mod" {
 		k.H1 = hashGoMod(data)
-		if k.Proven, err = o.check(ctx, proof, k); err != nil {
+		if k.Proven, err = o.check(ctx, proof, k, ""); err != nil {
 			return nil, err
 		}
 		o.h.Usage.learn(o.path, k.Version, k.facts())
@@ -175,6 +176,9 @@ func (o *proxied) fetchSmall(ctx context.Context, k Kept, file string, most int6
 
 // fetchZip takes a zip, checks it, gives it free and keeps it.
 func (o *proxied) fetchZip(ctx context.Context, f *fill, version, file, key string) error {
+	unhashed := &o.h.state().unhashed
+	unhashed.begin()
+	defer unhashed.end()
 	proof := o.h.prove(ctx, o.path, version)
 	body, err := o.h.Proxies.open(ctx, file)
 	if err != nil {
@@ -187,16 +191,18 @@ func (o *proxied) fetchZip(ctx context.Context, f *fill, version, file, key stri
 	}
 	k := Kept{Key: key, Module: o.path, Version: version, Kind: "zip", From: f.from, Sum: f.sum, Size: f.size, At: time.Now().UTC()}
 	// To hash it all of it must be unpacked: only where somebody has a hash of it.
-	if k.H1, err = checkZip(module.Version{Path: o.path, Version: version}, f.file.Name(), proof != nil || o.h.Seen != nil); err != nil {
+	if k.H1, err = checkZip(module.Version{Path: o.path, Version: version}, f.file.Name(), proof != nil); err != nil {
 		return oddZip(f.from, show(err.Error()))
 	}
-	if k.Proven, err = o.check(ctx, proof, k); err != nil {
+	if k.Proven, err = o.check(ctx, proof, k, f.file.Name()); err != nil {
 		return err
 	}
 	o.h.Usage.learn(o.path, version, k.facts())
 	f.pass()
 	if err := o.h.Store.PutFile(k, f.file); err != nil && o.h.Log != nil {
 		o.h.Log.Warn("keep a module's zip", "module", o.path, "err", err)
+	} else if err == nil && k.H1 == "" {
+		unhashed.add(k)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +74,50 @@ func TestD14FirstSeen(t *testing.T) {
 		t.Errorf("Accept(corp.test/none) = %v, want not found", err)
 	}
 	w.cleared(t)
+}
+
+// D14: a zip is known by its bytes until there is time to look into it, and then by
+// what is in it: another packing of the same is the same.
+func TestD14PackedAnew(t *testing.T) {
+	const zipAt = "/proxy/corp.test/lib/@v/v1.0.0.zip"
+	w, first, again, other := newWorld(t), newPeer(t), newPeer(t), newPeer(t)
+	first.add(t, "corp.test/lib", "v1.0.0", someTime, map[string]string{"a.go": "package lib\n"})
+	packed, err := os.ReadFile(filepath.Join(first.dir, "corp.test/lib/@v/v1.0.0.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed[len(packed)-2] = 1 // the length of a comment, which ends a zip (APPNOTE.TXT, 4.3.16)
+	again.add(t, "corp.test/lib", "v1.0.0", someTime, map[string]string{})
+	if err := os.WriteFile(filepath.Join(again.dir, "corp.test/lib/@v/v1.0.0.zip"), append(packed, '!'), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	other.add(t, "corp.test/lib", "v1.0.0", someTime, map[string]string{"a.go": "package lib // and more\n"})
+	ask200 := func(p *peer, want int) {
+		t.Helper()
+		w.handler = &modproxy.Handler{
+			Repos: w.handler.Repos, Policy: w.handler.Policy, Changes: w.db.Changes, Verify: modproxy.VerifyOff, Seen: w.db, Usage: &modproxy.Usage{Store: w.db},
+		}
+		w.behind(t, p.url)
+		if got := ask(w.handler, "GET", zipAt); got.Code != want {
+			t.Errorf("GET %s of %s = %d %s, want %d", zipAt, p.url, got.Code, got.Body, want)
+		}
+	}
+	ask200(first, http.StatusOK)
+	known := func() string {
+		seen, err := w.db.FirstModuleSum(t.Context(), mirror.SeenSum{Module: "corp.test/lib", Version: "v1.0.0", Kind: "zip", Sum: "none"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return seen.Sum
+	}
+	if got := known(); !strings.HasPrefix(got, "sha256:") {
+		t.Errorf("what is known at first = %s, want the hash of the bytes", got)
+	}
+	stop := w.running(t)
+	eventually(t, "have the zip hashed", func() bool { return strings.HasPrefix(known(), "h1:") })
+	stop()
+	ask200(again, http.StatusOK)
+	ask200(other, http.StatusBadGateway)
 }
 
 // deaf is a database that does not answer.

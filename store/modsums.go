@@ -45,6 +45,13 @@ func (db *DB) FirstModuleSum(ctx context.Context, s mirror.SeenSum) (mirror.Seen
 	return first, known(err)
 }
 
+// SettleModuleSum implements mirror.ModuleStore.
+func (db *DB) SettleModuleSum(ctx context.Context, s mirror.SeenSum, was string) error {
+	_, err := table[moduleSumRow](db.write).Where("module = ? AND version = ? AND kind = ? AND sum = ?", clean(s.Module), clean(s.Version), s.Kind, clean(was)).
+		Update(ctx, "sum", clean(s.Sum))
+	return known(err)
+}
+
 // ForgetModuleSums implements mirror.ModuleStore.
 func (db *DB) ForgetModuleSums(ctx context.Context, module, version string) error {
 	n, err := 0, error(nil)

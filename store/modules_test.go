@@ -309,3 +309,43 @@ func TestModuleRules(t *testing.T) {
 		}
 	})
 }
+
+// What was first seen stays, whatever is seen later, until it is settled or forgotten.
+func TestModuleSums(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, location string) {
+		ctx := t.Context()
+		seen := func(sum string) string {
+			t.Helper()
+			first, err := db.FirstModuleSum(ctx, mirror.SeenSum{Module: "corp.test/lib", Version: "v1.0.0", Kind: "zip", Sum: sum, From: "https://proxy.test", At: time.Unix(1, 0)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return first.Sum
+		}
+		settle := func(sum, was string) {
+			t.Helper()
+			if err := db.SettleModuleSum(ctx, mirror.SeenSum{Module: "corp.test/lib", Version: "v1.0.0", Kind: "zip", Sum: sum}, was); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, sum := range []string{"sha256:a", "sha256:b"} {
+			if got := seen(sum); got != "sha256:a" {
+				t.Errorf("FirstModuleSum(%s) = %s, want the first, sha256:a", sum, got)
+			}
+		}
+		settle("h1:x sha256:b", "sha256:b") // it is not that one
+		if got := seen("sha256:c"); got != "sha256:a" {
+			t.Errorf("FirstModuleSum() after another one was settled = %s, want sha256:a", got)
+		}
+		settle("h1:x sha256:a", "sha256:a")
+		if got := seen("sha256:c"); got != "h1:x sha256:a" {
+			t.Errorf("FirstModuleSum() after it was settled = %s, want h1:x sha256:a", got)
+		}
+		if err := db.ForgetModuleSums(ctx, "corp.test/lib", "v1.0.0"); err != nil {
+			t.Fatal(err)
+		}
+		if got := seen("sha256:c"); got != "sha256:c" {
+			t.Errorf("FirstModuleSum() after it was forgotten = %s, want sha256:c", got)
+		}
+	})
+}

@@ -5,7 +5,7 @@ CREATE TABLE module_sums (
     module  text COLLATE "C" NOT NULL,
     version text COLLATE "C" NOT NULL,
     kind    text COLLATE "C" NOT NULL, -- 'mod' or 'zip'
-    sum     text COLLATE "C" NOT NULL, -- as go.sum has it
+    sum     text COLLATE "C" NOT NULL, -- as go.sum has it; 'sha256:…' of the bytes of a zip, or both
     source  text COLLATE "C" NOT NULL, -- the module proxy
     at      bigint NOT NULL,
     PRIMARY KEY (module, version, kind)

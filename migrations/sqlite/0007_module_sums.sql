@@ -5,7 +5,7 @@ CREATE TABLE module_sums (
     module  text NOT NULL,
     version text NOT NULL,
     kind    text NOT NULL, -- 'mod' or 'zip'
-    sum     text NOT NULL, -- as go.sum has it
+    sum     text NOT NULL, -- as go.sum has it; 'sha256:…' of the bytes of a zip, or both
     source  text NOT NULL, -- the module proxy
     at      integer NOT NULL,
     PRIMARY KEY (module, version, kind)
