@@ -7,3 +7,11 @@ func (u *Usage) Count(module, version string) {
 
 // Spool has no more than n bytes of one module kept unpacked.
 func (r *Repos) Spool(n int64) { r.spooled = n }
+
+// Rest waits until every transfer that was begun has ended: a client has its file
+// before it is kept.
+func (h *Handler) Rest() {
+	if h.proxied != nil {
+		h.proxied.fills.work.Wait()
+	}
+}

@@ -148,6 +148,7 @@ func (w *world) behind(t testing.TB, list string) *modproxy.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.handler.Rest()
 	w.handler.Proxies, w.handler.Store = proxies, store
 	return store
 }
