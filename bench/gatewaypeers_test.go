@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -26,30 +25,9 @@ type nginx struct {
 
 func startNginx(b *testing.B, root string) *nginx {
 	b.Helper()
-	me, err := user.Current()
-	if err != nil {
-		b.Fatal(err)
-	}
-	work, addr := b.TempDir(), freeAddr(b)
+	addr := freeAddr(b)
 	n := &nginx{url: "http://" + addr, group: newGroup(b)}
-	var temps strings.Builder
-	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		fmt.Fprintf(&temps, "%s_temp_path %s;\n", kind, filepath.Join(work, kind))
-	}
-	conf := filepath.Join(work, "nginx.conf")
-	text := fmt.Sprintf(`user %s;
-daemon off; worker_processes 2; pid %s/nginx.pid; error_log stderr crit;
-events { worker_connections 512; }
-http {
-access_log off; sendfile on; tcp_nopush on; keepalive_requests 10000000;
-%s
-server { listen %s backlog=512; root %s; }
-}
-`, me.Username, work, temps.String(), addr, root)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	n.group.daemon(b, "tcp", addr, program(b, "nginx"), "-c", conf, "-p", work, "-e", "stderr")
+	n.group.nginx(b, b.TempDir(), addr, "keepalive_requests 10000000;", "root "+root+";")
 	return n
 }
 

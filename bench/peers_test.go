@@ -122,6 +122,24 @@ func (p *peers) startHTTP(b *testing.B, work string) {
 	b.Helper()
 	addr, socket := freeAddr(b), filepath.Join(work, "fcgi")
 	core := gittest.Git(b, "", "--exec-path")
+	p.httpGroup.daemon(b, "unix", socket, program(b, "fcgiwrap"), "-c", "16", "-s", "unix:"+socket)
+	p.httpGroup.nginx(b, work, addr, "client_max_body_size 0;", fmt.Sprintf(`location / {
+fastcgi_pass unix:%s; fastcgi_buffering off; fastcgi_read_timeout 600;
+fastcgi_param SCRIPT_FILENAME %s/git-http-backend;
+fastcgi_param GIT_PROJECT_ROOT %s; fastcgi_param GIT_HTTP_EXPORT_ALL ""; fastcgi_param HOME %s;
+fastcgi_param PATH_INFO $uri; fastcgi_param GIT_PROTOCOL $http_git_protocol;
+fastcgi_param QUERY_STRING $query_string; fastcgi_param REQUEST_METHOD $request_method;
+fastcgi_param CONTENT_TYPE $content_type; fastcgi_param CONTENT_LENGTH $content_length; fastcgi_param REMOTE_ADDR $remote_addr;
+}`, socket, core, p.root, work))
+	p.http = "http://" + addr
+	time.Sleep(500 * time.Millisecond) // all of their workers are there
+	p.httpIdle = len(p.httpGroup.processes())
+}
+
+// nginx starts one in the group that listens on addr, with directives of ours for
+// all of HTTP and for its server.
+func (g *group) nginx(b *testing.B, work, addr, http, server string) {
+	b.Helper()
 	me, err := user.Current()
 	if err != nil {
 		b.Fatal(err)
@@ -135,27 +153,17 @@ func (p *peers) startHTTP(b *testing.B, work string) {
 daemon off; worker_processes 2; pid %s/nginx.pid; error_log stderr crit;
 events { worker_connections 512; }
 http {
-access_log off; sendfile on; tcp_nopush on; client_max_body_size 0;
+access_log off; sendfile on; tcp_nopush on; %s
 %s
 server {
 listen %s backlog=512;
-location / {
-fastcgi_pass unix:%s; fastcgi_buffering off; fastcgi_read_timeout 600;
-fastcgi_param SCRIPT_FILENAME %s/git-http-backend;
-fastcgi_param GIT_PROJECT_ROOT %s; fastcgi_param GIT_HTTP_EXPORT_ALL ""; fastcgi_param HOME %s;
-fastcgi_param PATH_INFO $uri; fastcgi_param GIT_PROTOCOL $http_git_protocol;
-fastcgi_param QUERY_STRING $query_string; fastcgi_param REQUEST_METHOD $request_method;
-fastcgi_param CONTENT_TYPE $content_type; fastcgi_param CONTENT_LENGTH $content_length; fastcgi_param REMOTE_ADDR $remote_addr;
-}}}
-`, me.Username, work, temps.String(), addr, socket, core, p.root, work)
+%s
+}}
+`, me.Username, work, http, temps.String(), addr, server)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	p.httpGroup.daemon(b, "unix", socket, program(b, "fcgiwrap"), "-c", "16", "-s", "unix:"+socket)
-	p.httpGroup.daemon(b, "tcp", addr, program(b, "nginx"), "-c", conf, "-p", work, "-e", "stderr")
-	p.http = "http://" + addr
-	time.Sleep(500 * time.Millisecond) // all of their workers are there
-	p.httpIdle = len(p.httpGroup.processes())
+	g.daemon(b, "tcp", addr, program(b, "nginx"), "-c", conf, "-p", work, "-e", "stderr")
 }
 
 func (p *peers) startSSH(b *testing.B, work string) {
