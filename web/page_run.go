@@ -101,26 +101,14 @@ func (c *console) runLive(g *gin.Context) error {
 		return err
 	}
 	w := c.words(g)
-	var phase mirror.Phase
-	var drawn time.Time
+	draw := c.drawRun(w, func(out fragments, word string) error {
+		return c.sendFragment(w, out, "line", "log-line", logEntry{time.Now(), word})
+	})
 	show := func(out fragments, p mirror.Progress) error {
 		if p.Run != run.ID {
 			return nil
 		}
-		if p.Phase == mirror.Done {
-			return out.swap("done", "")
-		}
-		if p.Phase == phase && time.Since(drawn) < fragmentEvery {
-			return nil
-		}
-		view := w.viewProgress(p)
-		if p.Phase != phase {
-			if err := c.sendFragment(w, out, "line", "log-line", logEntry{time.Now(), view.Word}); err != nil {
-				return err
-			}
-		}
-		phase, drawn = p.Phase, time.Now()
-		return c.sendFragment(w, out, "run", "run-live", view)
+		return draw(out, p)
 	}
 	begin := func(out fragments) error {
 		if live, running := c.Syncer.Progress(repo.ID); running && live.Run == run.ID {

@@ -94,8 +94,6 @@ func (c *console) mirrorLive(g *gin.Context) error {
 		return err
 	}
 	w := c.words(g)
-	var phase mirror.Phase
-	var drawn time.Time
 	begin := func(out fragments) error {
 		if now, err := c.Store.RepoByID(g.Request.Context(), repo.ID); err == nil && seen(now) != g.Query("seen") {
 			if _, running := c.Syncer.Progress(repo.ID); !running {
@@ -104,7 +102,15 @@ func (c *console) mirrorLive(g *gin.Context) error {
 		}
 		return nil
 	}
-	return c.stream(g, repo.ID, begin, func(out fragments, p mirror.Progress) error {
+	return c.stream(g, repo.ID, begin, c.drawRun(w, func(out fragments, word string) error { return out.swap("phase", word) }))
+}
+
+// drawRun draws one running sync: "run" is its present state, "done" its end. What
+// begins is announced besides.
+func (c *console) drawRun(w *words, announce func(out fragments, word string) error) func(fragments, mirror.Progress) error {
+	var phase mirror.Phase
+	var drawn time.Time
+	return func(out fragments, p mirror.Progress) error {
 		if p.Phase == mirror.Done {
 			return out.swap("done", "")
 		}
@@ -113,17 +119,13 @@ func (c *console) mirrorLive(g *gin.Context) error {
 		}
 		view := w.viewProgress(p)
 		if p.Phase != phase {
-			if err := out.swap("phase", view.Word); err != nil {
+			if err := announce(out, view.Word); err != nil {
 				return err
 			}
 		}
 		phase, drawn = p.Phase, time.Now()
-		html, err := c.fragment(w, "run-live", view)
-		if err != nil {
-			return err
-		}
-		return out.swap("run", html)
-	})
+		return c.sendFragment(w, out, "run", "run-live", view)
+	}
 }
 
 // mirrorsLive keeps the list true: each row is an event named by the mirror's id.
