@@ -44,15 +44,15 @@ func newHosts(c Config, site mirror.Site) hosts {
 
 // has tells whether a Host header, in which a port may be, is one of them.
 func (h hosts) has(header string) bool {
-	if h.any {
-		return true
-	}
 	name := header
 	if host, _, err := net.SplitHostPort(header); err == nil {
 		name = host
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil || !strings.Contains(name, ".") || strings.HasSuffix(name, ".localhost") || h.exact[name] {
+	if h.exact[name] || !strings.Contains(name, ".") || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
 		return true
 	}
 	for _, suffix := range h.below {
@@ -65,6 +65,9 @@ func (h hosts) has(header string) bool {
 
 // guard refuses requests for other names, apart from questions how the server does.
 func (h hosts) guard(next http.Handler) http.Handler {
+	if h.any {
+		return next
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h.has(r.Host) || r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
 			next.ServeHTTP(w, r)
