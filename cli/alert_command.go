@@ -236,18 +236,9 @@ func (p *program) alertLog() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all, q := []web.AlertMessage{}, url.Values{}
-			for len(all) < limit {
-				q.Set("limit", strconv.Itoa(min(500, limit-len(all))))
-				var page web.AlertMessages
-				if err := c.call(cmd.Context(), http.MethodGet, api+"/alerts/messages?"+q.Encode(), nil, &page); err != nil {
-					return err
-				}
-				all = append(all, page.Items...)
-				if page.NextCursor == "" {
-					break
-				}
-				q.Set("cursor", page.NextCursor)
+			all, err := pagesOf[web.AlertMessage](cmd.Context(), c, "/alerts/messages", url.Values{}, limit)
+			if err != nil {
+				return err
 			}
 			if p.json {
 				return p.emit(all)

@@ -177,7 +177,7 @@ func approvalID(text string) (int64, error) {
 
 // approvals returns all of a state, of one mirror when path names it.
 func (c *client) approvals(ctx context.Context, state, path string) ([]web.Approval, error) {
-	q := url.Values{"state": {state}, "limit": {"500"}}
+	q := url.Values{"state": {state}}
 	if path != "" {
 		p, err := pathOf(path)
 		if err != nil {
@@ -185,18 +185,7 @@ func (c *client) approvals(ctx context.Context, state, path string) ([]web.Appro
 		}
 		q.Set("mirror", string(p))
 	}
-	all := []web.Approval{}
-	for {
-		var page web.Approvals
-		if err := c.call(ctx, http.MethodGet, api+"/approvals?"+q.Encode(), nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Items...)
-		if page.NextCursor == "" {
-			return all, nil
-		}
-		q.Set("cursor", page.NextCursor)
-	}
+	return pagesOf[web.Approval](ctx, c, "/approvals", q, everything)
 }
 
 // completeApprovals offers what is open.

@@ -90,18 +90,9 @@ func (p *program) auditList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all := []web.AuditEntry{}
-			for len(all) < limit {
-				q.Set("limit", strconv.Itoa(min(500, limit-len(all))))
-				var page web.Audit
-				if err := c.call(cmd.Context(), http.MethodGet, api+"/audit?"+q.Encode(), nil, &page); err != nil {
-					return err
-				}
-				all = append(all, page.Items...)
-				if page.NextCursor == "" {
-					break
-				}
-				q.Set("cursor", page.NextCursor)
+			all, err := pagesOf[web.AuditEntry](cmd.Context(), c, "/audit", q, limit)
+			if err != nil {
+				return err
 			}
 			if p.json {
 				return p.emit(all)

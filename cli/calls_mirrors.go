@@ -19,35 +19,17 @@ const api = "/api/v1"
 type mirrorQuery struct {
 	Search string
 	State  string
-	Limit  int // of one page; zero = 500
 }
 
-// mirrors returns the first page of what q selects.
-func (c *client) mirrors(ctx context.Context, q mirrorQuery, cursor string) (web.Mirrors, error) {
-	values := url.Values{"limit": {strconv.Itoa(or(q.Limit, 500))}}
-	for name, v := range map[string]string{"search": q.Search, "state": q.State, "cursor": cursor} {
+// mirrors returns what q selects, up to most of it.
+func (c *client) mirrors(ctx context.Context, q mirrorQuery, most int) ([]web.Mirror, error) {
+	values := url.Values{}
+	for name, v := range map[string]string{"search": q.Search, "state": q.State} {
 		if v != "" {
 			values.Set(name, v)
 		}
 	}
-	var page web.Mirrors
-	err := c.call(ctx, http.MethodGet, api+"/mirrors?"+values.Encode(), nil, &page)
-	return page, err
-}
-
-// allMirrors returns every page.
-func (c *client) allMirrors(ctx context.Context, q mirrorQuery) ([]web.Mirror, error) {
-	all := []web.Mirror{}
-	for cursor := ""; ; {
-		page, err := c.mirrors(ctx, q, cursor)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page.Items...)
-		if cursor = page.NextCursor; cursor == "" {
-			return all, nil
-		}
-	}
+	return pagesOf[web.Mirror](ctx, c, "/mirrors", values, most)
 }
 
 // mirror returns the one at a path, however the path is written.

@@ -51,12 +51,12 @@ func (p *program) completeMirrors(cmd *cobra.Command, given []string, typed stri
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	page, err := client.mirrors(ctx, mirrorQuery{Search: typed, Limit: 50}, "")
+	mirrors, err := client.mirrors(ctx, mirrorQuery{Search: typed}, 50)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var names []string
-	for _, m := range page.Items {
+	for _, m := range mirrors {
 		if strings.HasPrefix(string(m.Path), typed) {
 			names = append(names, string(m.Path))
 		}

@@ -41,18 +41,7 @@ func (p *program) mirrorKept() *cobra.Command {
 }
 
 func (c *client) kept(ctx context.Context, id mirror.ID) ([]web.KeptRef, error) {
-	q, all := url.Values{"limit": {"1000"}}, []web.KeptRef{}
-	for {
-		var page web.KeptRefs
-		if err := c.call(ctx, http.MethodGet, api+"/mirrors/"+segment(string(id))+"/kept?"+q.Encode(), nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Items...)
-		if page.NextCursor == "" {
-			return all, nil
-		}
-		q.Set("cursor", page.NextCursor)
-	}
+	return pagesOf[web.KeptRef](ctx, c, "/mirrors/"+segment(string(id))+"/kept", url.Values{}, everything)
 }
 
 func (p *program) mirrorRestore() *cobra.Command {

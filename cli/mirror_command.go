@@ -43,7 +43,7 @@ func (p *program) mirrorList() *cobra.Command {
 			if len(args) == 1 {
 				q.Search = args[0]
 			}
-			all, err := c.allMirrors(cmd.Context(), q)
+			all, err := c.mirrors(cmd.Context(), q, everything)
 			if err != nil {
 				return err
 			}

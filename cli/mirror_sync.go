@@ -21,7 +21,7 @@ func (p *program) mirrorSync() *cobra.Command {
 			}
 			var mirrors []web.Mirror
 			if all {
-				if mirrors, err = c.allMirrors(ctx, mirrorQuery{}); err != nil {
+				if mirrors, err = c.mirrors(ctx, mirrorQuery{}, everything); err != nil {
 					return err
 				}
 			}

@@ -84,25 +84,7 @@ func sourceOf(source string) string { return or(source, "module proxy") }
 
 // servedModules reads pages until there are limit modules; zero = all.
 func (c *client) servedModules(ctx context.Context, sort, search string, limit int) ([]web.ServedModule, error) {
-	q := url.Values{"sort": {sort}, "search": {search}, "limit": {"500"}}
-	if limit > 0 && limit < 500 {
-		q.Set("limit", strconv.Itoa(limit))
-	}
-	all := []web.ServedModule{}
-	for {
-		var page web.ServedModules
-		if err := c.call(ctx, http.MethodGet, api+"/modules?"+q.Encode(), nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Items...)
-		if limit > 0 && len(all) >= limit {
-			return all[:limit], nil
-		}
-		if page.NextCursor == "" {
-			return all, nil
-		}
-		q.Set("cursor", page.NextCursor)
-	}
+	return pagesOf[web.ServedModule](ctx, c, "/modules", url.Values{"sort": {sort}, "search": {search}}, upTo(limit))
 }
 
 // servedModule is a module with its versions, as --json has it.
@@ -123,21 +105,13 @@ func (p *program) showServed(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	at := api + "/modules/served/" + url.PathEscape(name)
-	m := servedModule{Items: []web.ServedVersion{}}
-	if err := c.call(ctx, http.MethodGet, at, nil, &m.ServedModule); err != nil {
+	at := "/modules/served/" + url.PathEscape(name)
+	var m servedModule
+	if err := c.call(ctx, http.MethodGet, api+at, nil, &m.ServedModule); err != nil {
 		return err
 	}
-	for q := (url.Values{"limit": {"500"}}); ; {
-		var page web.ServedVersions
-		if err := c.call(ctx, http.MethodGet, at+"/versions?"+q.Encode(), nil, &page); err != nil {
-			return err
-		}
-		m.Items = append(m.Items, page.Items...)
-		if page.NextCursor == "" {
-			break
-		}
-		q.Set("cursor", page.NextCursor)
+	if m.Items, err = listOf[web.ServedVersion](ctx, c, at+"/versions"); err != nil {
+		return err
 	}
 	if p.json {
 		return p.emit(m)
@@ -331,17 +305,9 @@ func (p *program) modulePins() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all := []web.ModulePin{}
-			for q := (url.Values{"limit": {"500"}, "module": {of}}); ; {
-				var page web.ModulePins
-				if err := c.call(cmd.Context(), http.MethodGet, api+"/modules/pins?"+q.Encode(), nil, &page); err != nil {
-					return err
-				}
-				all = append(all, page.Items...)
-				if page.NextCursor == "" {
-					break
-				}
-				q.Set("cursor", page.NextCursor)
+			all, err := pagesOf[web.ModulePin](cmd.Context(), c, "/modules/pins", url.Values{"module": {of}}, everything)
+			if err != nil {
+				return err
 			}
 			if p.json {
 				return p.emit(all)

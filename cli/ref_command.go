@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,29 +51,13 @@ func (p *program) refList() *cobra.Command {
 }
 
 func (c *client) refs(ctx context.Context, m web.Mirror, kind, search string, limit int) ([]web.Ref, error) {
-	q, all := url.Values{"limit": {"1000"}}, []web.Ref{}
-	if limit > 0 && limit < 1000 {
-		q.Set("limit", strconv.Itoa(limit))
-	}
+	q := url.Values{}
 	for name, value := range map[string]string{"kind": kind, "search": search} {
 		if value != "" {
 			q.Set(name, value)
 		}
 	}
-	for {
-		var page web.Refs
-		if err := c.call(ctx, http.MethodGet, api+"/mirrors/"+segment(string(m.ID))+"/refs?"+q.Encode(), nil, &page); err != nil {
-			return nil, err
-		}
-		all = append(all, page.Items...)
-		if limit > 0 && len(all) >= limit {
-			return all[:limit], nil
-		}
-		if page.NextCursor == "" {
-			return all, nil
-		}
-		q.Set("cursor", page.NextCursor)
-	}
+	return pagesOf[web.Ref](ctx, c, "/mirrors/"+segment(string(m.ID))+"/refs", q, upTo(limit))
 }
 
 func (p *program) refDiff() *cobra.Command {

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,19 +22,38 @@ type items[T any] struct {
 
 // listOf reads a list, all pages of it.
 func listOf[T any](ctx context.Context, c *client, path string) ([]T, error) {
+	return pagesOf[T](ctx, c, path, url.Values{}, everything)
+}
+
+const (
+	pageful    = 1000 // items, the most a list gives in a page
+	everything = math.MaxInt
+)
+
+// pagesOf reads what q selects of a list, page after page, until there are most.
+func pagesOf[T any](ctx context.Context, c *client, path string, q url.Values, most int) ([]T, error) {
 	all := []T{}
-	q := url.Values{"limit": {"500"}}
-	for {
+	for len(all) < most {
+		q.Set("limit", strconv.Itoa(min(pageful, most-len(all))))
 		var page items[T]
 		if err := c.call(ctx, http.MethodGet, api+path+"?"+q.Encode(), nil, &page); err != nil {
 			return nil, err
 		}
 		all = append(all, page.Items...)
 		if page.NextCursor == "" || page.NextCursor == q.Get("cursor") {
-			return all, nil
+			break
 		}
 		q.Set("cursor", page.NextCursor)
 	}
+	return all, nil
+}
+
+// upTo is the value of a --limit whose 0 means all.
+func upTo(limit int) int {
+	if limit <= 0 {
+		return everything
+	}
+	return limit
 }
 
 // user finds a user by name. The empty name is the caller, whom the API calls "me".
