@@ -73,7 +73,7 @@ func (o *Owners) wakeUp() {
 // Run lists what is due until ctx ends.
 func (o *Owners) Run(ctx context.Context) error {
 	o.init()
-	tick := time.NewTicker(ownersPoll)
+	tick := time.NewTicker(min(ownersPoll, o.Every))
 	defer tick.Stop()
 	for {
 		o.listDue(ctx)
@@ -139,43 +139,14 @@ func (o *Owners) list(ctx context.Context, rule Rule) (RuleListing, time.Time) {
 		done.ETag, done.Problem = "", AsProblem(err)
 		return done, now.Add(ownersRetry)
 	}
-	byText := make(map[string]NewMirror, len(list))
-	for _, m := range list {
-		byText[m.Text] = m
-	}
-	for _, item := range plan.Items {
-		if item.State == PlanPresent {
-			continue
-		}
-		err := item.Err
-		if err == nil {
-			_, _, err = o.Catalog.Add(ctx, byText[item.Asked[0]])
-		}
-		if err != nil { // the next listing tries again
-			done.Failed++
-			done.ETag = ""
-			o.Log.Warn("add a listed repository", "rule", rule.Pattern, "repo", item.Asked[0], "err", err)
-			continue
-		}
-		done.Added++
+	o.add(ctx, rule, list, plan, &done)
+	if done.Failed > 0 {
+		done.ETag = "" // the next listing tries again
 	}
 	if done.Added > 0 {
 		o.Log.Info("added mirrors of a rule", "rule", rule.Pattern, "added", done.Added, "found", done.Found)
 	}
 	return done, due
-}
-
-// Plan tells what the first listing of a rule would add, and adds nothing.
-func (o *Owners) Plan(ctx context.Context, rule Rule) (Plan, error) {
-	o.init()
-	if err := rule.check(); err != nil {
-		return Plan{}, err
-	}
-	_, list, err := o.ask(ctx, rule, "")
-	if err != nil {
-		return Plan{}, err
-	}
-	return o.Catalog.PlanAll(ctx, list, nil)
 }
 
 // ask lists the owner's repositories and picks those that the rule is for.

@@ -92,8 +92,8 @@ func TestOwnersAddWhatIsListed(t *testing.T) {
 	})
 	const pattern = "127.0.0.1/acme/*"
 	rule := mirror.Rule{Pattern: pattern, Discovery: &mirror.RuleDiscovery{Exclude: []string{"Legacy-*"}}}
-	plan, err := owners.Plan(t.Context(), rule)
-	if err != nil || plan.New != 2 || len(r.paths(t)) != 0 {
+	plan, listed, err := owners.Plan(t.Context(), rule)
+	if err != nil || plan.New != 2 || listed.Found != 5 || listed.Skipped != 3 || len(r.paths(t)) != 0 {
 		t.Fatalf("Plan = %+v, %v, want two new and nothing added", plan, err)
 	}
 	if err := r.catalog.AddRule(t.Context(), rule); err != nil {

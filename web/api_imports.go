@@ -116,18 +116,27 @@ func (a *api) addRule(ctx context.Context, in *answer[Rule]) (*answer[Rule], err
 }
 
 func (a *api) previewRule(ctx context.Context, in *answer[Rule]) (*answer[MirrorsPreview], error) {
-	if a.Catalog.Owners == nil {
-		return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "this server asks no host what its owners have", Do: "turn on discovery.enabled"}
+	owners, err := a.owners()
+	if err != nil {
+		return nil, err
 	}
 	rule := in.Body.rule()
 	if rule.Discovery == nil {
 		rule.Discovery = &mirror.RuleDiscovery{}
 	}
-	plan, err := a.Catalog.Owners.Plan(ctx, rule)
+	plan, _, err := owners.Plan(ctx, rule)
 	if err != nil {
 		return nil, err
 	}
 	return &answer[MirrorsPreview]{a.previewJSON(ctx, plan)}, nil
+}
+
+// owners lists what organisations have, where the settings let it.
+func (s *Server) owners() (*mirror.Owners, error) {
+	if s.Catalog.Owners == nil {
+		return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "this server asks no host what its owners have", Do: "turn on discovery.enabled"}
+	}
+	return s.Catalog.Owners, nil
 }
 
 type editRuleRequest struct {

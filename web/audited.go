@@ -137,6 +137,7 @@ func consoleTwins() map[string]string {
 		"POST /mirrors/bulk":                 "edit-mirror",
 		"POST /mirrors/bulk/remove":          "remove-mirror",
 		"POST /mirrors/new":                  "add-mirrors",
+		"POST /mirrors/new/owner":            "add-rule",
 		"POST /mirrors/:id/edit":             "edit-mirror",
 		"POST /mirrors/:id/pause":            "edit-mirror",
 		"POST /mirrors/:id/resume":           "edit-mirror",

@@ -69,6 +69,12 @@ func consolePages(all seeded) []consolePage {
 			b.click("button[value=check]")
 			b.do(chromedp.WaitVisible(chromedp.CSS("#preview")))
 		}},
+		{"owner", "/mirrors/new/owner", "/mirrors/new/owner", nil},
+		{"owner-listed", "/mirrors/new/owner", "/mirrors/new/owner?owner=127.0.0.1/acme", func(b *browser) {
+			b.choose("#credential", "local-read")
+			b.click("button[value=check]:not([hidden])")
+			b.do(chromedp.WaitVisible(chromedp.CSS("#preview")))
+		}},
 		{"mirror", "/mirrors/:id", at, nil},
 		{"mirror-held", "/mirrors/:id", held, nil},
 		{"refs", "/mirrors/:id/refs", held + "/refs", nil},

@@ -37,6 +37,7 @@ type consoleSite struct {
 	db       *store.DB
 	accounts *auth.Accounts
 	catalog  *mirror.Catalog
+	api      map[string]string // of hosts, as git.Disk has it
 	syncer   *mirror.Syncer
 	roads    *mirror.Roads
 	admin    auth.User
@@ -69,7 +70,8 @@ func newConsoleSite(t testing.TB) *consoleSite {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	disk, err := git.Open(ctx, git.Disk{Root: dir, AllowPrivate: true})
+	api := map[string]string{}
+	disk, err := git.Open(ctx, git.Disk{Root: dir, AllowPrivate: true, API: api})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +85,7 @@ func newConsoleSite(t testing.TB) *consoleSite {
 	trail := &auth.Trail{Store: db, Log: log}
 	recorded := auth.RecordMirrors(db, trail)
 	s := &consoleSite{
-		url: "http://" + server.Listener.Addr().String(), file: filepath.Join(dir, "gitmirror.db"), db: db, vault: vault, reader: &brokenReader{Reader: disk},
+		url: "http://" + server.Listener.Addr().String(), file: filepath.Join(dir, "gitmirror.db"), db: db, vault: vault, api: api, reader: &brokenReader{Reader: disk},
 		accounts: &auth.Accounts{Store: auth.RecordAccounts(db), Trail: trail, Log: log, Vault: vault},
 	}
 	site := mirror.Site{URL: s.url, SSH: "ssh://git@127.0.0.1:2222"}
@@ -94,6 +96,7 @@ func newConsoleSite(t testing.TB) *consoleSite {
 		},
 	}
 	s.catalog = &mirror.Catalog{Store: recorded, Disk: disk, Syncer: s.syncer, Vault: vault, Site: site}
+	s.catalog.Owners = &mirror.Owners{Catalog: s.catalog, Lister: disk, Log: log}
 	s.roads = &mirror.Roads{Store: recorded, Prober: disk, Credential: s.catalog.OpenCredential, Check: s.catalog.CheckEndpoint, Log: log}
 	done := make(chan struct{})
 	rules, err := modproxy.OpenRules(ctx, &modproxy.RuleBook{Stored: db})

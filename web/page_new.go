@@ -257,6 +257,11 @@ func (data *newPage) summarise(w *words) {
 		counts[l.Fate]++
 		l.Word, l.Look, _ = w.fate(l.Fate, 0)
 	}
+	data.Summary = w.fates(counts)
+}
+
+// fates sums up how many there are of each.
+func (w *words) fates(counts map[fate]int) string {
 	var parts []string
 	for _, f := range []fate{isNew, isAdded, isHere, isTwice, isWrong} {
 		if n := counts[f]; n > 0 {
@@ -264,7 +269,7 @@ func (data *newPage) summarise(w *words) {
 			parts = append(parts, summary)
 		}
 	}
-	data.Summary = strings.Join(parts, " · ")
+	return strings.Join(parts, " · ")
 }
 
 // fate is what becomes of a pasted line.

@@ -28,7 +28,8 @@ type rulesPage struct {
 // ruleRow is a rule with the version its forms bring back.
 type ruleRow struct {
 	mirror.Rule
-	Seen string
+	Seen  string
+	Owner string // that is followed; empty = none is
 }
 
 type aliasRow struct {
@@ -66,7 +67,13 @@ func (c *console) renderRules(g *gin.Context, status int, data rulesPage) error 
 	if err != nil {
 		return err
 	}
-	data.Rules = each(rules, func(r mirror.Rule) ruleRow { return ruleRow{r, ruleVersion(r)} })
+	data.Rules = each(rules, func(r mirror.Rule) ruleRow {
+		row := ruleRow{Rule: r, Seen: ruleVersion(r)}
+		if r.Discovery != nil {
+			row.Owner = strings.TrimSuffix(r.Pattern, "/*")
+		}
+		return row
+	})
 	aliases, data.Window = windowOf(g, "/rules", aliases, func(a mirror.Alias) string { return a.Prefix + " " + string(a.Repo) })
 	data.Aliases = each(aliases, func(a mirror.Alias) aliasRow { return aliasRow{a, aliasVersion(a)} })
 	data.Credentials = each(credentials, func(s mirror.SealedCredential) credentialRow { return credentialRow{s, credentialVersion(s)} })
@@ -92,7 +99,7 @@ func (c *console) addRule(g *gin.Context) error {
 	if g.PostForm("discover") == "yes" {
 		r.Discovery = &mirror.RuleDiscovery{
 			Archived: g.PostForm("archived") == "yes", Forks: g.PostForm("forks") == "yes",
-			Exclude: strings.FieldsFunc(g.PostForm("exclude"), func(c rune) bool { return c == ',' || c == ' ' || c == '\n' || c == '\r' || c == '\t' }),
+			Exclude: names(g.PostForm("exclude")),
 		}
 		message = "What matches {1} is listed now and every hour, and added."
 	}

@@ -96,6 +96,8 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	manage := r.Group("/", s.bySession, c.allow(auth.Manage), s.whileRoom)
 	manage.GET("/mirrors/new", do(c.newForm))
 	manage.POST("/mirrors/new", do(c.addMirrors))
+	manage.GET("/mirrors/new/owner", do(c.ownerForm))
+	manage.POST("/mirrors/new/owner", do(c.addOwner))
 	manage.POST("/mirrors/bulk", do(c.bulkEdit))
 	manage.POST("/mirrors/bulk/remove", do(c.bulkRemove))
 	manage.GET("/mirrors/:id/edit", do(c.editForm))

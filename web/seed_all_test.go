@@ -49,6 +49,8 @@ func (s *consoleSite) seedAll(t testing.TB) seeded {
 	ok("module rule", err)
 	s.seedAccess(t)
 	s.seedAlerts(t)
+	s.hostAPI(t, "api", "attic", "secret")
+	ok("credential", s.catalog.AddCredential(ctx, mirror.Credential{Name: "local-read", Host: "127.0.0.1", User: "acme-bot", Secret: "s3cret"}))
 	phone, err := s.accounts.AddUser(ctx, all.phone, auth.Developer, phonePassword)
 	ok("user", err)
 	enrolment, err := s.accounts.NewFactor(ctx, phone.ID, "127.0.0.1")
