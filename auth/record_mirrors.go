@@ -238,9 +238,13 @@ func repoFields(r mirror.Repo) []field {
 	if r.Interval > 0 {
 		interval = r.Interval.String()
 	}
+	archived := ""
+	if !r.Archived.IsZero() {
+		archived = "since " + r.Archived.UTC().Format(time.DateOnly)
+	}
 	return []field{
 		{"upstream", r.Upstream.String()}, {"credential", r.Credential}, {"private", yesNo(r.Private)}, {"interval", interval},
-		{"tags", string(r.Tags)}, {"refs", strings.TrimPrefix(string(refs), "{}")}, {"paused", yesNo(r.Paused)},
+		{"tags", string(r.Tags)}, {"refs", strings.TrimPrefix(string(refs), "{}")}, {"paused", yesNo(r.Paused)}, {"archived", archived},
 	}
 }
 

@@ -17,8 +17,9 @@ import (
 func (p *program) mirrorCommand() *cobra.Command {
 	g := p.group("mirror", "Add, look at and sync mirrors",
 		p.mirrorAdd(), p.mirrorList(), p.mirrorShow(), p.mirrorSync(), p.mirrorLog(), p.mirrorEdit(),
-		p.mirrorPause("pause", "Stop syncing a mirror; it is still served", true),
-		p.mirrorPause("resume", "Sync a paused mirror again", false),
+		p.mirrorPause("pause", "Stop syncing a mirror; it is still served", web.EditMirror{Paused: new(true)}),
+		p.mirrorPause("archive", "Keep what is here of a mirror whose original is gone; it is still served", web.EditMirror{Archived: new(true)}),
+		p.mirrorPause("resume", "Sync a mirror again that is paused or an archive", web.EditMirror{Paused: new(false)}),
 		p.mirrorKept(), p.mirrorRestore(), p.mirrorPurge(),
 		p.mirrorCheck(), p.mirrorRepair(), p.mirrorRemove())
 	p.withServer(g)
@@ -52,7 +53,7 @@ func (p *program) mirrorList() *cobra.Command {
 			}
 			rows := make([]row, len(all))
 			for i, m := range all {
-				rows[i] = row{string(m.Path), string(m.State), ago(m.LastSuccessAt), next(m), size(m.Bytes)}
+				rows[i] = row{string(m.Path), stateOf(m), ago(m.LastSuccessAt), next(m), size(m.Bytes)}
 			}
 			p.table("no mirrors; add one with: gitmirror mirror add URL", row{"PATH", "STATE", "IN STEP", "NEXT SYNC", "SIZE"}, rows)
 			return nil
@@ -60,6 +61,22 @@ func (p *program) mirrorList() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&state, "state", "", "only those in this state: queued, cloning, ready, syncing, retrying, failed, paused")
 	return cmd
+}
+
+// stateOf is a mirror's state in a word.
+func stateOf(m web.Mirror) string {
+	if m.State == mirror.Paused && !m.Archived.IsZero() {
+		return "archived"
+	}
+	return string(m.State)
+}
+
+// since is a day; empty = there is none.
+func since(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format(time.DateOnly)
 }
 
 func next(m web.Mirror) string {
@@ -111,7 +128,8 @@ func (p *program) showMirror(m web.Mirror) {
 	}
 	p.facts(
 		[2]string{"path", string(m.Path)},
-		[2]string{"state", string(m.State)},
+		[2]string{"state", stateOf(m)},
+		[2]string{"gone since", since(m.Archived)},
 		[2]string{"upstream", m.Upstream},
 		[2]string{"credential", m.Credential},
 		[2]string{"access", access},
@@ -266,7 +284,7 @@ func intervalOf(text string) (int64, error) {
 	return int64(d / time.Second), nil
 }
 
-func (p *program) mirrorPause(verb, short string, paused bool) *cobra.Command {
+func (p *program) mirrorPause(verb, short string, edit web.EditMirror) *cobra.Command {
 	return p.withJSON(&cobra.Command{
 		Use: verb + " PATH", Short: short, Args: args(1, 1), ValidArgsFunction: p.completeMirrors,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -274,13 +292,13 @@ func (p *program) mirrorPause(verb, short string, paused bool) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if m, err = c.editMirror(cmd.Context(), m.ID, web.EditMirror{Paused: &paused}); err != nil {
+			if m, err = c.editMirror(cmd.Context(), m.ID, edit); err != nil {
 				return err
 			}
 			if p.json {
 				return p.emit(m)
 			}
-			state := string(m.State)
+			state := stateOf(m)
 			if m.Paused && m.State != mirror.Paused {
 				state = string(mirror.Paused) + "; the sync that goes on is its last"
 			}

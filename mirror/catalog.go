@@ -364,7 +364,8 @@ type Edit struct {
 	Private    *bool
 	Tags       *TagPolicy
 	Refs       *RefPolicy
-	Paused     *bool
+	Paused     *bool // false also ends an archive
+	Archived   *bool // true also pauses, false also resumes an archive
 }
 
 // Edit applies e under the same checks as Add, and has the mirror synced so
@@ -423,9 +424,16 @@ func (c *Catalog) Edit(ctx context.Context, id ID, e Edit) (Repo, error) {
 		}
 	}
 	if e.Paused != nil {
-		repo.Paused = *e.Paused
+		if repo.Paused = *e.Paused; !repo.Paused {
+			repo.Archived = time.Time{}
+		}
 	}
 	now := time.Now().UTC()
+	if e.Archived != nil {
+		if err := repo.archive(*e.Archived, now); err != nil {
+			return Repo{}, err
+		}
+	}
 	repo.Updated, repo.State.NextSync, repo.State.Status = now, now, repo.State.Resting()
 	if repo.Paused {
 		repo.State.NextSync, repo.State.Status = time.Time{}, Paused

@@ -27,6 +27,9 @@ type Confirmer interface {
 // now; nil when it failed for another reason, or when that URL is of no use.
 // What is held of its refs is left as it is.
 func (a *attempt) moved(ctx context.Context, p *Problem) []Hold {
+	if p.Class() == Ambiguous && !a.secondary {
+		return a.renamed(ctx)
+	}
 	if p.Class() != Moved || p.Location == "" || a.secondary {
 		return nil
 	}
@@ -43,20 +46,42 @@ func (a *attempt) moved(ctx context.Context, p *Problem) []Hold {
 	return []Hold{{Kind: HoldMove, Old: a.repo.Upstream.String(), New: to.String(), Text: text + "; nothing is fetched until somebody has decided"}}
 }
 
-// confirm is what the host itself says of a move, when it can be asked.
-func (a *attempt) confirm(ctx context.Context, to Upstream) string {
+// renamed is the hold of a repository that is not where it was, when its host
+// knows it, by its number, somewhere else of its own.
+func (a *attempt) renamed(ctx context.Context) []Hold {
+	now, ok := a.byNumber(ctx)
+	to, from := now.Upstream, a.repo.Upstream
+	if !ok || to.Host != from.Host || samePlace(to, from) || len(to.String()) > maxMovedURL {
+		return nil
+	}
+	return []Hold{{Kind: HoldMove, Old: from.String(), New: to.String(), Text: fmt.Sprintf("upstream has nothing there any more, and knows the repository we had as %s; nothing is fetched until somebody has decided", now.FullName)}}
+}
+
+// samePlace tells whether two URLs of one host lead to the same repository.
+func samePlace(a, b Upstream) bool {
+	return strings.EqualFold(strings.TrimSuffix(a.Path, ".git"), strings.TrimSuffix(b.Path, ".git"))
+}
+
+// byNumber is what the host calls the repository today, when it can be asked.
+func (a *attempt) byNumber(ctx context.Context) (HostRepo, bool) {
 	host, ok := a.Disk.(Confirmer)
 	id := a.repo.State.HostID
 	if !ok || id == 0 {
-		return ""
+		return HostRepo{}, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, confirmLimit)
 	defer cancel()
 	now, err := host.AskByID(ctx, Remote{Upstream: a.repo.Upstream}, id)
+	return now, err == nil
+}
+
+// confirm is what the host itself says of a move, when it can be asked.
+func (a *attempt) confirm(ctx context.Context, to Upstream) string {
+	now, ok := a.byNumber(ctx)
 	switch {
-	case err != nil:
+	case !ok:
 		return ""
-	case strings.EqualFold(strings.TrimSuffix(now.Upstream.Path, ".git"), strings.TrimSuffix(to.Path, ".git")):
+	case samePlace(now.Upstream, to):
 		return ", and the host confirms that it is the same repository"
 	}
 	return fmt.Sprintf(", but the host knows the repository we had as %s", now.FullName)
@@ -84,7 +109,8 @@ func (c *Catalog) follow(ctx context.Context, h Hold) error {
 	if err != nil {
 		return err
 	}
-	if repo, err = c.Edit(ctx, h.Repo, Edit{Version: repo.Version, Upstream: &h.New}); err != nil {
+	archived := false
+	if repo, err = c.Edit(ctx, h.Repo, Edit{Version: repo.Version, Upstream: &h.New, Archived: &archived}); err != nil {
 		return err
 	}
 	path, _, _, err := ParseMapping(h.New)

@@ -41,6 +41,9 @@ type Repo struct {
 	Refs RefPolicy
 	// Paused mirrors are served but not synced.
 	Paused bool
+	// Archived mirrors are what is kept of an original that is gone, since then.
+	// They are paused. Zero = it is no archive.
+	Archived time.Time
 
 	Created time.Time
 	Updated time.Time

@@ -25,6 +25,7 @@ type repoRow struct {
 	Tags       string
 	Refs       string
 	Paused     bool
+	Archived   *int64
 	Created    int64
 	Updated    int64
 	Version    int64
@@ -77,7 +78,7 @@ func newRepoRow(r mirror.Repo) (repoRow, error) {
 	row := repoRow{
 		ID: string(r.ID), Path: string(r.Path), PathKey: r.Path.Key(), Upstream: r.Upstream.String(),
 		Credential: r.Credential, Private: r.Private, IntervalUs: r.Interval.Microseconds(), Tags: string(r.Tags),
-		Refs: refs, Paused: r.Paused, Created: r.Created.UnixMicro(), Updated: r.Updated.UnixMicro(), Version: r.Version,
+		Refs: refs, Paused: r.Paused, Archived: micros(r.Archived), Created: r.Created.UnixMicro(), Updated: r.Updated.UnixMicro(), Version: r.Version,
 	}
 	return row, row.setState(r.State)
 }
@@ -123,7 +124,7 @@ func (row repoRow) repo() (mirror.Repo, error) {
 	return mirror.Repo{
 		ID: mirror.ID(row.ID), Path: mirror.Path(row.Path), Upstream: upstream, Credential: row.Credential,
 		Private: row.Private, Interval: time.Duration(row.IntervalUs) * time.Microsecond, Tags: mirror.TagPolicy(row.Tags), Refs: refs,
-		Paused: row.Paused, Created: moment(&row.Created), Updated: moment(&row.Updated), Version: row.Version,
+		Paused: row.Paused, Archived: moment(row.Archived), Created: moment(&row.Created), Updated: moment(&row.Updated), Version: row.Version,
 		State: mirror.State{
 			Status: mirror.Status(row.Status), Digest: row.Digest, Endpoint: row.Endpoint, HostID: row.HostID, Generation: row.Generation, Head: row.Head,
 			Heads: int(row.HeadCount), Tags: int(row.TagCount), Bytes: row.Bytes,
@@ -276,7 +277,7 @@ func (db *DB) EditRepo(ctx context.Context, r mirror.Repo) error {
 		} else if edited.NextSync == nil {
 			edited.NextSync = &edited.Updated
 		}
-		return update(ctx, tx, r.ID, edited, "settled", "upstream", "credential", "private", "interval_us", "tags", "refs", "paused",
+		return update(ctx, tx, r.ID, edited, "settled", "upstream", "credential", "private", "interval_us", "tags", "refs", "paused", "archived",
 			"updated", "version", "digest", "next_sync")
 	}))
 }

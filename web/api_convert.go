@@ -14,7 +14,7 @@ import (
 func (s *Server) mirrorJSON(r mirror.Repo) Mirror {
 	m := Mirror{
 		ID: r.ID, Path: r.Path, Upstream: r.Upstream.String(), Credential: r.Credential, Private: r.Private,
-		IntervalS: int64(r.Interval / time.Second), Tags: r.Tags, Refs: r.Refs, Paused: r.Paused, Version: r.Version,
+		IntervalS: int64(r.Interval / time.Second), Tags: r.Tags, Refs: r.Refs, Paused: r.Paused, Archived: r.Archived.UTC(), Version: r.Version,
 		CreatedAt: r.Created.UTC(), UpdatedAt: r.Updated.UTC(),
 		State: r.State.Status, Error: r.State.Problem, Failures: r.State.Failures,
 		LastAttemptAt: r.State.LastAttempt.UTC(), LastSuccessAt: r.State.LastSuccess.UTC(),

@@ -42,7 +42,7 @@ func (a *api) mirrorOperations() {
 		Errors: []int{http.StatusNotFound},
 	}, a.showMirror)
 	register(a, managers, huma.Operation{
-		OperationID: "edit-mirror", Method: http.MethodPatch, Path: "/mirrors/{mirror}", Tags: tags, Summary: "Change, pause or resume a mirror",
+		OperationID: "edit-mirror", Method: http.MethodPatch, Path: "/mirrors/{mirror}", Tags: tags, Summary: "Change, pause, archive or resume a mirror",
 		Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
 	}, a.editMirror)
 	register(a, managers, huma.Operation{
@@ -188,7 +188,7 @@ func (a *api) editMirror(ctx context.Context, in *editMirrorRequest) (*mirrorAns
 		return nil, err
 	}
 	b := in.Body
-	edit := mirror.Edit{Version: version, Upstream: b.Upstream, Credential: b.Credential, Private: b.Private, Paused: b.Paused}
+	edit := mirror.Edit{Version: version, Upstream: b.Upstream, Credential: b.Credential, Private: b.Private, Paused: b.Paused, Archived: b.Archived}
 	if b.IntervalS != nil {
 		every := time.Duration(*b.IntervalS) * time.Second
 		edit.Interval = &every
@@ -301,6 +301,7 @@ func staleEdit(ctx context.Context, now mirror.Repo, edit EditMirror) *Problem {
 	compare("tags", string(now.Tags), asked, yours)
 	compare("private", strconv.FormatBool(now.Private), edit.Private != nil, strconv.FormatBool(deref(edit.Private)))
 	compare("paused", strconv.FormatBool(now.Paused), edit.Paused != nil, strconv.FormatBool(deref(edit.Paused)))
+	compare("archived", strconv.FormatBool(!now.Archived.IsZero()), edit.Archived != nil, strconv.FormatBool(deref(edit.Archived)))
 	compare("interval_s", strconv.FormatInt(int64(now.Interval/time.Second), 10), edit.IntervalS != nil, strconv.FormatInt(deref(edit.IntervalS), 10))
 	if edit.Refs != nil && !edit.Refs.Equal(now.Refs) {
 		differ = append(differ, Difference{"refs", fmt.Sprintf("%+v", now.Refs), fmt.Sprintf("%+v", *edit.Refs)})

@@ -22,6 +22,7 @@ type Mirror struct {
 	Tags       mirror.TagPolicy `json:"tags" enum:"freeze,follow" doc:"What happens to a tag that upstream moves"`
 	Refs       mirror.RefPolicy `json:"refs" doc:"Which of upstream's refs are mirrored; empty = all branches and tags"`
 	Paused     bool             `json:"paused"`
+	Archived   time.Time        `json:"archived_since,omitzero" doc:"Since when the original is gone of a mirror that is kept as an archive: paused, and no failure"`
 	Version    int64            `json:"version" doc:"Grows with every edit; also the ETag"`
 	CreatedAt  time.Time        `json:"created_at"`
 	UpdatedAt  time.Time        `json:"updated_at"`
@@ -103,7 +104,8 @@ type EditMirror struct {
 	Credential *string `json:"credential,omitempty" maxLength:"500" doc:"Name of a stored credential; empty = none"`
 	Private    *bool   `json:"private,omitempty"`
 	Tags       *string `json:"tags,omitempty" enum:"freeze,follow"`
-	Paused     *bool   `json:"paused,omitempty"`
+	Paused     *bool   `json:"paused,omitempty" doc:"false also ends an archive"`
+	Archived   *bool   `json:"archived,omitempty" doc:"true = keep what is here of an original that is gone: no longer synced, and no failure; false = sync it again"`
 
 	Refs *mirror.RefPolicy `json:"refs,omitempty" doc:"Which refs, as a whole; {} = all branches and tags"`
 }

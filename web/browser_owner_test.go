@@ -62,7 +62,7 @@ func (s *consoleSite) hostAPI(t testing.TB, names ...string) *hostAPI {
 // make makes a repository of acme; its number is its place.
 func (a *hostAPI) make(t testing.TB, name string) {
 	t.Helper()
-	a.up.Commit(t, "acme/"+name, map[string]string{"data.txt": name}, "v1.0.0")
+	a.up.Commit(t, "acme/"+name, map[string]string{"data.txt": "one"}, "v1.0.0")
 	all := append([]hostRepo(nil), *a.repos.Load()...)
 	all = append(all, hostRepo{ID: len(all) + 1, FullName: "acme/" + name, CloneURL: a.up.URL("acme/" + name), Archived: name == "attic", Private: name == "secret"})
 	a.repos.Store(&all)

@@ -32,6 +32,7 @@ type holdView struct {
 	ID       int64
 	Repo     mirror.ID
 	Path     mirror.Path
+	Kind     mirror.HoldKind
 	Title    string
 	Code     mirror.Code
 	Text     string
@@ -116,7 +117,7 @@ func (c *console) viewHolds(ctx context.Context, w *words, holds []mirror.Hold, 
 
 func (w *words) viewHold(h mirror.Hold, a Approval, mayDecide bool) holdView {
 	v := holdView{
-		ID: h.ID, Repo: h.Repo, Path: a.Path, Code: a.Code, Text: w.say(h.Text), Ref: mirror.Ref{Name: h.Ref}.Short(),
+		ID: h.ID, Repo: h.Repo, Path: a.Path, Kind: h.Kind, Code: a.Code, Text: w.say(h.Text), Ref: mirror.Ref{Name: h.Ref}.Short(),
 		Old: viewSide(h.Kind, a.Old, a.OldCommit), New: viewSide(h.Kind, a.New, a.NewCommit),
 		Refs: h.Refs, Accepted: w.say(h.Accepted()), Kept: w.say(h.Kept()), Opened: h.Opened,
 		MayDecide: mayDecide && h.Open(), By: h.DecidedBy, At: h.DecidedAt, Reason: h.Reason,

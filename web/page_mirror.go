@@ -34,6 +34,8 @@ type mirrorPage struct {
 	State       stateView
 	Progress    *progressView
 	Problem     *mirror.Problem
+	Gone        *goneView // what can be done about the problem; nil = it is another one
+	Archived    time.Time
 	Served      bool
 	Stale       bool
 	Age         string
@@ -113,6 +115,7 @@ func (c *console) mirror(g *gin.Context) error {
 	if err := c.readRefs(ctx, w, repo, &data); err != nil {
 		return err
 	}
+	data.viewGone(repo)
 	if err := c.readRuns(g, repo.ID, &data); err != nil {
 		return err
 	}
@@ -141,7 +144,7 @@ func (c *console) viewMirror(w *words, p page, r mirror.Repo) mirrorPage {
 	data := mirrorPage{
 		page: p, ID: r.ID, Path: r.Path, Upstream: r.Upstream.String(), Credential: r.Credential,
 		Private: r.Private, Paused: r.Paused, FollowTags: r.Tags == mirror.FollowTags, Every: r.Interval,
-		State: w.viewState(r, now), Problem: s.Problem, Served: s.Served(), Stale: stale(r, now),
+		State: w.viewState(r, now), Problem: s.Problem, Archived: r.Archived, Served: s.Served(), Stale: stale(r, now),
 		Age: w.span(now.Sub(s.LastSuccess)), LastAttempt: s.LastAttempt, LastSuccess: s.LastSuccess,
 		NextSync: s.NextSync, NextWhy: w.say(c.Syncer.Explain(r)), Due: s.NextSync.Before(now), LastChange: s.LastChange,
 		Head: strings.TrimPrefix(s.Head, "refs/heads/"), Heads: s.Heads, Tags: s.Tags, Bytes: s.Bytes,

@@ -65,6 +65,9 @@ func (c *console) row(w *words, r mirror.Repo, now time.Time) mirrorRow {
 		Served: s.Served(), LastSuccess: s.LastSuccess, Age: w.span(now.Sub(s.LastSuccess)), Stale: stale(r, now),
 		NextSync: s.NextSync, Due: s.NextSync.Before(now), Bytes: s.Bytes, Heads: s.Heads, Tags: s.Tags,
 	}
+	if !r.Archived.IsZero() {
+		row.Problem = nil // somebody has seen to it
+	}
 	row.Busy = s.Status == mirror.Cloning || s.Status == mirror.Syncing
 	if p, ok := c.Syncer.Progress(r.ID); ok {
 		row.showProgress(w, p)

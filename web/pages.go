@@ -104,6 +104,7 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	manage.POST("/mirrors/:id/edit", do(c.edit))
 	manage.POST("/mirrors/:id/pause", do(c.pause))
 	manage.POST("/mirrors/:id/resume", do(c.resume))
+	manage.POST("/mirrors/:id/archive", do(c.archive))
 	manage.POST("/mirrors/:id/check", do(c.checkMirror))
 	manage.POST("/mirrors/:id/repair", do(c.repairMirror))
 	manage.GET("/mirrors/:id/remove", do(c.removeForm))

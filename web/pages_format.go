@@ -202,6 +202,9 @@ func (w *words) viewState(r mirror.Repo, now time.Time) stateView {
 	case mirror.Failed:
 		return stateView{w.status(s.Status), "bad", w.join(w.failures(s.Failures), next)}
 	case mirror.Paused:
+		if !r.Archived.IsZero() {
+			return stateView{w.t("Archived"), "off", w.t("upstream gone since {1}", w.date(r.Archived, "2 Jan 2006"))}
+		}
 		return stateView{w.status(s.Status), "off", w.t("served, not synced")}
 	}
 	return stateView{string(s.Status), "wait", ""}
