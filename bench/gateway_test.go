@@ -153,24 +153,35 @@ func (g *gatewayTable) hits(b *testing.B) {
 		{"cached `.zip` of 48 KB", moduleFile(smallModule.Path, smallModule.Version, "zip"), "≥ 0.5×"},
 		{"cached `.zip` of 9.2 MB", moduleFile(largeModule.Path, largeModule.Version, "zip"), "≥ 0.95×"},
 	} {
-		for _, url := range []string{g.nginx.url, g.proxy()} { // files are in memory
-			fetch(b, url+"/"+c.file, nil)
-			wrk(b, url+"/"+c.file)
-		}
-		var ours, theirs, ratios, ourCPU, theirCPU []float64
-		for range g.rounds {
-			used := g.nginx.group.cpu()
-			n := wrk(b, g.nginx.url+"/"+c.file)
-			theirCPU = append(theirCPU, n.each(g.nginx.group.cpu()-used))
-			used = g.house.group.cpu()
-			o := wrk(b, g.proxy()+"/"+c.file)
-			ourCPU = append(ourCPU, o.each(g.house.group.cpu()-used))
-			ours, theirs, ratios = append(ours, o.perSecond), append(theirs, n.perSecond), append(ratios, o.perSecond/n.perSecond)
-		}
-		g.add(c.what+", 32 connections", fmt.Sprintf("%.0f/s, %.1f µs CPU", median(ours), slices.Min(ourCPU)),
-			fmt.Sprintf("nginx: %.0f/s, %.1f µs CPU", median(theirs), slices.Min(theirCPU)),
-			fmt.Sprintf("%.2f× the requests, %.2f× the CPU", median(ratios), slices.Min(ourCPU)/slices.Min(theirCPU)), c.want)
+		g.hit(b, c.what, []string{c.file}, c.want)
 	}
+	small := g.files(b, "info", "mod")
+	g.hit(b, fmt.Sprintf("%d cached `.info` and `.mod`, any of them", len(small)), small, "")
+}
+
+// hit is a row of hits: any of files, one after the other.
+func (g *gatewayTable) hit(b *testing.B, what string, files []string, want string) {
+	b.Helper()
+	theirURL, ourURL := g.nginx.url, g.proxy()
+	for _, url := range []string{theirURL, ourURL} { // files are in memory
+		for _, file := range files {
+			fetch(b, url+"/"+file, nil)
+		}
+		wrk(b, url, files)
+	}
+	var ours, theirs, ratios, ourCPU, theirCPU []float64
+	for range g.rounds {
+		used := g.nginx.group.cpu()
+		n := wrk(b, theirURL, files)
+		theirCPU = append(theirCPU, n.each(g.nginx.group.cpu()-used))
+		used = g.house.group.cpu()
+		o := wrk(b, ourURL, files)
+		ourCPU = append(ourCPU, o.each(g.house.group.cpu()-used))
+		ours, theirs, ratios = append(ours, o.perSecond), append(theirs, n.perSecond), append(ratios, o.perSecond/n.perSecond)
+	}
+	g.add(what+", 32 connections", fmt.Sprintf("%.0f/s, %.1f µs CPU", median(ours), slices.Min(ourCPU)),
+		fmt.Sprintf("nginx: %.0f/s, %.1f µs CPU", median(theirs), slices.Min(theirCPU)),
+		fmt.Sprintf("%.2f× the requests, %.2f× the CPU", median(ratios), slices.Min(ourCPU)/slices.Min(theirCPU)), want)
 }
 
 func mb(bytes int64) float64 { return float64(bytes) / 1e6 }

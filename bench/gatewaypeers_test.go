@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,10 +41,15 @@ type blast struct {
 // each is the CPU time of one request in microseconds.
 func (l blast) each(cpu time.Duration) float64 { return cpu.Seconds() * 1e6 / float64(l.requests) }
 
-// wrk asks for a URL over 32 connections for a second.
-func wrk(b *testing.B, url string) (got blast) {
+// wrk asks for any of files below base over 32 connections for a second.
+func wrk(b *testing.B, base string, files []string) (got blast) {
 	b.Helper()
-	out, err := exec.Command(program(b, "wrk"), "-t2", "-c32", "-d1s", url).CombinedOutput()
+	url := base + "/" + files[0]
+	args := []string{"-t2", "-c32", "-d1s", url}
+	if len(files) > 1 {
+		args = append([]string{"-s", anyOf(b, base, files)}, args...)
+	}
+	out, err := exec.Command(program(b, "wrk"), args...).CombinedOutput()
 	if err != nil {
 		b.Fatalf("wrk: %v: %s", err, out)
 	}
@@ -62,6 +68,26 @@ func wrk(b *testing.B, url string) (got blast) {
 		b.Fatalf("wrk %s: no answers: %s", url, out)
 	}
 	return got
+}
+
+// anyOf is a script for wrk that asks for any of files.
+func anyOf(b *testing.B, base string, files []string) string {
+	b.Helper()
+	at, err := url.Parse(base)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var s strings.Builder
+	s.WriteString("local requests = {}\ninit = function()\n")
+	for _, file := range files {
+		fmt.Fprintf(&s, "  table.insert(requests, wrk.format(\"GET\", %q))\n", at.Path+"/"+file)
+	}
+	s.WriteString("end\nrequest = function() return requests[math.random(#requests)] end\n")
+	name := filepath.Join(b.TempDir(), "any.lua")
+	if err := os.WriteFile(name, []byte(s.String()), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	return name
 }
 
 // projectDir holds the go.mod and go.sum of the table's project: users of etcd,

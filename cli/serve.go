@@ -223,6 +223,9 @@ func (p *program) serve(ctx context.Context, c Config) error {
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 			BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		}
+		if secure == nil {
+			httpAt = proxy.Listen(httpAt, server, func(took time.Duration) { metrics.HTTPServed("proxy", http.StatusOK, took) })
+		}
 		run.Go(func() error { return serveHTTP(ctx, server, httpAt) })
 	}
 	recordStart(ctx, trail, c, data.Node, p.version().Version)

@@ -15,10 +15,17 @@ import (
 // has changed: the catalog, the rules, the known vulnerabilities, and what is
 // kept under its key. The zero value is ready.
 type hots struct {
-	mu     sync.Mutex
-	byPath map[string]*list.Element // of *hot, by the path of the URL
-	order  list.List                // latest used first
-	bytes  int64
+	mu        sync.Mutex
+	byPath    map[string]*list.Element // of *slot, by the path of the URL
+	byRequest map[string]*list.Element // the same, by the bytes of a request, see lane
+	order     list.List                // latest used first
+	bytes     int64
+}
+
+// slot is where the hot answer of a path is, however often it is made anew.
+type slot struct {
+	*hot
+	requests []string // keys of byRequest; latest last
 }
 
 // hot is one of them; it does not change.
@@ -27,6 +34,7 @@ type hot struct {
 	of         mirror.ModuleVersion
 	at         time.Time // when it was asked for
 	header     []headerLine
+	head       []byte // the same on the line, up to the value of Date
 	body       []byte // shared with the Store
 	kept, sum  string // the key in the Store, and what was kept there
 	standing
@@ -85,22 +93,34 @@ func (h *Handler) serveHot(w http.ResponseWriter, r *http.Request) bool {
 	if !h.plain(r) {
 		return false
 	}
-	s := h.state()
-	f := s.hots.get(r.URL.Path)
-	if f == nil || time.Since(f.at) > hotFor || f.standing != h.standing() || !h.Store.use(f.kept, f.sum) {
+	hots := &h.state().hots
+	f := hots.of(r.URL.Path)
+	if !h.holds(f) {
 		return false
+	}
+	if bytes := laneOf(r); bytes != nil {
+		hots.link(f.path, bytes)
 	}
 	header := w.Header()
 	for _, line := range f.header {
 		header[line.name] = line.value
 	}
-	s.hits.Add(1)
+	h.countHot(f)
+	_, _ = w.Write(f.body) // nobody listens, else
+	return true
+}
+
+// holds tells whether an answer may be given again; nil is none.
+func (h *Handler) holds(f *hot) bool {
+	return f != nil && time.Since(f.at) <= hotFor && f.standing == h.standing() && h.Policy.AnonymousRead && h.Store.use(f.kept, f.sum)
+}
+
+func (h *Handler) countHot(f *hot) {
+	h.state().hits.Add(1)
 	if h.OnReply != nil {
 		h.OnReply(f.kind, string(byHit))
 	}
 	h.Usage.count(f.of.Path, f.of.Version, served{hit: true, download: f.kind == "zip", bytes: int64(len(f.body))})
-	_, _ = w.Write(f.body) // nobody listens, else
-	return true
 }
 
 // heat remembers an answer that was just given, and found under key.
@@ -119,41 +139,91 @@ func (h *Handler) heat(w http.ResponseWriter, r *http.Request, q question, versi
 		}
 	}
 	f.header = append(f.header, headerLine{"Accept-Ranges", []string{"bytes"}}, headerLine{"Content-Length", []string{itoa(int64(len(body)))}})
+	f.head = headOf(f.header)
 	h.state().hots.put(f)
 }
 
-func (s *hots) get(path string) *hot {
+// of is the answer of a path, nil if there is none.
+func (s *hots) of(path string) *hot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.byPath[path]
+	return s.usedLocked(s.byPath[path])
+}
+
+// ofRequest is the answer to a request of exactly these bytes, nil if there is none.
+func (s *hots) ofRequest(request []byte) *hot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.usedLocked(s.byRequest[string(request)])
+}
+
+func (s *hots) usedLocked(e *list.Element) *hot {
 	if e == nil {
 		return nil
 	}
 	s.order.MoveToFront(e)
-	return e.Value.(*hot)
+	return e.Value.(*slot).hot
 }
 
-// hotCost is what an answer takes besides its body.
-const hotCost = 1200
+// hotCost is what an answer takes besides its body, and requestCost a request
+// besides its bytes.
+const (
+	hotCost     = 1200
+	requestCost = 200
+)
 
 func (s *hots) put(f *hot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byPath == nil {
-		s.byPath = map[string]*list.Element{}
+		s.byPath, s.byRequest = map[string]*list.Element{}, map[string]*list.Element{}
 	}
 	if e := s.byPath[f.path]; e != nil {
-		s.bytes += int64(len(f.body)) - int64(len(e.Value.(*hot).body))
-		e.Value = f
+		b := e.Value.(*slot)
+		s.bytes += int64(len(f.body)) - int64(len(b.body))
+		b.hot = f
 		s.order.MoveToFront(e)
 	} else {
-		s.byPath[f.path] = s.order.PushFront(f)
+		s.byPath[f.path] = s.order.PushFront(&slot{hot: f})
 		s.bytes += int64(len(f.body)) + hotCost
 	}
+	s.trimLocked()
+}
+
+// maxRequests is how many ways to ask for the same file are known.
+const maxRequests = 8
+
+// link notes that a request of these bytes asks for what is at path.
+func (s *hots) link(path string, request []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.byPath[path]
+	if e == nil || s.byRequest[string(request)] != nil {
+		return
+	}
+	b, key := e.Value.(*slot), string(request)
+	if len(b.requests) == maxRequests {
+		s.unlinkLocked(b.requests[0])
+		b.requests = append(b.requests[:0], b.requests[1:]...)
+	}
+	b.requests = append(b.requests, key)
+	s.byRequest[key] = e
+	s.bytes += int64(len(key)) + requestCost
+	s.trimLocked()
+}
+
+func (s *hots) unlinkLocked(request string) {
+	delete(s.byRequest, request)
+	s.bytes -= int64(len(request)) + requestCost
+}
+
+func (s *hots) trimLocked() {
 	for s.bytes > maxHots {
-		last := s.order.Back()
-		old := s.order.Remove(last).(*hot)
-		delete(s.byPath, old.path)
-		s.bytes -= int64(len(old.body)) + hotCost
+		b := s.order.Remove(s.order.Back()).(*slot)
+		delete(s.byPath, b.path)
+		s.bytes -= int64(len(b.body)) + hotCost
+		for _, request := range b.requests {
+			s.unlinkLocked(request)
+		}
 	}
 }
