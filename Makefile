@@ -17,7 +17,7 @@ VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo d
 build: ## the binary, static, at ./bin/gitmirror
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/gitmirror .
 
-test: test-deps ## everything, race detector on; installs PostgreSQL and Chromium when they are missing
+test: test-deps ## everything, race detector on; installs PostgreSQL, Chromium and an OpenID provider when they are missing
 	CGO_ENABLED=1 go test $(RACE) -vet=off -timeout 45m -skip '$(PROOFS)' $(PACKAGES)
 	go test -vet=off -timeout 45m -run '$(PROOFS)' .
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the programs the tests run for real: git with its http-backend, an
-# SSH client, ssh-audit, PostgreSQL, Chromium, strace and fish. Does nothing where they are
-# present.
+# SSH client, ssh-audit, PostgreSQL, Chromium, strace, fish, and node with an OpenID
+# provider. Does nothing where they are present.
 set -eu
 
 missing=
@@ -16,8 +16,22 @@ have curl || missing="$missing curl"
 have strace || missing="$missing strace" # counts what is run, fails calls
 have fish || missing="$missing fish" # reads the settings "gitmirror env" prints
 have unshare && have ip || missing="$missing util-linux iproute2"
+have node && have npm || missing="$missing nodejs npm" # runs the OpenID provider, from node 18 on
 
-[ -n "$missing" ] || exit 0
+# The OpenID provider is kept for all work trees, by its lock file; see internal/oidctest.
+provider() {
+	from=$(dirname "$0")/../internal/oidctest/provider
+	to=${XDG_CACHE_HOME:-$HOME/.cache}/gitmirror-test/oidc-provider-$(sha256sum "$from/package-lock.json" | cut -c1-12)
+	[ ! -d "$to" ] || return 0
+	echo "Installing the OpenID provider of the tests" >&2
+	mkdir -p "$(dirname "$to")"
+	new=$(mktemp -d "$to.XXXXXX") # half an installation is none
+	cp "$from/package.json" "$from/package-lock.json" "$new"
+	npm ci --prefix "$new" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null || { rm -rf "$new"; return 1; }
+	mv -T "$new" "$to" 2>/dev/null || rm -rf "$new" # somebody else was faster
+}
+
+[ -n "$missing" ] || { provider; exit; }
 if ! have apt-get; then
 	echo "The tests need these packages, please install them:$missing" >&2
 	exit 1
@@ -30,3 +44,4 @@ $sudo apt-get update -qq
 export DEBIAN_FRONTEND=noninteractive
 # shellcheck disable=SC2086 # one word per package
 $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+provider

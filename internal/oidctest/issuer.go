@@ -1,6 +1,8 @@
-// Package oidctest is an OpenID provider for tests: real HTTP, real keys, real
-// codes, with PKCE checked at its token endpoint. It signs in whoever Claims says
-// without asking, and does on demand what a hostile provider would.
+// Package oidctest has two OpenID providers for tests. Provider is somebody else's, a
+// certified one, whose pages a browser fills in: what a sign-in must look like. Issuer is
+// ours, and there for what only a hostile provider would do, and for tokens of CI systems
+// with any claims: real HTTP, real keys, real codes, with PKCE checked at its token
+// endpoint. It signs in whoever Be says without asking, and forges on demand.
 package oidctest
 
 import (
@@ -21,13 +23,14 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// Issuer is a running provider.
+// Issuer is a running provider of our own.
 type Issuer struct {
 	URL string
 
 	mu     sync.Mutex
 	key    *rsa.PrivateKey
 	claims map[string]any
+	info   map[string]any // nil = there is no userinfo endpoint
 	forge  func(claims map[string]any) string
 	codes  map[string]code
 }
@@ -48,6 +51,7 @@ func Start(t *testing.T) *Issuer {
 	mux.HandleFunc("GET /keys", i.keys)
 	mux.HandleFunc("GET /authorize", i.authorize)
 	mux.HandleFunc("POST /token", i.token)
+	mux.HandleFunc("GET /userinfo", i.userinfo)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	i.URL = server.URL
@@ -59,6 +63,14 @@ func (i *Issuer) Be(claims map[string]any) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.claims, i.forge = claims, nil
+}
+
+// UserInfo gives the provider a userinfo endpoint that answers with these claims,
+// whoever asks; with none it fails.
+func (i *Issuer) UserInfo(claims map[string]any) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.info = claims
 }
 
 // Forge makes the provider send what f makes of the claims as ID token.
@@ -111,11 +123,27 @@ func answer(w http.ResponseWriter, v any) {
 }
 
 func (i *Issuer) discovery(w http.ResponseWriter, _ *http.Request) {
-	answer(w, map[string]any{
+	about := map[string]any{
 		"issuer": i.URL, "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token", "jwks_uri": i.URL + "/keys",
 		"end_session_endpoint": i.URL + "/logout", "response_types_supported": []string{"code"}, "subject_types_supported": []string{"public"},
 		"id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"}, "code_challenge_methods_supported": []string{"S256"},
-	})
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.info != nil {
+		about["userinfo_endpoint"] = i.URL + "/userinfo"
+	}
+	answer(w, about)
+}
+
+func (i *Issuer) userinfo(w http.ResponseWriter, _ *http.Request) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if len(i.info) == 0 {
+		http.Error(w, "no", http.StatusForbidden)
+		return
+	}
+	answer(w, i.info)
 }
 
 func (i *Issuer) keys(w http.ResponseWriter, _ *http.Request) {
