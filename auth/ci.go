@@ -28,17 +28,7 @@ type CI struct {
 	issuers map[string]*issuer
 }
 
-// issuer is one whose keys are known, or that did not answer a moment ago.
-type issuer struct {
-	provider *oidc.Provider
-	err      error
-	at       time.Time
-}
-
-const (
-	maxIdentityToken = 16 << 10
-	issuerRetry      = 10 * time.Second // one that does not answer is left alone so long
-)
+const maxIdentityToken = 16 << 10
 
 // Exchange returns an API token for the identity token of a job. All refusals
 // are ErrSignIn; too many of them from one address ErrBusy.
@@ -67,11 +57,11 @@ func (c *CI) Exchange(ctx context.Context, raw, peer string) (Token, string, err
 	if len(trusts) == 0 {
 		return refuse("no trust is for this issuer", printable(iss), ask)
 	}
-	p, err := c.issuer(ctx, iss)
+	p, err := c.provider(ctx, iss)
 	if err != nil {
 		return Token{}, "", err
 	}
-	ctx, cancel := context.WithTimeout(c.context(ctx), 15*time.Second)
+	ctx, cancel := context.WithTimeout(withClient(ctx, c.Client), 15*time.Second)
 	defer cancel()
 	id, err := p.Verifier(&oidc.Config{SkipClientIDCheck: true}).Verify(ctx, raw)
 	if err != nil {
@@ -130,30 +120,23 @@ func (a *Accounts) trusted(ctx context.Context, t Trust, subject string) (Token,
 	return token, secret, nil
 }
 
-func (c *CI) context(ctx context.Context) context.Context {
-	if c.Client != nil {
-		return oidc.ClientContext(ctx, c.Client)
-	}
-	return ctx
-}
-
-func (c *CI) issuer(ctx context.Context, url string) (*oidc.Provider, error) {
+// provider is what an issuer says about itself, or said before it went silent.
+func (c *CI) provider(ctx context.Context, url string) (*oidc.Provider, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if known, ok := c.issuers[url]; ok && (known.err == nil || time.Since(known.at) < issuerRetry) {
-		return known.provider, known.err
+	i := c.issuers[url]
+	if i == nil {
+		if c.issuers == nil || len(c.issuers) > maxTrusts {
+			c.issuers = map[string]*issuer{}
+		}
+		i = &issuer{}
+		c.issuers[url] = i
 	}
-	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-	defer cancel()
-	p, err := oidc.NewProvider(c.context(bound), url)
-	if err != nil {
-		err = &mirror.Problem{Code: mirror.CodeConnect, Kind: mirror.ErrUpstream, What: "the issuer cannot be asked for its keys", Why: printable(err.Error()), Do: "try again; if it stays, an administrator checks the trust"}
+	c.mu.Unlock()
+	p, err := i.ask(ctx, c.Client, url)
+	if p == nil {
+		return nil, &mirror.Problem{Code: mirror.CodeConnect, Kind: mirror.ErrUpstream, What: "the issuer cannot be asked for its keys", Why: silence(err), Do: "try again; if it stays, an administrator checks the trust"}
 	}
-	if c.issuers == nil || len(c.issuers) > maxTrusts {
-		c.issuers = map[string]*issuer{}
-	}
-	c.issuers[url] = &issuer{provider: p, err: err, at: time.Now()}
-	return p, err
+	return p, nil
 }
 
 // unverifiedIssuer reads whose token it says it is, to know whom to ask.

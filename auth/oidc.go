@@ -6,13 +6,11 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -22,9 +20,9 @@ import (
 )
 
 // OIDC signs people in with an OpenID provider: the authorisation code flow with
-// PKCE, state and nonce. What counts is the ID token: its signature by a key of
-// the provider, iss, aud, azp, exp and nonce. The userinfo endpoint, which signs
-// nothing, is not asked.
+// PKCE, state and nonce. Who it is says the ID token: its signature by a key of the
+// provider, iss, aud, azp, exp and nonce. E-mail address, name and groups that are not
+// in it are asked of the userinfo endpoint, where strict providers keep them.
 type OIDC struct {
 	Accounts *Accounts
 	Name     string // of the provider, for people
@@ -47,8 +45,7 @@ type OIDC struct {
 	Client *http.Client // nil = http.DefaultClient
 	Log    *slog.Logger // nil = discard
 
-	mu       sync.Mutex
-	provider *oidc.Provider
+	issuer issuer
 }
 
 // Attempt is a sign-in on its way: what the browser's session keeps until the
@@ -71,35 +68,6 @@ type Signed struct {
 	preferred      string
 }
 
-func (o *OIDC) context(ctx context.Context) context.Context {
-	if o.Client != nil {
-		return oidc.ClientContext(ctx, o.Client)
-	}
-	return ctx
-}
-
-// discovered is the provider, asked for its addresses once it answers. It does
-// not have to when the server starts.
-func (o *OIDC) discovered(ctx context.Context) (*oidc.Provider, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.provider != nil {
-		return o.provider, nil
-	}
-	// Who asked first may go away; the answer is for all.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
-	defer cancel()
-	p, err := oidc.NewProvider(o.context(ctx), o.Issuer)
-	if err != nil {
-		return nil, &mirror.Problem{
-			Code: mirror.CodeConnect, Kind: mirror.ErrUpstream, What: "the sign-in provider cannot be used", Why: printable(err.Error()),
-			Do: "sign in with a password, or have an administrator check auth.oidc.issuer",
-		}
-	}
-	o.provider = p
-	return p, nil
-}
-
 func (o *OIDC) oauth(p *oidc.Provider) *oauth2.Config {
 	scopes := []string{oidc.ScopeOpenID}
 	for _, s := range o.Scopes {
@@ -112,9 +80,9 @@ func (o *OIDC) oauth(p *oidc.Provider) *oauth2.Config {
 
 // Begin returns where to send the browser.
 func (o *OIDC) Begin(ctx context.Context) (redirect string, a Attempt, err error) {
-	p, err := o.discovered(ctx)
+	p, err := o.issuer.ask(ctx, o.Client, o.Issuer)
 	if err != nil {
-		return "", a, err
+		return "", a, errSilent(err)
 	}
 	a = Attempt{State: random(), Nonce: random(), Verifier: oauth2.GenerateVerifier(), Began: time.Now()}
 	return o.oauth(p).AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)), a, nil
@@ -134,15 +102,15 @@ func (o *OIDC) Verify(ctx context.Context, a Attempt, answer url.Values) (Signed
 	case answer.Has("iss") && answer.Get("iss") != o.Issuer: // RFC 9207
 		return Signed{}, errOIDC("this answer is from another provider", "")
 	}
-	p, err := o.discovered(ctx)
-	if err != nil {
-		return Signed{}, err
+	p, err := o.issuer.ask(ctx, o.Client, o.Issuer)
+	if p == nil {
+		return Signed{}, errSilent(err)
 	}
-	bound, cancel := context.WithTimeout(o.context(ctx), 20*time.Second)
+	bound, cancel := context.WithTimeout(withClient(ctx, o.Client), 20*time.Second)
 	defer cancel()
 	token, err := o.oauth(p).Exchange(bound, answer.Get("code"), oauth2.VerifierOption(a.Verifier))
 	if err != nil {
-		return Signed{}, errOIDC("the provider did not redeem the sign-in", exchangeError(err))
+		return Signed{}, errExchange(err)
 	}
 	raw, ok := token.Extra("id_token").(string)
 	if !ok {
@@ -155,29 +123,59 @@ func (o *OIDC) Verify(ctx context.Context, a Attempt, answer url.Values) (Signed
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(a.Nonce)) != 1 {
 		return Signed{}, errOIDC("the ID token is not good", "its nonce is not the one that was sent")
 	}
-	return o.claims(id, raw)
-}
-
-func (o *OIDC) claims(id *oidc.IDToken, raw string) (Signed, error) {
-	var c struct {
-		Azp       string `json:"azp"`
-		Email     string `json:"email"`
-		Verified  any    `json:"email_verified"` // some providers send it as text
-		Preferred string `json:"preferred_username"`
-	}
 	all := map[string]any{}
-	if err := errors.Join(id.Claims(&c), id.Claims(&all)); err != nil {
+	if err := id.Claims(&all); err != nil {
 		return Signed{}, errOIDC("the claims of the ID token cannot be read", "")
 	}
-	if c.Azp != "" && c.Azp != o.ClientID || len(id.Audience) > 1 && c.Azp == "" {
+	if azp := all["azp"]; azp != nil && azp != o.ClientID || azp == nil && len(id.Audience) > 1 {
 		return Signed{}, errOIDC("the ID token is not good", "it was issued to another program")
 	}
-	s := Signed{Token: raw, Subject: id.Subject, preferred: c.Preferred, Groups: texts(all[o.GroupsClaim])}
-	if c.Verified == true || c.Verified == "true" {
-		s.Email = strings.ToLower(c.Email)
-	}
-	if s.Subject == "" {
+	if id.Subject == "" {
 		return Signed{}, errOIDC("the ID token is not good", "it names nobody")
+	}
+	if err := o.complete(bound, p, token, id.Subject, all); err != nil {
+		return Signed{}, err
+	}
+	return o.signed(id.Subject, raw, all)
+}
+
+// complete adds the claims of the userinfo endpoint where the ID token lacks some: as
+// OpenID Connect Core 5.4 has it, those of scopes need not be anywhere else.
+func (o *OIDC) complete(ctx context.Context, p *oidc.Provider, token *oauth2.Token, subject string, claims map[string]any) error {
+	lacks := func(name string) bool { _, ok := claims[name]; return name != "" && !ok }
+	if p.UserInfoEndpoint() == "" || !slices.ContainsFunc([]string{"email", "email_verified", "preferred_username", o.GroupsClaim}, lacks) {
+		return nil
+	}
+	const what = "the provider does not tell who signed in"
+	info, err := p.UserInfo(ctx, oauth2.StaticTokenSource(token))
+	if err != nil {
+		return errOIDC(what, printable(err.Error()))
+	}
+	if info.Subject != subject { // somebody else's, put in its place: Core 5.3.2
+		return errOIDC(what, "its userinfo endpoint speaks of somebody else")
+	}
+	more := map[string]any{}
+	if err := info.Claims(&more); err != nil {
+		return errOIDC(what, "the claims of its userinfo endpoint cannot be read")
+	}
+	if email, ok := claims["email"].(string); ok && email != info.Email {
+		delete(more, "email_verified") // of another address
+	}
+	for name, value := range more {
+		if lacks(name) {
+			claims[name] = value
+		}
+	}
+	return nil
+}
+
+// signed is who the claims speak of, if such may sign in here.
+func (o *OIDC) signed(subject, raw string, claims map[string]any) (Signed, error) {
+	s := Signed{Token: raw, Subject: subject, Groups: texts(claims[o.GroupsClaim])}
+	s.preferred, _ = claims["preferred_username"].(string)
+	if v := claims["email_verified"]; v == true || v == "true" { // some providers send it as text
+		email, _ := claims["email"].(string)
+		s.Email = strings.ToLower(email)
 	}
 	_, domain, _ := strings.Cut(s.Email, "@")
 	if len(o.Domains) > 0 && !slices.ContainsFunc(o.Domains, func(d string) bool { return strings.EqualFold(d, domain) }) {
@@ -276,9 +274,7 @@ func (o *OIDC) update(ctx context.Context, user User, s Signed) (User, error) {
 // SignOut is where to send a browser that has signed out here, so that the
 // provider does, too; empty when it offers none.
 func (o *OIDC) SignOut(token, back string) string {
-	o.mu.Lock()
-	p := o.provider
-	o.mu.Unlock()
+	p := o.issuer.known()
 	var meta struct {
 		End string `json:"end_session_endpoint"`
 	}
@@ -322,13 +318,28 @@ func overlap(a, b []string) bool {
 	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
 }
 
-// exchangeError is what a token endpoint said, without what was sent.
-func exchangeError(err error) string {
+// errExchange is what a token endpoint said, without what was sent.
+func errExchange(err error) error {
+	const what = "the provider did not redeem the sign-in"
 	var refused *oauth2.RetrieveError
-	if errors.As(err, &refused) {
-		return printable(fmt.Sprintf("%s %s", refused.ErrorCode, refused.ErrorDescription))
+	if !errors.As(err, &refused) {
+		return errOIDC(what, "it does not answer as it should")
 	}
-	return "it does not answer as it should"
+	why := printable(strings.TrimSpace(refused.ErrorCode + " " + refused.ErrorDescription))
+	if refused.ErrorCode != "invalid_client" {
+		return errOIDC(what, why)
+	}
+	return &mirror.Problem{
+		Code: mirror.CodeCredentials, Kind: mirror.ErrSignIn, What: "the provider does not accept what this server signs in there with", Why: why,
+		Do: "have an administrator check auth.oidc.client_id and auth.oidc.client_secret",
+	}
+}
+
+func errSilent(err error) error {
+	return &mirror.Problem{
+		Code: mirror.CodeConnect, Kind: mirror.ErrUpstream, What: "the sign-in provider cannot be used", Why: silence(err),
+		Do: "sign in with a password, or have an administrator check auth.oidc.issuer",
+	}
 }
 
 func errOIDC(what, why string) error {

@@ -3,8 +3,10 @@ package auth_test
 import (
 	"crypto/rand"
 	"crypto/rsa"
+	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -172,6 +174,40 @@ func TestOIDCRefuses(t *testing.T) {
 	users, err := w.Users(t.Context())
 	if err != nil || len(users) != 0 {
 		t.Errorf("users = %v, %v, want none", users, err)
+	}
+}
+
+// TestOIDCUserInfo: what the userinfo endpoint says counts where the ID token is silent,
+// and only if it speaks of the same person.
+func TestOIDCUserInfo(t *testing.T) {
+	const ada = "ada@acme.example"
+	provider := oidctest.Start(t)
+	for name, row := range map[string]struct {
+		token, info map[string]any
+		email       string
+		group       string
+		err         error
+	}{
+		"both there":           {map[string]any{"groups": "dev"}, map[string]any{"sub": "42", "email": ada, "email_verified": "true", "groups": "ops"}, ada, "dev", nil},
+		"groups from there":    {map[string]any{"email": ada, "email_verified": true}, map[string]any{"sub": "42", "email": "x@evil.example", "email_verified": false, "groups": "ops"}, ada, "ops", nil},
+		"no groups at all":     {nil, map[string]any{"sub": "42"}, "", "", nil},
+		"verified there":       {map[string]any{"email": ada}, map[string]any{"sub": "42", "email": ada, "email_verified": true}, ada, "", nil},
+		"another one verified": {map[string]any{"email": ada}, map[string]any{"sub": "42", "email": "x@evil.example", "email_verified": true}, "", "", nil},
+		"nothing to ask for":   {map[string]any{"email": ada, "email_verified": true, "groups": "dev", "preferred_username": "ada"}, map[string]any{}, ada, "dev", nil},
+		"somebody else":        {nil, map[string]any{"sub": "43", "groups": "ops"}, "", "", mirror.ErrSignIn},
+		"nobody":               {nil, map[string]any{"groups": "ops"}, "", "", mirror.ErrSignIn},
+		"it fails":             {nil, map[string]any{}, "", "", mirror.ErrSignIn},
+	} {
+		claims := map[string]any{"sub": "42"}
+		maps.Copy(claims, row.token)
+		provider.Be(claims)
+		provider.UserInfo(row.info)
+		s, err := verify(t, &auth.OIDC{Issuer: provider.URL, ClientID: "mirror", Redirect: "http://mirror.example/login/oidc/callback", GroupsClaim: "groups"})
+		if row.err != nil {
+			wantKind(t, "Verify("+name+")", err, row.err)
+		} else if err != nil || s.Email != row.email || strings.Join(s.Groups, " ") != row.group {
+			t.Errorf("Verify(%s) = %q of %q, %v, want %q of %q", name, s.Email, s.Groups, err, row.email, row.group)
+		}
 	}
 }
 

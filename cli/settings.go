@@ -57,7 +57,7 @@ var settings = []setting{
 	{Key: "auth.oidc.client_secret_file", Kind: textKind, Help: "file that holds auth.oidc.client_secret, instead of it"},
 	{Key: "auth.oidc.scopes", Kind: textKind, Default: "profile,email", Help: "scopes to ask for besides openid, with commas between"},
 	{Key: "auth.oidc.domains", Kind: textKind, Help: "domains of verified e-mail addresses that may sign in, with commas between (default: all)"},
-	{Key: "auth.oidc.groups_claim", Kind: textKind, Help: "claim of the ID token that lists groups; members of groups here that have the same names are kept as it says"},
+	{Key: "auth.oidc.groups_claim", Kind: textKind, Help: "claim that lists groups; members of groups here that have the same names are kept as it says"},
 	{Key: "auth.oidc.groups", Kind: textKind, Help: "groups of that claim of which somebody must have one to sign in, with commas between (default: none is needed)"},
 	{Key: "auth.oidc.admin_groups", Kind: textKind, Help: "groups of that claim whose members are administrators, and no others who sign in so (default: roles are given here)"},
 	{Key: "auth.oidc.create_users", Kind: boolKind, Default: "true", Help: "make an account at the first sign-in of somebody unknown"},
