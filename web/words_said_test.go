@@ -144,6 +144,14 @@ func problemsIn(t *testing.T, dir string, visit func(at, code string, texts []st
 			t.Fatal(err)
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok { // of what makes a problem of its arguments
+				made, ok := call.Fun.(*ast.Ident)
+				for _, e := range call.Args {
+					if text, literal := sampleOf(e); ok && literal && strings.HasPrefix(made.Name, "err") {
+						visit(set.Position(call.Pos()).String(), made.Name, []string{text})
+					}
+				}
+			}
 			made, ok := n.(*ast.CompositeLit)
 			if !ok {
 				return true
