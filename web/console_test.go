@@ -62,7 +62,7 @@ func (r *brokenReader) Refs(ctx context.Context, id mirror.ID) (mirror.Listing, 
 	return r.Reader.Refs(ctx, id)
 }
 
-func newConsoleSite(t testing.TB) *consoleSite {
+func newConsoleSite(t testing.TB, change ...func(*web.Server)) *consoleSite {
 	t.Helper()
 	ctx, dir := t.Context(), t.TempDir()
 	db, err := store.Open(ctx, filepath.Join(dir, "gitmirror.db"), nil)
@@ -121,6 +121,9 @@ func newConsoleSite(t testing.TB) *consoleSite {
 			return mirror.Space{Free: 120 << 30, Total: 250 << 30}, nil
 		}},
 		Done: done, Log: log,
+	}
+	for _, f := range change {
+		f(s.server)
 	}
 	handler, err := s.server.Handler()
 	if err != nil {

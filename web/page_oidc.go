@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 
 	"github.com/gin-gonic/gin"
 
@@ -31,6 +32,9 @@ func (c *console) toProvider(g *gin.Context, link string) error {
 	}
 	ctx := g.Request.Context()
 	to, attempt, err := c.OIDC.Begin(ctx)
+	if err != nil && link == "" {
+		return c.refusedOIDC(g, err, localPath(g.Query("next")))
+	}
 	if err != nil {
 		return err
 	}
@@ -64,18 +68,18 @@ func (c *console) oidcAnswer(g *gin.Context) error {
 	}
 	signed, err := c.OIDC.Verify(ctx, attempt, g.Request.URL.Query())
 	if err != nil {
-		return c.refusedOIDC(g, err)
+		return c.refusedOIDC(g, err, next)
 	}
 	if link != "" {
 		if link != c.identity(g).User {
-			return c.refusedOIDC(g, &mirror.Problem{Kind: mirror.ErrSignIn, What: "you were signed out meanwhile", Do: "sign in, and connect the account again"})
+			return c.refusedOIDC(g, &mirror.Problem{Kind: mirror.ErrSignIn, What: "you were signed out meanwhile", Do: "sign in, and connect the account again"}, next)
 		}
 		_, err := c.Accounts.Link(ctx, link, c.OIDC.Issuer, signed.Subject, signed.Email)
 		return c.orTell(g, err, "Connected. You can sign in with it from now on.", "/account")
 	}
 	user, err := c.OIDC.SignIn(ctx, signed)
 	if err != nil {
-		return c.refusedOIDC(g, err)
+		return c.refusedOIDC(g, err, next)
 	}
 	if err := c.signIn(g, user.ID, auth.ByOIDC); err != nil {
 		return err
@@ -85,8 +89,8 @@ func (c *console) oidcAnswer(g *gin.Context) error {
 	return nil
 }
 
-// refusedOIDC shows the sign-in page with the reason.
-func (c *console) refusedOIDC(g *gin.Context, err error) error {
+// refusedOIDC shows the sign-in page with the reason; it leads to next as before.
+func (c *console) refusedOIDC(g *gin.Context, err error, next string) error {
 	wrong, err := told(err)
 	if err != nil {
 		return err
@@ -96,8 +100,8 @@ func (c *console) refusedOIDC(g *gin.Context, err error) error {
 	if err != nil {
 		return err
 	}
-	p.SignedIn = false
-	return c.render(g, newProblem(g.Request.Context(), wrong).Status, "login", loginPage{page: p, Next: "/", Provider: c.provider(), Wrong: wrong})
+	p.SignedIn, p.Address = false, "/login?"+url.Values{"next": {next}}.Encode() // an answer counts once
+	return c.render(g, newProblem(g.Request.Context(), wrong).Status, "login", loginPage{page: p, Next: next, Provider: c.provider(), Wrong: wrong})
 }
 
 // provider is the name of the sign-in provider; empty = there is none.
