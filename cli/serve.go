@@ -215,7 +215,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	}
 	if httpAt != nil {
 		server := &http.Server{
-			Handler:           newHosts(c, site).guard(below(site.Path(), byPath(gitHTTP, metrics.Count(routeClass, byRoot(proxy, all))))),
+			Handler:           newHosts(c, site).guard(bodies(bodyTime, below(site.Path(), byPath(gitHTTP, metrics.Count(routeClass, byRoot(proxy, all)))))),
 			TLSConfig:         secure,
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       2 * time.Minute,
