@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -230,6 +231,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	}
 	recordStart(ctx, trail, c, data.Node, p.version().Version)
 	p.greet(site, data, first)
+	debug.FreeOSMemory() // starting needs more than serving does
 	err = run.Wait()
 	if ctx.Err() != nil && err == nil {
 		p.say("stopped")

@@ -32,7 +32,7 @@ type api struct {
 }
 
 // apiRoutes mounts /api.
-func (s *Server) apiRoutes(r *gin.Engine) error {
+func (s *Server) apiRoutes(r *gin.Engine) {
 	setLibrary()
 	group := r.Group(apiPrefix, s.byCredential, s.limitRate, s.idempotent)
 	a := &api{Server: s, huma: humagin.NewWithGroup(r, group, s.apiConfig())}
@@ -56,7 +56,7 @@ func (s *Server) apiRoutes(r *gin.Engine) error {
 	a.trafficOperations()
 	a.auditOperations()
 	a.alertOperations()
-	return a.describe(r)
+	a.describe(r)
 }
 
 func (s *Server) apiConfig() huma.Config {

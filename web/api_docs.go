@@ -5,11 +5,11 @@ import (
 	"cmp"
 	"encoding/json"
 	"html/template"
-	"io/fs"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	_ "embed"
 
@@ -45,34 +45,36 @@ type docsField struct {
 	Required             bool
 }
 
-// describe serves the OpenAPI document and a page made of it. Both are made
-// once; nothing in them depends on the request.
-func (a *api) describe(r *gin.Engine) error {
-	spec, err := json.MarshalIndent(a.huma.OpenAPI(), "", " ")
-	if err != nil {
-		return err
-	}
-	static, err := fs.Sub(embedded, "static")
-	if err != nil {
-		return err
-	}
-	files, err := loadAssets(static)
-	if err != nil {
-		return err
-	}
-	page, err := template.New("api").Funcs(template.FuncMap{"asset": files.url}).Parse(docsTemplate)
-	if err != nil {
-		return err
-	}
-	var docs bytes.Buffer
-	if err := page.Execute(&docs, docsPage{
-		Version: a.Version, Base: a.huma.OpenAPI().Servers[0].URL, Groups: docsOf(a.huma.OpenAPI()),
-	}); err != nil {
-		return err
-	}
-	r.GET("/api/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", spec) })
-	r.GET("/api/docs", func(c *gin.Context) { c.Data(http.StatusOK, "text/html; charset=utf-8", docs.Bytes()) })
-	return nil
+// describe serves the OpenAPI document and a page made of it; nothing in them
+// depends on the request.
+func (a *api) describe(r *gin.Engine) {
+	a.whenAsked(r, "/api/openapi.json", "application/json", func() ([]byte, error) {
+		return json.MarshalIndent(a.huma.OpenAPI(), "", " ")
+	})
+	a.whenAsked(r, "/api/docs", "text/html; charset=utf-8", func() ([]byte, error) {
+		page, err := template.New("api").Funcs(template.FuncMap{"asset": a.assets.url}).Parse(docsTemplate)
+		if err != nil {
+			return nil, err
+		}
+		var docs bytes.Buffer
+		err = page.Execute(&docs, docsPage{
+			Version: a.Version, Base: a.huma.OpenAPI().Servers[0].URL, Groups: docsOf(a.huma.OpenAPI()),
+		})
+		return docs.Bytes(), err
+	})
+}
+
+// whenAsked serves what is made for the first who asks, and stays as it is.
+func (a *api) whenAsked(r *gin.Engine, path, kind string, write func() ([]byte, error)) {
+	written := sync.OnceValues(write)
+	r.GET(path, func(c *gin.Context) {
+		text, err := written()
+		if err != nil {
+			a.fail(c, err)
+			return
+		}
+		c.Data(http.StatusOK, kind, text)
+	})
 }
 
 func docsOf(spec *huma.OpenAPI) []docsGroup {

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -288,10 +287,10 @@ func (c *console) startSeen(g *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	var out bytes.Buffer
-	if err := c.templates[c.words(g)]["start"].ExecuteTemplate(&out, "seen", data); err != nil {
+	out, err := c.execute(c.words(g), "start", "seen", data)
+	if err != nil {
 		return err
 	}
-	g.Data(http.StatusOK, "text/html; charset=utf-8", out.Bytes())
+	g.Data(http.StatusOK, "text/html; charset=utf-8", out)
 	return nil
 }

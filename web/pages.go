@@ -1,12 +1,9 @@
 package web
 
 import (
-	"bytes"
-	"html/template"
-	"io/fs"
 	"net/http"
-	"path"
 	"strings"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 	"golang.org/x/text/language"
@@ -18,11 +15,10 @@ import (
 // console is the part of the server that people see: pages made of templates.
 type console struct {
 	*Server
-	assets  assets
-	tongues []*words // the first where no other is wanted
-	matcher language.Matcher
-	// templates are those of a language: "mirrors" → templates/mirrors.html in the frame.
-	templates map[*words]map[string]*template.Template
+	assets    assets
+	tongues   []*words // the first where no other is wanted
+	matcher   language.Matcher
+	templates sync.Map // templateKey → func() (*template.Template, error)
 }
 
 // pageRoutes mounts the console and sets errorPage.
@@ -161,47 +157,18 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	return nil
 }
 
-// newConsole reads the embedded files and parses every template; a broken one
-// stops the server at its start, not a visitor later.
 func newConsole(s *Server) (*console, error) {
-	static, err := fs.Sub(embedded, "static")
-	if err != nil {
-		return nil, err
-	}
-	c := &console{Server: s, templates: map[*words]map[string]*template.Template{}}
-	if c.assets, err = loadAssets(static); err != nil {
-		return nil, err
-	}
+	c := &console{Server: s}
+	var err error
 	if c.tongues, err = loadWords(); err != nil {
 		return nil, err
 	}
 	var tags []language.Tag
 	for _, w := range c.tongues {
 		tags = append(tags, w.Tag)
-		if c.templates[w], err = c.parse(w); err != nil {
-			return nil, err
-		}
 	}
 	c.matcher = language.NewMatcher(tags)
 	return c, nil
-}
-
-// parse reads all templates for one language.
-func (c *console) parse(w *words) (map[string]*template.Template, error) {
-	all := map[string]*template.Template{}
-	base, err := template.New("").Funcs(c.functions(w)).ParseFS(embedded, "templates/parts/*.html")
-	if err != nil {
-		return nil, err
-	}
-	err = fs.WalkDir(embedded, "templates", func(file string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.HasPrefix(file, "templates/parts/") {
-			return err
-		}
-		t, err := template.Must(base.Clone()).ParseFS(embedded, file)
-		all[strings.TrimSuffix(path.Base(file), ".html")] = t
-		return err
-	})
-	return all, err
 }
 
 // do makes a handler of a function that may fail.
@@ -337,22 +304,6 @@ func (w *words) viewHealth(counts map[mirror.Status]int) health {
 		return health{Words: w.t("{1} of {2} ready", all-first, all), Look: "busy", URL: "/mirrors"}
 	}
 	return health{Words: w.t("All mirrors healthy"), Look: "good", URL: "/mirrors"}
-}
-
-// render runs a template into memory and sends it: a page is whole or an error.
-func (c *console) render(g *gin.Context, status int, name string, data any) error {
-	var out bytes.Buffer
-	if err := c.templates[c.words(g)][name].ExecuteTemplate(&out, "layout", data); err != nil {
-		return err
-	}
-	return c.send(g, status, "text/html; charset=utf-8", out.Bytes())
-}
-
-// fragment is a part of a page, for the event streams.
-func (c *console) fragment(w *words, name string, data any) (string, error) {
-	var out bytes.Buffer
-	err := c.templates[w]["mirrors"].ExecuteTemplate(&out, name, data)
-	return out.String(), err
 }
 
 // then ends a form: with the error, or a message on the page it leads to. The

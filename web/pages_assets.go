@@ -35,9 +35,13 @@ type asset struct {
 	packed []byte // gzip
 }
 
-func loadAssets(static fs.FS) (assets, error) {
+func loadAssets() (assets, error) {
 	a := assets{hashed: map[string]string{}, files: map[string]asset{}}
-	err := fs.WalkDir(static, ".", func(name string, d fs.DirEntry, err error) error {
+	static, err := fs.Sub(embedded, "static")
+	if err != nil {
+		return a, err
+	}
+	err = fs.WalkDir(static, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}

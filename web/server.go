@@ -83,6 +83,7 @@ type Server struct {
 	editing  *sync.Mutex   // see edits
 	// operations are the ids of the API's, by "METHOD /route".
 	operations map[string]string
+	assets     assets
 	// errorPage renders a problem for a person; pageRoutes sets it.
 	errorPage func(c *gin.Context, status int, p Problem)
 }
@@ -157,8 +158,10 @@ func (s *Server) routes(r *gin.Engine) error {
 		s.fail(c, &mirror.Problem{Kind: mirror.ErrNotFound, What: "there is nothing at this address"})
 	})
 	r.NoMethod(s.noMethod)
-	if err := s.apiRoutes(r); err != nil {
+	var err error
+	if s.assets, err = loadAssets(); err != nil {
 		return err
 	}
+	s.apiRoutes(r)
 	return s.pageRoutes(r)
 }
