@@ -51,6 +51,24 @@ func (s recordedMirrors) EditRepo(ctx context.Context, r mirror.Repo) error {
 	return err
 }
 
+func (s recordedMirrors) RenameRepo(ctx context.Context, r mirror.Repo, alias bool) error {
+	if notesOf(ctx) == nil {
+		return s.Store.RenameRepo(ctx, r, alias)
+	}
+	before, err := s.Store.RepoByID(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	if err = s.Store.RenameRepo(ctx, r, alias); err == nil {
+		Note(ctx, "mirror "+string(before.Path)) // to be found by either path
+		Note(ctx, "mirror "+string(r.Path), Change{Field: "path", Before: string(before.Path), After: string(r.Path)})
+		if alias {
+			Note(ctx, "alias "+string(before.Path), Change{Field: "repository", After: string(r.Path)})
+		}
+	}
+	return err
+}
+
 func (s recordedMirrors) RemoveRepo(ctx context.Context, id mirror.ID) error {
 	var before mirror.Repo
 	if notesOf(ctx) != nil {

@@ -11,9 +11,14 @@ type Alias struct {
 	Repo   Path
 	Dir    string
 	// Found tells where it is from: "admin", "go-import" (discovered),
-	// "built-in" (WellKnown) or "moved" (a Hold that was accepted).
+	// "built-in" (WellKnown), "moved" (a Hold that was accepted) or "renamed" (the
+	// path that the mirror had before).
 	Found string
 }
+
+// names tells whether the prefix is another path of the mirror itself, in any
+// letter case as paths are; the other kinds are import paths.
+func (a Alias) names() bool { return a.Found == foundMoved || a.Found == FoundRenamed }
 
 // Rule admits repositories nobody has added one by one: a request for a path
 // that matches Pattern adds the mirror and waits for its first clone.

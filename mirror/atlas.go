@@ -15,6 +15,7 @@ import (
 type atlas struct {
 	*Catalog
 	aliases map[string]Alias
+	names   map[string]Alias // those that are paths of mirrors, by their key
 
 	mu   sync.Mutex
 	seen map[string]Repo // by Path.Key; without an ID when it is not mirrored
@@ -26,9 +27,12 @@ func (c *Catalog) atlas(ctx context.Context) (*atlas, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &atlas{Catalog: c, aliases: make(map[string]Alias, len(aliases)), seen: map[string]Repo{}, none: map[Path]bool{}}
+	a := &atlas{Catalog: c, aliases: make(map[string]Alias, len(aliases)), names: map[string]Alias{}, seen: map[string]Repo{}, none: map[Path]bool{}}
 	for _, alias := range aliases {
 		a.aliases[alias.Prefix] = alias
+		if alias.names() {
+			a.names[strings.ToLower(alias.Prefix)] = alias
+		}
 	}
 	return a, nil
 }
@@ -80,6 +84,9 @@ func (a *atlas) served(ctx context.Context, importPath string) (Location, Repo, 
 			}
 		}
 		alias, ok := a.aliases[prefix]
+		if !ok {
+			alias, ok = a.names[strings.ToLower(prefix)]
+		}
 		if !ok {
 			continue
 		}

@@ -154,9 +154,12 @@ func (c *atlas) preview(ctx context.Context, m NewMirror) (Preview, error) {
 	if err := checkInterval(m.Interval); err != nil {
 		return Preview{}, err
 	}
+	if loc, err = c.current(ctx, loc); err != nil {
+		return Preview{}, err
+	}
 	if m.May != nil {
 		if err := m.May(ctx, loc.Path); err != nil {
-			return Preview{}, err
+			return Preview{}, loc.withheld(err)
 		}
 	}
 	p := Preview{}
@@ -202,6 +205,9 @@ func (c *atlas) preview(ctx context.Context, m NewMirror) (Preview, error) {
 	}
 	if cred != nil {
 		cred.Name = string(loc.Path)
+		if err := c.mayReplace(ctx, cred.Name, ""); err != nil {
+			return Preview{}, err
+		}
 		p.Repo.Credential, p.secret = cred.Name, cred
 	}
 	return p, nil
@@ -279,10 +285,14 @@ func sameMachine(a, b string) bool {
 	return a == b || own(a) && own(b)
 }
 
-// Find returns exactly this mirror; letter case does not matter.
+// Find returns the mirror at a path, or the one that it leads to (see Now); letter
+// case does not matter.
 func (c *Catalog) Find(ctx context.Context, path Path) (Repo, error) {
 	repo, err := c.Store.Repo(ctx, path)
 	if errors.Is(err, ErrNotFound) {
+		if now, ok := c.arrived(ctx, path); ok {
+			return now, nil
+		}
 		return Repo{}, NotMirrored(string(path))
 	}
 	return repo, err
@@ -376,10 +386,7 @@ func (c *Catalog) Edit(ctx context.Context, id ID, e Edit) (Repo, error) {
 		return Repo{}, err
 	}
 	if e.Version != 0 && e.Version != repo.Version {
-		return Repo{}, &Problem{
-			Kind: ErrExists, What: string(repo.Path) + " was changed by somebody else meanwhile",
-			Do: "look at the new settings and apply your change again",
-		}
+		return Repo{}, errFaster(repo.Path)
 	}
 	var secret *Credential
 	if e.Upstream != nil {
@@ -395,6 +402,9 @@ func (c *Catalog) Edit(ctx context.Context, id ID, e Edit) (Repo, error) {
 	}
 	if secret != nil {
 		secret.Name = string(repo.Path)
+		if err := c.mayReplace(ctx, secret.Name, repo.ID); err != nil {
+			return Repo{}, err
+		}
 		if err := c.AddCredential(ctx, *secret); err != nil {
 			return Repo{}, err
 		}

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -51,6 +52,24 @@ func (c *Catalog) OpenCredential(ctx context.Context, name string) (*Credential,
 
 // RemoveCredential forgets a credential that no mirror, rule or endpoint uses any more.
 func (c *Catalog) RemoveCredential(ctx context.Context, name string) error {
+	if err := c.unused(ctx, name, ""); err != nil {
+		return err
+	}
+	return c.Store.RemoveCredential(ctx, name)
+}
+
+// mayReplace refuses to replace a credential that something but a mirror uses. One
+// made of the password in a URL has the name of the mirror's path, and a mirror
+// that was renamed still uses the one of the path it had.
+func (c *Catalog) mayReplace(ctx context.Context, name string, mirror ID) error {
+	if _, err := c.Store.Credential(ctx, name); errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return c.unused(ctx, name, mirror)
+}
+
+// unused is an error that names what uses a credential; but is a mirror that may.
+func (c *Catalog) unused(ctx context.Context, name string, but ID) error {
 	rules, err := c.Store.Rules(ctx)
 	if err != nil {
 		return err
@@ -77,10 +96,10 @@ func (c *Catalog) RemoveCredential(ctx context.Context, name string) error {
 			return err
 		}
 		if len(repos) == 0 {
-			return c.Store.RemoveCredential(ctx, name)
+			return nil
 		}
 		for _, r := range repos {
-			if r.Credential == name {
+			if r.Credential == name && r.ID != but {
 				return inUse(name, string(r.Path), "edit that mirror first")
 			}
 		}

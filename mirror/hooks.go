@@ -78,7 +78,7 @@ func (c *Catalog) pushed(ctx context.Context, p Push) ([]Repo, error) {
 	if err != nil {
 		return nil, nil // no mirror can be there
 	}
-	r, err := c.Store.Repo(ctx, path)
+	r, err := c.Find(ctx, path)
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}

@@ -87,15 +87,31 @@ func (a *attempt) confirm(ctx context.Context, to Upstream) string {
 	return fmt.Sprintf(", but the host knows the repository we had as %s", now.FullName)
 }
 
-// arrived finds the mirror that belongs to a path since its repository moved there.
-func (c *Catalog) arrived(ctx context.Context, path Path) (Repo, bool) {
+// Now is the path of the mirror that a path leads to: the mirror had it before it
+// was renamed, or its repository has moved there.
+func (c *Catalog) Now(ctx context.Context, path Path) (Path, bool) {
 	aliases, err := c.Store.Aliases(ctx)
 	if err != nil {
-		return Repo{}, false
+		return "", false
 	}
 	for _, a := range aliases {
-		if a.Found == foundMoved && strings.EqualFold(a.Prefix, string(path)) {
-			repo, err := c.Store.Repo(ctx, a.Repo)
+		if a.names() && strings.EqualFold(a.Prefix, string(path)) {
+			return a.Repo, true
+		}
+	}
+	return "", false
+}
+
+// arrived finds the mirror that a path leads to which no mirror had a moment ago.
+// It looks again, since a mirror may be renamed between two looks.
+func (c *Catalog) arrived(ctx context.Context, path Path) (Repo, bool) {
+	for range 3 {
+		now, leads := c.Now(ctx, path)
+		if !leads {
+			now = path
+		}
+		repo, err := c.Store.Repo(ctx, now)
+		if err == nil || !leads {
 			return repo, err == nil
 		}
 	}
@@ -123,4 +139,29 @@ func (c *Catalog) follow(ctx context.Context, h Hold) error {
 	default:
 		return err // nil: it is mirrored for itself
 	}
+}
+
+// current is a location at the path that the mirror has now, if it is at one that
+// leads to a mirror.
+func (a *atlas) current(ctx context.Context, loc Location) (Location, error) {
+	name, ok := a.names[loc.Path.Key()]
+	if !ok {
+		return loc, nil
+	}
+	if _, err := a.repo(ctx, loc.Path); !errors.Is(err, ErrNotFound) {
+		return loc, err
+	}
+	loc.Prefix, loc.Path, loc.Found = string(loc.Path), name.Repo, name.Found
+	return loc, nil
+}
+
+// withheld is why one may not have what is at a location, without the path that
+// only its alias leads to.
+func (l Location) withheld(err error) error {
+	p := *AsProblem(err)
+	if p.Kind != ErrDenied || l.Prefix == "" {
+		return err
+	}
+	p.What = strings.ReplaceAll(p.What, string(l.Path), l.Prefix)
+	return &p
 }

@@ -38,6 +38,11 @@ type RepoStore interface {
 	// State it writes Status and NextSync and clears Digest, so that the next
 	// sync applies the change.
 	EditRepo(ctx context.Context, r Repo) error
+	// RenameRepo gives a mirror r.Path if r.Version is still the stored one and the
+	// path is free. What names the mirror by its path goes with it: aliases, and
+	// grants of exactly that path. With alias the old path becomes an alias of Found
+	// "renamed"; one that the new path was goes.
+	RenameRepo(ctx context.Context, r Repo, alias bool) error
 	// RemoveRepo drops the row with its runs, events and aliases.
 	RemoveRepo(ctx context.Context, id ID) error
 }

@@ -1,6 +1,7 @@
 package gittest
 
 import (
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -29,10 +30,11 @@ type Fault struct {
 	Path string // only requests whose path holds this text: "git-upload-pack"; empty = all
 	// Times is how many requests suffer; zero = all until mended.
 	Times int
-	// After is how many bytes of the answer's body pass before Stall, Truncate or Reset.
+	// After is how many bytes of the answer's body pass before Stall, Pause, Truncate or Reset.
 	After int64
 
 	Stall    bool // send nothing more, keep the connection
+	Pause    bool // send nothing more until mended, then all the rest
 	Truncate bool // end the answer there, in good HTTP order
 	Reset    bool // cut the connection with RST
 	// Status answers at once, with Header and Body. 200 with a page of HTML is a
@@ -164,22 +166,33 @@ func (b *breaker) Write(p []byte) (int, error) {
 		b.left -= int64(len(p))
 		return b.ResponseWriter.Write(p)
 	}
-	b.broken = true
 	n, _ := b.ResponseWriter.Write(p[:b.left])
 	control := http.NewResponseController(b.ResponseWriter)
 	control.Flush()
+	if b.fault.Pause {
+		b.await()
+		b.left = math.MaxInt64
+		m, err := b.Write(p[n:])
+		return n + m, err
+	}
+	b.broken = true
 	switch {
 	case b.fault.Stall:
-		select {
-		case <-b.fault.mended:
-		case <-b.request.Context().Done():
-		}
+		b.await()
 	case b.fault.Reset:
 		if conn, _, err := control.Hijack(); err == nil {
 			reset(conn)
 		}
 	}
 	return n, http.ErrHandlerTimeout // ends the CGI process
+}
+
+// await returns when the fault is mended, or the request is over.
+func (b *breaker) await() {
+	select {
+	case <-b.fault.mended:
+	case <-b.request.Context().Done():
+	}
 }
 
 // Unwrap lets http.ResponseController find the connection.
