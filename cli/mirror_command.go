@@ -16,7 +16,7 @@ import (
 
 func (p *program) mirrorCommand() *cobra.Command {
 	g := p.group("mirror", "Add, look at and sync mirrors",
-		p.mirrorAdd(), p.mirrorList(), p.mirrorShow(), p.mirrorSync(), p.mirrorLog(), p.mirrorEdit(),
+		p.mirrorAdd(), p.mirrorList(), p.mirrorShow(), p.mirrorSync(), p.mirrorLog(), p.mirrorEdit(), p.mirrorRename(),
 		p.mirrorPause("pause", "Stop syncing a mirror; it is still served", web.EditMirror{Paused: new(true)}),
 		p.mirrorPause("archive", "Keep what is here of a mirror whose original is gone; it is still served", web.EditMirror{Archived: new(true)}),
 		p.mirrorPause("resume", "Sync a mirror again that is paused or an archive", web.EditMirror{Paused: new(false)}),

@@ -38,6 +38,7 @@ func (s *Server) apiRoutes(r *gin.Engine) {
 	a := &api{Server: s, huma: humagin.NewWithGroup(r, group, s.apiConfig())}
 	a.siteOperations()
 	a.mirrorOperations()
+	a.renameOperations()
 	a.previewOperations()
 	a.historyOperations()
 	a.upkeepOperations()

@@ -29,6 +29,7 @@ var access = map[string]string{
 	"POST /api/v1/mirrors/preview":        "snnynyss",
 	"GET /api/v1/mirrors/:mirror":         "syyyyyss",
 	"PATCH /api/v1/mirrors/:mirror":       "snnynyss",
+	"POST /api/v1/mirrors/:mirror/rename": "snnynyss",
 	"DELETE /api/v1/mirrors/:mirror":      "snnynyss",
 	"POST /api/v1/mirrors/:mirror/sync":   "syyyyyss",
 	"GET /api/v1/mirrors/:mirror/runs":    "syyyyyss",
@@ -152,6 +153,7 @@ var bodies = map[string]string{
 	"POST /api/v1/mirrors":                `{"path_or_url":"github.com/acme/%s"}`,
 	"POST /api/v1/mirrors/preview":        `{"mirrors":[{"path_or_url":"github.com/acme/%s"}]}`,
 	"PATCH /api/v1/mirrors/:mirror":       `{"private":true}`,
+	"POST /api/v1/mirrors/:mirror/rename": `{"path":"github.com/acme/renamed-%s"}`,
 	"POST /api/v1/mirrors/:mirror/upkeep": `{"job":"check"}`,
 
 	"POST /api/v1/aliases":            `{"prefix":"go.acme.example/%s","repo":"github.com/acme/kept"}`,

@@ -95,6 +95,7 @@ func TestHostileE14EveryEditIsGuarded(t *testing.T) {
 		"DELETE /trusts/{trust}":                   "/trusts/a",
 		"POST /groups/{group}/grants (beside PUT)": `/groups/a/grants {"pattern":"github.com/x/*"}`,
 		"POST /credentials (beside PUT)":           `/credentials {"name":"a","host":"gitlab.com","secret":"t"}`,
+		"POST /mirrors/{mirror}/rename":            "/mirrors/" + m + `/rename {"path":"gita.example/new/name"}`,
 		"POST /aliases (beside PUT)":               `/aliases {"prefix":"go.example/a","repo":"gita.example/acme/two"}`,
 	}
 	for path, item := range r.contract().paths {

@@ -117,6 +117,8 @@ func (r *rig) walkMirrors(ok walkCall) {
 	ok("GET", approval, nil)
 	ok("POST", approval, `{"decision":"keep","reason":"a release"}`)
 	ok("PATCH", m, `{"interval_s":600,"refs":{"exclude":["refs/heads/bot/**"]}}`)
+	ok("POST", m+"/rename", `{"path":"git.walk.example/acme/renamed"}`)
+	ok("POST", m+"/rename", `{"path":"git.walk.example/acme/tool","no_alias":true}`)
 	ok("POST", m+"/upkeep", `{"job":"check"}`)
 	ok("POST", m+"/kept/restore", `{"ref":"topic"}`)
 	ok("DELETE", m+"/kept?ref=refs/heads/restored/topic", nil)

@@ -139,6 +139,7 @@ func consoleTwins() map[string]string {
 		"POST /mirrors/new":                  "add-mirrors",
 		"POST /mirrors/new/owner":            "add-rule",
 		"POST /mirrors/:id/edit":             "edit-mirror",
+		"POST /mirrors/:id/rename":           "rename-mirror",
 		"POST /mirrors/:id/pause":            "edit-mirror",
 		"POST /mirrors/:id/resume":           "edit-mirror",
 		"POST /mirrors/:id/archive":          "edit-mirror",

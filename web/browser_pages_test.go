@@ -81,6 +81,7 @@ func consolePages(all seeded) []consolePage {
 		{"compare", "/mirrors/:id/compare", held + "/compare?old=v1.0.0&new=refs/gitmirror/held/tags/v1.0.0", nil},
 		{"serves", "/mirrors/:id/modules", held + "/modules", nil},
 		{"edit", "/mirrors/:id/edit", held + "/edit", nil},
+		{"rename", "/mirrors/:id/rename", at + "/rename", nil},
 		{"remove", "/mirrors/:id/remove", at + "/remove", nil},
 		{"run-failed", "/mirrors/:id/runs/:run", run(0), nil},
 		{"run-ended", "/mirrors/:id/runs/:run", run(7), nil},

@@ -103,6 +103,8 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	manage.POST("/mirrors/:id/archive", do(c.archive))
 	manage.POST("/mirrors/:id/check", do(c.checkMirror))
 	manage.POST("/mirrors/:id/repair", do(c.repairMirror))
+	manage.GET("/mirrors/:id/rename", do(c.renameForm))
+	manage.POST("/mirrors/:id/rename", do(c.rename))
 	manage.GET("/mirrors/:id/remove", do(c.removeForm))
 	manage.POST("/mirrors/:id/remove", do(c.remove))
 	manage.POST("/mirrors/:id/restore", do(c.restore))

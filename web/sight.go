@@ -148,6 +148,11 @@ func (s sighted) Aliases(ctx context.Context) ([]mirror.Alias, error) {
 func (s *Server) find(ctx context.Context, path mirror.Path) (mirror.Repo, error) {
 	repo, err := s.Store.Repo(ctx, path)
 	if errors.Is(err, mirror.ErrNotFound) {
+		if now, ok := s.Catalog.Now(ctx, path); ok {
+			repo, err = s.Store.Repo(ctx, now)
+		}
+	}
+	if errors.Is(err, mirror.ErrNotFound) {
 		return mirror.Repo{}, mirror.NotMirrored(string(path))
 	}
 	return repo, err
