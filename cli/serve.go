@@ -46,6 +46,9 @@ func (p *program) serveCommand() *cobra.Command {
 func (p *program) serve(ctx context.Context, c Config) error {
 	metrics := telemetry.New()
 	log := telemetry.Log(p.stderr, p.logFormat(c), c.text("log.level"))
+	if err := noCores(); err != nil {
+		log.Warn("a crash may write secrets to the disk", "err", err)
+	}
 
 	// What is kept: the data directory, locked; the database; the repositories.
 	data, err := openData(c.data())
@@ -216,7 +219,7 @@ func (p *program) serve(ctx context.Context, c Config) error {
 	}
 	if httpAt != nil {
 		server := &http.Server{
-			Handler:           newHosts(c, site).guard(bodies(bodyTime, below(site.Path(), byPath(gitHTTP, metrics.Count(routeClass, byRoot(proxy, all)))))),
+			Handler:           survive(log, newHosts(c, site).guard(bodies(bodyTime, below(site.Path(), byPath(gitHTTP, metrics.Count(routeClass, byRoot(proxy, all))))))),
 			TLSConfig:         secure,
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       2 * time.Minute,

@@ -2,6 +2,7 @@ package gitserver_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"math/rand/v2"
 	"runtime"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gitmirror/gitmirror/auth"
+	"github.com/gitmirror/gitmirror/gitserver"
+	"github.com/gitmirror/gitmirror/mirror"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -211,5 +214,27 @@ func TestSessionFlood(t *testing.T) {
 	}
 	if out, _, err := remote(r.mustDial(t), ""); err != nil || !strings.HasPrefix(out, "Hi dev!") {
 		t.Errorf("greeting of the next client = %q, %v", out, err)
+	}
+}
+
+// panickyCatalog has a bug that knows a password.
+type panickyCatalog struct{ gitserver.Catalog }
+
+func (panickyCatalog) Admit(context.Context, mirror.Path) (mirror.Repo, error) { panic("cAnArY") }
+
+// TestHostileE19PanicOfASession: a bug in one session is the end of that session; the
+// log does not have what the bug knew, and the server goes on.
+func TestHostileE19PanicOfASession(t *testing.T) {
+	r := newRig(t, func(r *rig) { r.ssh.Catalog = panickyCatalog{r.ssh.Catalog} })
+	for range 2 {
+		if got := r.sshTo(t, "key", "git-upload-pack '"+tool+"'"); got.code != 1 || !strings.Contains(got.err, "internal error") || strings.Contains(got.err, "cAnArY") {
+			t.Errorf("git-upload-pack = %+v, want exit 1 and an internal error", got)
+		}
+	}
+	if got := r.sshTo(t, "key"); !strings.HasPrefix(got.out, "Hi dev!") {
+		t.Errorf("after it = %+v, want the greeting", got)
+	}
+	if log := r.log.String(); strings.Contains(log, "cAnArY") || strings.Count(log, "a value of type string") != 2 || !strings.Contains(log, "panickyCatalog") {
+		t.Errorf("the log has the panic's value, or not where it came from:\n%s", log)
 	}
 }

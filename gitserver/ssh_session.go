@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -166,6 +167,11 @@ func (s *session) answer(ctx context.Context) uint32 {
 }
 
 func (s *session) run(ctx context.Context) (command string, err error) {
+	defer func() { // one client's bug must not end the server
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %s\n%s", mirror.Panicked(v), debug.Stack())
+		}
+	}()
 	// The key is looked up for every command: it may have been removed, or its
 	// owner disabled, since the connection was made.
 	id, err := s.hall.Accounts.KeyFrom(ctx, s.fingerprint, s.c.peer)

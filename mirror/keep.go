@@ -55,7 +55,7 @@ func (u *Upkeep) keep(ctx context.Context, id ID, e *errand) error {
 func (k *keeping) guarded(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			err = fmt.Errorf("panic: %s\n%s", Panicked(p), debug.Stack())
 		}
 	}()
 	return k.visit(ctx)

@@ -260,7 +260,7 @@ func (a *attempt) report(p Progress) {
 func (a *attempt) guarded(ctx context.Context) (quiet bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			quiet, err = false, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			quiet, err = false, fmt.Errorf("panic: %s\n%s", Panicked(p), debug.Stack())
 		}
 	}()
 	return a.look(ctx)

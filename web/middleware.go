@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -94,7 +93,7 @@ func (s *Server) recoverPanic(c *gin.Context) {
 		if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(v) // net/http's own way to cut a connection
 		}
-		s.Log.Error("handler panicked", "err", fmt.Sprint(v), "route", c.FullPath(),
+		s.Log.Error("handler panicked", "err", mirror.Panicked(v), "route", c.FullPath(),
 			"request", requestID(c.Request.Context()), "stack", string(debug.Stack()))
 		if c.Writer.Written() {
 			panic(http.ErrAbortHandler) // half an answer must not look whole
