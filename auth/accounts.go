@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -126,7 +127,7 @@ func (a *Accounts) password(ctx context.Context, name, password, peer string, re
 		return Identity{}, err
 	}
 	if !matches {
-		a.Log.Info("sign-in refused", "user", printable(name), "addr", peer)
+		a.Log.Info("sign-in refused", "user", cmp.Or(user.Name, "(unknown)"), "addr", peer) // who errs may have typed a password for a name
 		a.Trail.signInFailed(ctx, user.Name, user.ID != "", peer, errCredentials())
 		return Identity{}, errCredentials()
 	}
