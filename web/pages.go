@@ -15,7 +15,6 @@ import (
 // console is the part of the server that people see: pages made of templates.
 type console struct {
 	*Server
-	assets    assets
 	tongues   []*words // the first where no other is wanted
 	matcher   language.Matcher
 	templates sync.Map // templateKey → func() (*template.Template, error)
