@@ -64,6 +64,13 @@ func (c *client) editMirror(ctx context.Context, id mirror.ID, in web.EditMirror
 	return m, err
 }
 
+// cancelSync stops the sync that goes on, and pauses the mirror.
+func (c *client) cancelSync(ctx context.Context, id mirror.ID) (web.Mirror, error) {
+	var m web.Mirror
+	err := c.call(ctx, http.MethodPost, api+"/mirrors/"+segment(string(id))+"/cancel", nil, &m)
+	return m, err
+}
+
 func (c *client) removeMirror(ctx context.Context, id mirror.ID) error {
 	return c.call(ctx, http.MethodDelete, api+"/mirrors/"+segment(string(id)), nil, nil)
 }

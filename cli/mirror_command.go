@@ -285,27 +285,37 @@ func intervalOf(text string) (int64, error) {
 }
 
 func (p *program) mirrorPause(verb, short string, edit web.EditMirror) *cobra.Command {
-	return p.withJSON(&cobra.Command{
+	var now bool
+	cmd := p.withJSON(&cobra.Command{
 		Use: verb + " PATH", Short: short, Args: args(1, 1), ValidArgsFunction: p.completeMirrors,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, m, err := p.clientAndMirror(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			if m, err = c.editMirror(cmd.Context(), m.ID, edit); err != nil {
+			if now {
+				m, err = c.cancelSync(cmd.Context(), m.ID)
+			} else {
+				m, err = c.editMirror(cmd.Context(), m.ID, edit)
+			}
+			if err != nil {
 				return err
 			}
 			if p.json {
 				return p.emit(m)
 			}
 			state := stateOf(m)
-			if m.Paused && m.State != mirror.Paused {
+			if m.Paused && m.State != mirror.Paused && !now {
 				state = string(mirror.Paused) + "; the sync that goes on is its last"
 			}
 			p.say("%s is %s", m.Path, state)
 			return nil
 		},
 	})
+	if verb == "pause" {
+		cmd.Flags().BoolVar(&now, "now", false, "stop the sync that goes on, too")
+	}
+	return cmd
 }
 
 func (p *program) mirrorRemove() *cobra.Command {

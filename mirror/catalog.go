@@ -467,6 +467,6 @@ func (c *Catalog) Remove(ctx context.Context, id ID) error {
 	if err := c.Store.RemoveRepo(ctx, id); err != nil {
 		return err
 	}
-	c.Syncer.stop(id)
+	c.Syncer.stop(id, errRemoved)
 	return c.Disk.Remove(context.WithoutCancel(ctx), id)
 }

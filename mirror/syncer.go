@@ -119,6 +119,7 @@ func kindOf(t Trigger) int {
 
 var (
 	errRemoved   = errors.New("the mirror was removed")
+	errCancelled = errors.New("somebody cancelled it")
 	errLeaseLost = errors.New("another server took over the lease")
 	errStopping  = errors.New("the server is stopping")
 )
@@ -303,8 +304,8 @@ func (s *Syncer) wakeUp() {
 	}
 }
 
-// stop ends a running sync of a repository that is no more.
-func (s *Syncer) stop(id ID) {
+// stop ends a running sync, for a reason that interrupted knows.
+func (s *Syncer) stop(id ID, why error) {
 	if s == nil {
 		return
 	}
@@ -312,7 +313,7 @@ func (s *Syncer) stop(id ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if j, ok := s.jobs[id]; ok {
-		j.cancel(errRemoved)
+		j.cancel(why)
 	}
 }
 

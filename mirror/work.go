@@ -128,7 +128,7 @@ func (s *Syncer) withDemand(r Repo) Repo {
 }
 
 func interrupted(err error) bool {
-	return errors.Is(err, errStopping) || errors.Is(err, errRemoved) || errors.Is(err, errLeaseLost)
+	return errors.Is(err, errStopping) || errors.Is(err, errRemoved) || errors.Is(err, errCancelled) || errors.Is(err, errLeaseLost)
 }
 
 // finish turns the attempt into a state and a closed run.

@@ -32,6 +32,7 @@ var access = map[string]string{
 	"POST /api/v1/mirrors/:mirror/rename": "snnynyss",
 	"DELETE /api/v1/mirrors/:mirror":      "snnynyss",
 	"POST /api/v1/mirrors/:mirror/sync":   "syyyyyss",
+	"POST /api/v1/mirrors/:mirror/cancel": "snnynyss",
 	"GET /api/v1/mirrors/:mirror/runs":    "syyyyyss",
 	"GET /api/v1/mirrors/:mirror/refs":    "syyyyyss",
 	"GET /api/v1/mirrors/:mirror/modules": "syyyyyss",

@@ -55,6 +55,11 @@ func (a *api) mirrorOperations() {
 			"With wait_s, 200 and the run when it ended in that time; look at its outcome.",
 		DefaultStatus: http.StatusAccepted, Errors: []int{http.StatusNotFound},
 	}, http.StatusOK), a.syncMirror)
+	register(a, managers, huma.Operation{
+		OperationID: "cancel-sync", Method: http.MethodPost, Path: "/mirrors/{mirror}/cancel", Tags: tags, Summary: "Stop the sync that goes on, and pause",
+		Description:   "The mirror is paused, or it would be synced again at once. What is served stays as it was. A sync that another server on the same database does goes on to its end.",
+		DefaultStatus: http.StatusOK, Errors: []int{http.StatusNotFound},
+	}, a.cancelSync)
 }
 
 type listMirrorsRequest struct {
@@ -263,6 +268,17 @@ func (a *api) syncMirror(ctx context.Context, in *syncMirrorRequest) (*syncMirro
 	}
 	out.Body.Mirror = a.mirrorJSON(repo)
 	return out, nil
+}
+
+func (a *api) cancelSync(ctx context.Context, in *MirrorParam) (*mirrorAnswer, error) {
+	repo, err := a.repo(ctx, in.Mirror)
+	if err != nil {
+		return nil, err
+	}
+	if repo, err = a.Catalog.Cancel(ctx, repo.ID); err != nil {
+		return nil, err
+	}
+	return &mirrorAnswer{ETag: etag(repo), Body: a.mirrorJSON(repo)}, nil
 }
 
 // awaitSync puts the run into the answer when it ends in time; not ending in

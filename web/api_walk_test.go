@@ -120,6 +120,8 @@ func (r *rig) walkMirrors(ok walkCall) {
 	ok("POST", m+"/rename", `{"path":"git.walk.example/acme/renamed"}`)
 	ok("POST", m+"/rename", `{"path":"git.walk.example/acme/tool","no_alias":true}`)
 	ok("POST", m+"/upkeep", `{"job":"check"}`)
+	ok("POST", m+"/cancel", nil)
+	ok("PATCH", m, `{"paused":false}`)
 	ok("POST", m+"/kept/restore", `{"ref":"topic"}`)
 	ok("DELETE", m+"/kept?ref=refs/heads/restored/topic", nil)
 

@@ -141,6 +141,7 @@ func consoleTwins() map[string]string {
 		"POST /mirrors/:id/edit":             "edit-mirror",
 		"POST /mirrors/:id/rename":           "rename-mirror",
 		"POST /mirrors/:id/pause":            "edit-mirror",
+		"POST /mirrors/:id/cancel":           "cancel-sync",
 		"POST /mirrors/:id/resume":           "edit-mirror",
 		"POST /mirrors/:id/archive":          "edit-mirror",
 		"POST /mirrors/:id/check":            "start-upkeep",

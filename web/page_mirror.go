@@ -173,9 +173,9 @@ func goPath(site mirror.Site, path mirror.Path) string {
 	return target
 }
 
-// seen changes whenever a run ends or an edit is made.
+// seen changes whenever a run ends, even one that was stopped, or an edit is made.
 func seen(r mirror.Repo) string {
-	return strings.Join([]string{r.State.LastAttempt.UTC().Format("20060102T150405.000000"), r.Updated.UTC().Format("20060102T150405.000000")}, "-")
+	return strings.Join([]string{string(r.State.Status), r.State.LastAttempt.UTC().Format("20060102T150405.000000"), r.Updated.UTC().Format("20060102T150405.000000")}, "-")
 }
 
 func (c *console) readRefs(ctx context.Context, w *words, repo mirror.Repo, data *mirrorPage) error {
@@ -256,6 +256,15 @@ func (c *console) pause(g *gin.Context) error {
 
 func (c *console) resume(g *gin.Context) error {
 	return c.setPaused(g, false, "Resumed. A sync begins now.")
+}
+
+func (c *console) cancelSync(g *gin.Context) error {
+	repo, err := c.repo(g)
+	if err != nil {
+		return err
+	}
+	_, err = c.Catalog.Cancel(g.Request.Context(), repo.ID)
+	return c.orTell(g, err, "Cancelled, and paused. Resume begins anew.", mirrorURL(repo.ID))
 }
 
 func (c *console) setPaused(g *gin.Context, paused bool, message string) error {

@@ -98,6 +98,7 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	manage.GET("/mirrors/:id/edit", do(c.editForm))
 	manage.POST("/mirrors/:id/edit", do(c.edit))
 	manage.POST("/mirrors/:id/pause", do(c.pause))
+	manage.POST("/mirrors/:id/cancel", do(c.cancelSync))
 	manage.POST("/mirrors/:id/resume", do(c.resume))
 	manage.POST("/mirrors/:id/archive", do(c.archive))
 	manage.POST("/mirrors/:id/check", do(c.checkMirror))
