@@ -20,7 +20,8 @@ import (
 
 // TestLook opens every page in both languages, in both themes, on a phone and on
 // a desk, keeps a picture of each for people to look at, and checks it by the
-// rules of WCAG 2.2 AA: once per language, and so once per theme and per width.
+// rules of WCAG 2.2 AA: once per language, and so once per theme and per width. What
+// depends on the theme, the contrast, is checked in all four.
 func TestLook(t *testing.T) {
 	site := newConsoleSite(t)
 	all := site.seedAll(t)
@@ -91,6 +92,9 @@ func (a *accessibility) looks(p consolePage) {
 			a.b.shot(name)
 			if width == mode.axe {
 				a.page(name)
+				other := map[string]string{"light": "dark", "dark": "light"}[mode.theme]
+				a.b.look(other, width)
+				a.contrast(name + "-in-" + other)
 			}
 		}
 		if mode.language == "zh" {
@@ -177,8 +181,20 @@ func (a *accessibility) page(name string) {
 		_, err := chromedp.Evaluate[bool](a.axe+"; true")(ctx, t)
 		return err
 	}))
+	a.run(name, `{resultTypes: ["violations"]}`)
+}
+
+// contrast is page for the colours of a page that was checked in another theme.
+func (a *accessibility) contrast(name string) {
+	a.b.t.Helper()
+	a.run(name, `{resultTypes: ["violations"], runOnly: ["color-contrast"]}`)
+}
+
+// run has axe look at the page it is in.
+func (a *accessibility) run(name, options string) {
+	a.b.t.Helper()
 	found, err := chromedp.Run(a.b.ctx, chromedp.Evaluate[[]violation](
-		`axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.filter(v => v.impact === "serious" || v.impact === "critical"))`, chromedp.EvalAwaitPromise))
+		`axe.run(document, `+options+`).then(r => r.violations.filter(v => v.impact === "serious" || v.impact === "critical"))`, chromedp.EvalAwaitPromise))
 	if err != nil {
 		a.b.t.Fatalf("axe on %s: %v", name, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/gitmirror/gitmirror/auth"
 	"github.com/gitmirror/gitmirror/internal/gittest"
 	"github.com/gitmirror/gitmirror/mirror"
@@ -107,14 +109,27 @@ func TestApprovalsPage(t *testing.T) {
 func TestJourneyOfAnApproval(t *testing.T) {
 	site := newConsoleSite(t)
 	site.held(t)
+	site.run(t)
 	b := openBrowser(t, site)
+	b.look("light", 1280)
 	b.signIn("admin", adminPassword)
+	b.press("Approvals 2 open")
+	b.sees("25 of 32 branches and tags")
+	b.press("Show commits and files")
+	b.sees("1 added, 1 dropped")
+	b.shot("journey-approval-difference-light-1280")
 	b.open("/approvals")
-	b.press("Accept upstream’s")
-	b.sees("Accepted. A sync begins now")
-	b.do(fill("input[name=reason]", "We still build from these branches."))
-	b.press("Keep ours (recommended)")
+	gone := `section:has(summary) form[action^="/approvals/"]`
+	b.do(fill(gone+" input[name=reason]", "We still build from these branches."))
+	b.click(gone + " button[value=keep]")
 	b.sees("Ours is kept")
 	b.sees("We still build from these branches.")
+	b.press("Accept upstream’s")
+	b.sees("Accepted. A sync begins now")
 	b.shot("approvals-decided")
+	b.press("git.test/acme/held")
+	b.eventually(`[...document.querySelectorAll("section")].some(e => e.innerText.includes("Kept") && e.innerText.includes("tag moved by the original"))`, "see the old tag kept")
+	b.do(chromedp.Click(chromedp.CSS(`button[aria-label="Restore tags/v1.0.0"]`), chromedp.NodeVisible))
+	b.sees("Served again as")
+	b.shot("journey-approval-restored-light-1280")
 }

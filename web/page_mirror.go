@@ -35,6 +35,7 @@ type mirrorPage struct {
 	Progress    *progressView
 	Problem     *mirror.Problem
 	Gone        *goneView // what can be done about the problem; nil = it is another one
+	Same        *sameView // whom else the problem has; nil = it is this repository's own
 	Archived    time.Time
 	Served      bool
 	Stale       bool
@@ -116,6 +117,9 @@ func (c *console) mirror(g *gin.Context) error {
 		return err
 	}
 	data.viewGone(repo)
+	if err := c.viewSame(ctx, repo, &data); err != nil {
+		return err
+	}
 	if err := c.readRuns(g, repo.ID, &data); err != nil {
 		return err
 	}

@@ -182,7 +182,7 @@ func (c *console) concerns(ctx context.Context, w *words, late map[mirror.Status
 		})
 	}
 	if disk != nil && disk.State.Look != "good" {
-		list = append(list, concern{Look: disk.State.Look, Title: w.t("The disk: {1}", disk.State.Word), Text: disk.State.Detail, URL: "/system", Go: w.t("System")})
+		list = append(list, concern{Look: disk.State.Look, Title: w.t("The disk: {1}", disk.State.Word), Text: disk.State.Detail, URL: "/system#disk", Go: w.t("System")})
 	}
 	if disk != nil && disk.Degraded > 0 {
 		list = append(list, concern{
