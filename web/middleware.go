@@ -37,15 +37,11 @@ func requestID(ctx context.Context) string {
 // frame gives every request an id and every answer the security headers. An id
 // the client sends is not taken over: it would let strangers write into our log.
 func (s *Server) frame(next http.Handler) http.Handler {
-	policy := contentPolicy
-	if s.OIDC != nil { // signing out leads there
-		policy = strings.Replace(policy, "form-action 'self'", "form-action 'self' "+originOf(s.OIDC.Issuer), 1)
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := xid.New().String()
 		h := w.Header()
 		h.Set("X-Request-Id", id)
-		h.Set("Content-Security-Policy", policy)
+		h.Set("Content-Security-Policy", contentPolicy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")

@@ -55,10 +55,27 @@ func (c *console) logout(g *gin.Context) error {
 	}
 	if c.OIDC != nil {
 		if to := c.OIDC.SignOut(token, c.Site.URL+"/login"); to != "" {
-			g.Redirect(http.StatusSeeOther, to)
-			return nil
+			return c.signOutThere(g, to)
 		}
 	}
 	g.Redirect(http.StatusSeeOther, "/login")
 	return nil
+}
+
+type leavePage struct {
+	page
+	Provider, To string
+}
+
+// signOutThere takes the browser to the provider. It is a page that leads there, no
+// redirect: that would be an answer to a form, whose every further step the content
+// policy had to name.
+func (c *console) signOutThere(g *gin.Context, to string) error {
+	p, err := c.page(g, "Signed out", "")
+	if err != nil {
+		return err
+	}
+	p.SignedIn, p.Narrow = false, true
+	g.Header("Refresh", "0; url="+to)
+	return c.render(g, http.StatusOK, "leave", leavePage{page: p, Provider: c.provider(), To: to})
 }

@@ -374,7 +374,7 @@ var (
 	// sentenceLike are words with a space between, or one with a capital.
 	sentenceLike = regexp.MustCompile(`\pL{2,} \pL{2,}|^[A-Z][a-z]+( |$)`)
 	// typed are commands and headers.
-	typed = regexp.MustCompile(`^(git|gitmirror|go|ssh|sed|chmod|eval|machine|retry|event|text/|application/)|-[A-Z]|^: |^Location$|^Vary$|^2 Jan`)
+	typed = regexp.MustCompile(`^(git|gitmirror|go|ssh|sed|chmod|eval|machine|retry|event|text/|application/)|-[A-Z]|^: |^(Location|Refresh|Vary)$|^2 Jan`)
 )
 
 func unquoted(lit *ast.BasicLit) string {
