@@ -137,6 +137,7 @@ func TestJourneyInChinese(t *testing.T) {
 	b := openBrowser(t, site)
 	b.open("/login")
 	b.press("简体中文") // the switch in the foot of the page
+	b.sees("第一次使用")
 	b.do(fill("#name", "admin"), fill("#password", "猜错了"))
 	b.press("登录")
 	b.sees("用户名或密码错误")
