@@ -83,12 +83,12 @@ func (p *program) showCache(info web.ModuleCacheInfo) {
 
 func (p *program) cacheTrim() *cobra.Command {
 	var to, unused string
-	var yes bool
+	var yes, dry bool
 	cmd := p.withJSON(&cobra.Command{
 		Use: "trim", Short: "Drop what was not used for the longest time", Args: args(0, 0),
 		Long: "Drop what was not used for the longest time; what was made of mirrors goes first, and\n" +
 			"what a rule pins stays. What is dropped is fetched or made again when somebody asks.",
-		Example: "  gitmirror cache trim --to 5GiB\n  gitmirror cache trim --unused 90d",
+		Example: "  gitmirror cache trim --to 5GiB\n  gitmirror cache trim --unused 90d --dry-run",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var in web.TrimModules
 			if to != "" {
@@ -113,22 +113,26 @@ func (p *program) cacheTrim() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := p.confirm(yes, "Drop files of modules?"); err != nil {
+			at, done := api+"/modules/cache/trim", "dropped"
+			if dry {
+				at, done = at+"/preview", "would drop"
+			} else if err := p.confirm(yes, "Drop files of modules?"); err != nil {
 				return err
 			}
 			var gone web.TrimmedModules
-			if err := c.call(cmd.Context(), http.MethodPost, api+"/modules/cache/trim", in, &gone); err != nil {
+			if err := c.call(cmd.Context(), http.MethodPost, at, in, &gone); err != nil {
 				return err
 			}
 			if p.json {
 				return p.emit(gone)
 			}
-			p.say("dropped %s, %s", count(gone.Files, "file", "files"), size(gone.Bytes))
+			p.say("%s %s, %s", done, count(gone.Files, "file", "files"), size(gone.Bytes))
 			return nil
 		},
 	})
 	cmd.Flags().StringVar(&to, "to", "", "until no more than this is left: 5GiB")
 	cmd.Flags().StringVar(&unused, "unused", "", "what nobody has asked for in this time: 90d, 12h")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "tell how much would be dropped; drop nothing")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
 }

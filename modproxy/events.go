@@ -31,6 +31,14 @@ func (h *Handler) Trim(before time.Time, bytes int64) (files int, freed int64) {
 	return h.Store.Trim(before, bytes)
 }
 
+// Spare is what Trim would drop now, as Store.Spare says.
+func (h *Handler) Spare(before time.Time, bytes int64) (files int, freed int64) {
+	if h.Store == nil {
+		return 0, 0
+	}
+	return h.Store.Spare(before, bytes)
+}
+
 // State is how everything does.
 func (h *Handler) State() mirror.ModuleCacheState {
 	s := h.state()

@@ -118,8 +118,14 @@ func TestStoreTrims(t *testing.T) {
 	if got.Bytes != 7000 || has("git made") || has("k02") || !has("k00") || !has("k01") || !has("k03") || !has("k07") {
 		t.Errorf("after 90 %%: %d bytes, %v, want 7000 without what was made and what was unused longest", got.Bytes, got)
 	}
+	if n, freed := s.Spare(time.Time{}, 3000); n != 4 || freed != 4000 {
+		t.Errorf("Spare(3000) = %d files %d bytes, want 4, 4000", n, freed)
+	}
 	if n, freed := s.Trim(time.Time{}, 3000); n != 4 || freed != 4000 || !has("k00") {
 		t.Errorf("Trim(3000) = %d files %d bytes, want 4, 4000", n, freed)
+	}
+	if n, freed := s.Spare(time.Now().Add(time.Hour), -1); n != 2 || freed != 2000 {
+		t.Errorf("Spare(unused) = %d files %d bytes, want 2, 2000", n, freed)
 	}
 	if n, _ := s.Trim(time.Now().Add(time.Hour), -1); n != 2 || !has("k00") {
 		t.Errorf("Trim(unused) = %d files, want 2: all but what is pinned", n)

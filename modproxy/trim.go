@@ -2,6 +2,7 @@ package modproxy
 
 import (
 	"container/list"
+	"maps"
 	"sync"
 	"time"
 
@@ -111,6 +112,35 @@ func (s *Store) Trim(before time.Time, bytes int64) (files int, freed int64) {
 		files += s.drop(func() bool { return s.bytes <= bytes }, free)
 	}
 	return files, max(0, was-s.size())
+}
+
+// Spare is what Trim would drop now.
+func (s *Store) Spare(before time.Time, bytes int64) (files int, freed int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names, left := maps.Clone(s.blobs), s.bytes
+	gone := map[*list.Element]bool{}
+	pass := func(may func(*Kept) bool) {
+		for _, made := range []bool{true, false} {
+			for e := s.order.Back(); e != nil; e = e.Prev() {
+				k := e.Value.(*Kept)
+				if gone[e] || k.isMade() != made || !may(k) || s.pinned(k) {
+					continue
+				}
+				gone[e] = true
+				if names[k.Sum]--; names[k.Sum] == 0 {
+					left -= k.Size
+				}
+			}
+		}
+	}
+	if !before.IsZero() {
+		pass(func(k *Kept) bool { return k.used.Before(before) })
+	}
+	if bytes >= 0 {
+		pass(func(*Kept) bool { return left > bytes })
+	}
+	return len(gone), s.bytes - left
 }
 
 func (s *Store) size() int64 {

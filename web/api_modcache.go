@@ -19,6 +19,8 @@ type ModuleCache interface {
 	// Tell stores what this server served and refused until now.
 	Tell(ctx context.Context) error
 	Trim(before time.Time, bytes int64) (files int, freed int64)
+	// Spare is what Trim would drop now.
+	Spare(before time.Time, bytes int64) (files int, freed int64)
 	Warm(ctx context.Context, wishes []mirror.ModuleWish) []mirror.ModuleWarmed
 	// StartWarming begins a job that does what Warm does; Warmings are the jobs, the
 	// newest first.
@@ -81,7 +83,7 @@ type TrimModules struct {
 	UnusedFS int64  `json:"unused_for_s,omitempty" minimum:"0" doc:"Drop what nobody has asked for in so many seconds; 0 = nothing for that reason"`
 }
 
-// TrimmedModules is what was dropped.
+// TrimmedModules is what was dropped, or would be.
 type TrimmedModules struct {
 	Files int   `json:"files"`
 	Bytes int64 `json:"bytes"`
@@ -121,6 +123,10 @@ func (a *api) modcacheOperations() {
 		OperationID: "trim-module-cache", Method: http.MethodPost, Path: "/modules/cache/trim", Tags: tags,
 		Summary: "Drop what is kept of modules", Description: "What is pinned stays. What was made of mirrors goes first.",
 	}, a.trimModuleCache)
+	register(a, managers, huma.Operation{
+		OperationID: "preview-trim", Method: http.MethodPost, Path: "/modules/cache/trim/preview", Tags: tags,
+		Summary: "Tell what dropping would drop", Description: "Nothing is dropped.",
+	}, a.previewTrim)
 	register(a, syncers, huma.Operation{
 		OperationID: "warm-module-cache", Method: http.MethodPost, Path: "/modules/cache/warm", Tags: tags,
 		Summary: "Have files of modules fetched, or made of mirrors", Description: "As if the caller had asked for them with the go command. What is here already is left as it is. " +
@@ -168,20 +174,28 @@ func (a *api) showModuleCache(context.Context, *struct{}) (*answer[ModuleCacheIn
 }
 
 func (a *api) trimModuleCache(_ context.Context, in *answer[TrimModules]) (*answer[TrimmedModules], error) {
+	return a.trim(in.Body, ModuleCache.Trim)
+}
+
+func (a *api) previewTrim(_ context.Context, in *answer[TrimModules]) (*answer[TrimmedModules], error) {
+	return a.trim(in.Body, ModuleCache.Spare)
+}
+
+func (a *api) trim(in TrimModules, do func(ModuleCache, time.Time, int64) (int, int64)) (*answer[TrimmedModules], error) {
 	if a.ModuleCache == nil {
 		return nil, noModules()
 	}
 	before, bytes := time.Time{}, int64(-1)
-	if s := in.Body.UnusedFS; s > 0 {
+	if s := in.UnusedFS; s > 0 {
 		before = time.Now().Add(-time.Duration(min(s, 1<<32)) * time.Second)
 	}
-	if in.Body.Bytes != nil {
-		bytes = *in.Body.Bytes
+	if in.Bytes != nil {
+		bytes = *in.Bytes
 	}
 	if before.IsZero() && bytes < 0 {
 		return nil, &mirror.Problem{Kind: mirror.ErrInvalid, What: "it is not clear what to drop", Do: "give bytes, unused_for_s, or both"}
 	}
-	files, freed := a.ModuleCache.Trim(before, bytes)
+	files, freed := do(a.ModuleCache, before, bytes)
 	return &answer[TrimmedModules]{TrimmedModules{Files: files, Bytes: freed}}, nil
 }
 

@@ -216,6 +216,7 @@ func (r *rig) walkRest(ok walkCall) {
 		t.Fatalf("refusals = %+v, want one", list)
 	}
 	ok("POST", fmt.Sprintf("/modules/refusals/%d/seen", list.Items[0].ID), nil)
+	ok("POST", "/modules/cache/trim/preview", `{"bytes":0}`)
 	ok("POST", "/modules/cache/trim", `{"bytes":0}`)
 	ok("POST", "/modules/cache/warm", `{"modules":[{"path":"example.com/m","version":"v1.0.0"}]}`)
 	warming := decode[web.ModuleWarming](t, ok("POST", "/modules/cache/warmings", `{"modules":[{"path":"example.com/m","version":"v1.0.0"}]}`))

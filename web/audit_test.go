@@ -37,7 +37,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin, dev := r.browser("admin", apiAdminPassword), r.browser("dev", apiDevPassword)
-	looks := []string{"preview-mirrors", "preview-rule", "resolve-modules", "locate-modules"}
+	looks := []string{"preview-mirrors", "preview-rule", "preview-trim", "resolve-modules", "locate-modules"}
 	seen := 0
 	for _, route := range routes {
 		method, path, _ := strings.Cut(route, " ")
@@ -110,7 +110,7 @@ func bodyOf(route, name string) any {
 // routeOf is the route of the looks among the operations.
 func (r *rig) routeOf(operation string) string {
 	return map[string]string{
-		"preview-mirrors": "POST /api/v1/mirrors/preview", "preview-rule": "POST /api/v1/rules/preview",
+		"preview-mirrors": "POST /api/v1/mirrors/preview", "preview-rule": "POST /api/v1/rules/preview", "preview-trim": "POST /api/v1/modules/cache/trim/preview",
 		"resolve-modules": "POST /api/v1/modules/resolve", "locate-modules": "POST /api/v1/modules/locate",
 	}[operation]
 }

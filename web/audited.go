@@ -192,6 +192,7 @@ func consoleTwins() map[string]string {
 		"POST /modules/rules/remove":           "remove-module-rule",
 		"POST /modules/pin":                    "pin-module",
 		"POST /modules/unpin":                  "unpin-module",
+		"POST /modules/trim":                   "trim-module-cache",
 		"POST /modules/warm":                   "start-warming",
 		"POST /modules/warm/cancel":            "cancel-warming",
 		"POST /modules/refusals/:refusal/seen": "see-module-refusal",
@@ -202,7 +203,7 @@ func consoleTwins() map[string]string {
 // long, changes nothing.
 func onlyLooks(operation string) bool {
 	switch operation {
-	case "preview-mirrors", "preview-rule", "resolve-modules", "locate-modules",
+	case "preview-mirrors", "preview-rule", "preview-trim", "resolve-modules", "locate-modules",
 		"POST /look": // a cookie
 		return true
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type modulesPage struct {
 	// Warmings are the jobs that fetch files ahead which the reader may know of.
 	Warmings []ModuleWarming
 	MayWarm  bool
+	Spare    *spareModules // nil = nobody asked
 	Search   string
 	Sort     string
 	Sorts    []link
@@ -69,6 +71,11 @@ func (c *console) modules(g *gin.Context) error {
 	if c.ModuleCache != nil {
 		state := c.ModuleCache.State()
 		data.Kept = &state
+		if data.MayManage && g.Query("unused") != "" {
+			if data.Spare, err = c.spareModules(g.Query("unused")); err != nil {
+				return err
+			}
+		}
 	}
 	data.MayWarm = c.ModuleCache != nil && c.WishesOf != nil && c.Policy.May(c.identity(g), auth.Sync, false) == nil
 	if data.MayWarm {
@@ -171,6 +178,44 @@ func (c *console) module(g *gin.Context) error {
 		}
 	}
 	return c.render(g, http.StatusOK, "module", data)
+}
+
+// spareModules is what nobody used for some days.
+type spareModules struct {
+	Days  int
+	Files int
+	Bytes int64
+}
+
+func (c *console) spareModules(days string) (*spareModules, error) {
+	n, err := daysOf(days)
+	if err != nil {
+		return nil, err
+	}
+	files, bytes := c.ModuleCache.Spare(time.Now().AddDate(0, 0, -n), -1)
+	return &spareModules{n, files, bytes}, nil
+}
+
+// daysOf reads a number of days.
+func daysOf(text string) (int, error) {
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil || n < 1 || n > 36500 {
+		return 0, &mirror.Problem{Kind: mirror.ErrInvalid, What: "this is no number of days", Do: "give one from 1 on"}
+	}
+	return n, nil
+}
+
+// trimModules drops what nobody used for some days.
+func (c *console) trimModules(g *gin.Context) error {
+	if c.ModuleCache == nil {
+		return noModules()
+	}
+	n, err := daysOf(g.PostForm("unused"))
+	if err != nil {
+		return err
+	}
+	files, bytes := c.ModuleCache.Trim(time.Now().AddDate(0, 0, -n), -1)
+	return c.then(g, nil, "Dropped: {1} files, {2}.", "/modules#trim", countText(files), bytesText(bytes))
 }
 
 // warmingsShown is how many jobs are on the list of modules.

@@ -3,11 +3,14 @@ package web_test
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gitmirror/gitmirror/mirror"
+	"github.com/gitmirror/gitmirror/modproxy"
 )
 
 // seedModules stores what a gateway would have counted, and what it refused.
@@ -82,4 +85,52 @@ func TestModulePages(t *testing.T) {
 		t.Error("what was seen is still on the list of what needs a person")
 	}
 	v.post("/modules/refusals/x/seen").wants(t, http.StatusNotFound)
+}
+
+// TestModulesCleanUp looks at what nobody used for long, and drops it.
+func TestModulesCleanUp(t *testing.T) {
+	site := newConsoleSite(t)
+	v := site.signedIn(t, "admin", adminPassword)
+	if got := v.get("/modules"); strings.Contains(got.body, "Clean up") {
+		t.Error("there is something to clean up where nothing is kept")
+	}
+	dir := t.TempDir()
+	open := func() *modproxy.Store {
+		t.Helper()
+		s, err := modproxy.OpenStore(&modproxy.Store{Dir: dir, MaxBytes: 1 << 30})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	before := open()
+	for i := range 3 {
+		k := modproxy.Kept{Key: fmt.Sprintf("example.com/lib/@v/v1.%d.0.mod", i), Module: "example.com/lib", Version: fmt.Sprintf("v1.%d.0", i), Kind: "mod", At: time.Now()}
+		if _, err := before.PutBytes(k, fmt.Appendf(nil, "%-1000d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "names", "*", "*"))
+	if err != nil || len(names) != 3 {
+		t.Fatalf("%d names, %v, want 3", len(names), err)
+	}
+	long := time.Now().AddDate(0, 0, -100)
+	for _, name := range names[:2] {
+		if err := os.Chtimes(name, long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	site.modules.Store = open()
+
+	v.get("/modules").wants(t, http.StatusOK, "Clean up", "What would go?", "1.1 GB")
+	v.get("/modules?unused=200").wants(t, http.StatusOK, "Everything that may be dropped was used in that time.")
+	v.get("/modules?unused=90").wants(t, http.StatusOK, "2 files, 2.0 kB, were not used in that time.", "Drop them")
+	for _, days := range []string{"0", "-1", "x", "99999999999999999999"} {
+		v.get("/modules?unused="+days).wants(t, http.StatusUnprocessableEntity, "is no number of days")
+		v.post("/modules/trim", "unused", days).wants(t, http.StatusUnprocessableEntity)
+	}
+	v.post("/modules/trim", "unused", "90").wants(t, http.StatusOK, "Dropped: 2 files, 2.0 kB.")
+	if files, _ := site.modules.Store.Spare(time.Time{}, 0); files != 1 {
+		t.Errorf("%d files are left, want 1", files)
+	}
 }

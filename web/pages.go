@@ -117,6 +117,7 @@ func (s *Server) pageRoutes(r *gin.Engine) error {
 	manage.GET("/modules/rules", do(c.moduleRules))
 	manage.POST("/modules/rules", do(c.addModuleRule))
 	manage.POST("/modules/rules/remove", do(c.removeModuleRule))
+	manage.POST("/modules/trim", do(c.trimModules))
 	manage.POST("/modules/pin", do(c.pinModule))
 	manage.POST("/modules/unpin", do(c.unpinModule))
 	manage.POST("/modules/refusals/:refusal/seen", do(c.seeRefusal))
