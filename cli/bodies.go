@@ -15,7 +15,7 @@ const bodyTime = 2 * time.Minute
 // answers.
 func bodies(within time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Body != http.NoBody {
+		if r.ContentLength != 0 { // -1 = nobody knows
 			control := http.NewResponseController(w)
 			_ = control.SetReadDeadline(time.Now().Add(within)) // unsupported only without a connection
 			r.Body = &timedBody{r.Body, control}
