@@ -21,7 +21,7 @@ import (
 func (h *Handler) Listen(l net.Listener, server *http.Server, onHit func(time.Duration)) net.Listener {
 	server.ConnState = func(c net.Conn, state http.ConnState) {
 		if lane, ok := c.(*lane); ok && state == http.StateIdle {
-			lane.between = true
+			lane.between, lane.request = true, lane.request[:0]
 		}
 	}
 	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
@@ -58,7 +58,7 @@ type lane struct {
 
 	// Of the goroutine that reads requests, which net/http hands on with a lock.
 	between bool   // nothing of the next request was passed on yet
-	request []byte // the request that was passed on last; empty unless it came in one piece
+	request []byte // the request that is being answered; empty unless it came in one piece, between two
 	out     []byte
 	until   time.Time // when the wait for the next request ends; zero = net/http has said so
 
@@ -192,7 +192,7 @@ func laneOf(r *http.Request) []byte {
 		return nil
 	}
 	c, _ := r.Context().Value(laneKey{}).(*lane)
-	if c == nil || len(c.request) == 0 {
+	if c == nil || !bytes.HasPrefix(c.request, []byte("GET "+r.RequestURI+" HTTP/1.1\r\n")) {
 		return nil
 	}
 	return c.request

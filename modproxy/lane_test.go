@@ -24,6 +24,7 @@ type laneSite struct {
 	server *http.Server
 	hits   atomic.Int64 // answered before net/http, counted after the answer
 	parsed atomic.Int64 // answered by net/http, counted before the answer
+	pause  atomic.Int64 // nanoseconds before net/http answers
 }
 
 // listen serves w with server's settings, over lanes or, to compare, without them.
@@ -36,6 +37,7 @@ func (w *world) listen(t testing.TB, server *http.Server, lanes bool) *laneSite 
 	s := &laneSite{addr: l.Addr().String(), server: server}
 	server.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		s.parsed.Add(1)
+		time.Sleep(time.Duration(s.pause.Load()))
 		w.handler.ServeHTTP(rw, r)
 	})
 	if lanes {
@@ -130,7 +132,15 @@ func laneWorld(t testing.TB) *world {
 	return w
 }
 
-const laneInfo = "/proxy/example.com/lib/@v/v1.0.0.info"
+const (
+	laneInfo = "/proxy/example.com/lib/@v/v1.0.0.info"
+	laneMod  = "/proxy/example.com/lib/@v/v1.0.0.mod"
+)
+
+// lanePart asks for what is not everybody's answer.
+func lanePart() string {
+	return strings.TrimSuffix(get(laneInfo), "\r\n") + "Range: bytes=0-3\r\n\r\n"
+}
 
 // TestLaneAnswersAgain: what is answered without net/http is what net/http sends,
 // to the last header, and is counted the same.
@@ -207,15 +217,50 @@ func TestLaneIsForAnybody(t *testing.T) {
 	}
 }
 
-// streams are what clients may send on one connection, in pieces; get(laneInfo) is hot.
+// TestLanePipelined sends the next request while the one before is being answered:
+// net/http has a byte of it by then, and reads the rest as no beginning. What was
+// asked before must not stand for it.
+func TestLanePipelined(t *testing.T) {
+	w := laneWorld(t)
+	site := w.listen(t, &http.Server{}, true)
+	const pause = 20 * time.Millisecond
+	mod, part := get(laneMod), lanePart()
+	site.hot(t, site.dial(t), mod)
+	site.pause.Store(int64(pause))
+	for range 10 {
+		c := site.dial(t)
+		for _, request := range []string{part, mod} {
+			if _, err := io.WriteString(c, request); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(pause / 4)
+		}
+		for range 2 { // what was sent
+			if _, err := c.next(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := c.send(t, part); got.status != http.StatusPartialContent {
+			t.Fatalf("a part of %s = %d %q, want %d", laneInfo, got.status, got.body, http.StatusPartialContent)
+		}
+		c.Close()
+	}
+}
+
+// streams are what clients may send on one connection, in pieces; get(laneInfo) and
+// get(laneMod) are hot.
 func streams() [][]string {
-	hot, end := get(laneInfo), "GET /proxy/healthz HTTP/1.1\r\nHost: mirror.test\r\nConnection: close\r\n\r\n"
+	hot, mod, part, end := get(laneInfo), get(laneMod), lanePart(), "GET /proxy/healthz HTTP/1.1\r\nHost: mirror.test\r\nConnection: close\r\n\r\n"
 	post := func(length int, body string) string {
 		return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: mirror.test\r\nContent-Length: %d\r\n\r\n%s", laneInfo, length, body)
 	}
 	long := strings.Repeat("x", 5000)
 	return [][]string{
 		{hot, hot, hot, end},
+		{hot, mod, hot, mod, hot, end},
+		{part, mod, part, mod, end},
+		{part + mod, part, hot + mod, end},
+		{part, mod[:1], mod[1:], part, end},
 		{hot + hot, hot + hot + hot, end},
 		{hot + hot[:20], hot[20:], hot, end},
 		{hot[:1], hot[1:], hot, end},
@@ -277,18 +322,30 @@ func (s *laneSite) converse(t testing.TB, pieces []string, between time.Duration
 	}
 }
 
-// sameAsPlain sends pieces to a site with lanes, where get(laneInfo) is hot, and to
-// one without.
+// sameAsPlain sends pieces to a site with lanes, where get(laneInfo) and
+// get(laneMod) are hot, and to one without; slowly, too, so that pieces are read as
+// such, and while the answers take longer than the next piece.
 func sameAsPlain(t testing.TB, site, plain *laneSite, pieces []string) {
 	t.Helper()
-	for _, between := range []time.Duration{0, 2 * time.Millisecond} {
+	const short = 2 * time.Millisecond
+	for _, way := range []struct{ between, pause time.Duration }{{0, 0}, {short, 0}, {short, 3 * short}} {
+		site.pause.Store(0)
 		c := site.dial(t)
+		site.hot(t, c, get(laneMod))
 		site.hot(t, c, get(laneInfo))
-		c.Close()
-		got, want := site.converse(t, pieces, between), plain.converse(t, pieces, between)
+		site.pause.Store(int64(way.pause))
+		got, want := site.converse(t, pieces, way.between), plain.converse(t, pieces, way.between)
 		if got != want {
 			t.Errorf("%.300q:\n%s\nwant as without lanes:\n%s", pieces, got, want)
 		}
+		for _, next := range []struct{ request, want string }{
+			{get(laneInfo), `"v1.0.0"`}, {get(laneMod), "module"}, {lanePart(), "{"},
+		} {
+			if got := c.send(t, next.request); !strings.Contains(got.body, next.want) || (next.request == lanePart()) != (got.status == http.StatusPartialContent) {
+				t.Errorf("after %.300q: %q = %d %q", pieces, next.request, got.status, got.body)
+			}
+		}
+		c.Close()
 	}
 }
 
