@@ -59,6 +59,16 @@ func stored(r mirror.Repo) options {
 		Include: strings.Join(r.Refs.Include, "\n"), Exclude: strings.Join(r.Refs.Exclude, "\n"), Pulls: r.Refs.Pulls}
 }
 
+// seenVersion is the version of what a form shows. Without one nobody has looked at
+// what this would overwrite: it is none that anything has.
+func seenVersion(g *gin.Context) int64 {
+	version, err := strconv.ParseInt(g.PostForm("version"), 10, 64)
+	if err != nil || version < 1 {
+		return -1
+	}
+	return version
+}
+
 func (c *console) edit(g *gin.Context) error {
 	repo, err := c.repo(g)
 	if err != nil {
@@ -69,11 +79,7 @@ func (c *console) edit(g *gin.Context) error {
 		return err
 	}
 	upstream := strings.TrimSpace(g.PostForm("upstream"))
-	// A form without a version must not overwrite what nobody has looked at.
-	version, err := strconv.ParseInt(g.PostForm("version"), 10, 64)
-	if err != nil || version < 1 {
-		version = -1
-	}
+	version := seenVersion(g)
 	interval, tags, err := o.parse()
 	refs := o.refs()
 	if err == nil {

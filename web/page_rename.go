@@ -3,7 +3,6 @@ package web
 import (
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -54,12 +53,8 @@ func (c *console) rename(g *gin.Context) error {
 		return err
 	}
 	ctx := g.Request.Context()
-	version, err := strconv.ParseInt(g.PostForm("version"), 10, 64)
-	if err != nil || version < 1 {
-		version = -1 // as for edits: nobody has looked at what this would overwrite
-	}
 	in := RenameMirror{Path: strings.TrimSpace(g.PostForm("path")), NoAlias: g.PostForm("alias") == "", Widen: g.PostForm("widen") != ""}
-	renamed, err := c.Server.rename(ctx, repo, in, version)
+	renamed, err := c.Server.rename(ctx, repo, in, seenVersion(g))
 	if err == nil {
 		if lost := renamed.Lost; lost != nil {
 			who := strings.Join(lost.Groups, ", ")

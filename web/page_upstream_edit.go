@@ -95,11 +95,7 @@ const maxRoadFields = 40
 
 func readUpstreamForm(g *gin.Context) upstreamEditPage {
 	data := upstreamEditPage{Host: g.Param("host"), Bandwidth: strings.TrimSpace(g.PostForm("bandwidth")), Budget: strings.TrimSpace(g.PostForm("budget"))}
-	// A form without a version must not overwrite what nobody has looked at.
-	var err error
-	if data.Seen, err = strconv.ParseInt(g.PostForm("version"), 10, 64); err != nil || data.Seen < 1 {
-		data.Seen = -1
-	}
+	data.Seen = seenVersion(g)
 	for i := range maxRoadFields {
 		n := strconv.Itoa(i)
 		f := roadField{N: len(data.Roads), Place: strings.TrimSpace(g.PostForm("place" + n)), Endpoint: mirror.Endpoint{
