@@ -2,7 +2,6 @@ package modproxy
 
 import (
 	"container/list"
-	"maps"
 	"sync"
 	"time"
 
@@ -58,9 +57,17 @@ const (
 	lookAtOnce = 512
 )
 
-// drop drops what it may until it is enough; both are asked with the lock held,
-// which others get in between.
+// drop drops what it may until it is enough.
 func (s *Store) drop(enough func() bool, may func(*Kept) bool) (files int) {
+	return s.coldest(enough, may, func(e *list.Element) {
+		s.remove(e)
+		s.trimmed++
+	})
+}
+
+// coldest takes what it may until it is enough, in the order in which things go. All
+// are called with the lock held, which others get in between.
+func (s *Store) coldest(enough func() bool, may func(*Kept) bool, take func(*list.Element)) (files int) {
 	began := time.Now()
 	s.mu.Lock()
 	all := make([]*list.Element, 0, len(s.names))
@@ -79,12 +86,12 @@ func (s *Store) drop(enough func() bool, may func(*Kept) bool) (files int) {
 				looked++
 				k := e.Value.(*Kept)
 				if s.names[k.Key] == e && k.isMade() == made && k.used.Before(began) && may(k) {
-					s.remove(e)
+					take(e)
 					gone++
 				}
 			}
 			rest = rest[looked:]
-			files, s.trimmed = files+gone, s.trimmed+int64(gone)
+			files += gone
 			done := enough()
 			s.mu.Unlock()
 			if done {
@@ -106,7 +113,7 @@ func (s *Store) Trim(before time.Time, bytes int64) (files int, freed int64) {
 	free := func(k *Kept) bool { return !s.pinned(k) }
 	was := s.size()
 	if !before.IsZero() {
-		files += s.drop(func() bool { return false }, func(k *Kept) bool { return k.used.Before(before) && free(k) })
+		files += s.drop(never, unusedSince(before, free))
 	}
 	if bytes >= 0 {
 		files += s.drop(func() bool { return s.bytes <= bytes }, free)
@@ -114,33 +121,30 @@ func (s *Store) Trim(before time.Time, bytes int64) (files int, freed int64) {
 	return files, max(0, was-s.size())
 }
 
+func never() bool { return false }
+
+func unusedSince(before time.Time, may func(*Kept) bool) func(*Kept) bool {
+	return func(k *Kept) bool { return k.used.Before(before) && may(k) }
+}
+
 // Spare is what Trim would drop now.
 func (s *Store) Spare(before time.Time, bytes int64) (files int, freed int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	names, left := maps.Clone(s.blobs), s.bytes
-	gone := map[*list.Element]bool{}
-	pass := func(may func(*Kept) bool) {
-		for _, made := range []bool{true, false} {
-			for e := s.order.Back(); e != nil; e = e.Prev() {
-				k := e.Value.(*Kept)
-				if gone[e] || k.isMade() != made || !may(k) || s.pinned(k) {
-					continue
-				}
-				gone[e] = true
-				if names[k.Sum]--; names[k.Sum] == 0 {
-					left -= k.Size
-				}
-			}
+	gone, names := map[string]bool{}, map[string]int{} // keys, and how many of them a content had
+	free := func(k *Kept) bool { return !gone[k.Key] && !s.pinned(k) }
+	count := func(e *list.Element) {
+		k := e.Value.(*Kept)
+		gone[k.Key] = true
+		if names[k.Sum]++; names[k.Sum] == s.blobs[k.Sum] {
+			freed += k.Size
 		}
 	}
 	if !before.IsZero() {
-		pass(func(k *Kept) bool { return k.used.Before(before) })
+		files += s.coldest(never, unusedSince(before, free), count)
 	}
 	if bytes >= 0 {
-		pass(func(*Kept) bool { return left > bytes })
+		files += s.coldest(func() bool { return s.bytes-freed <= bytes }, free, count)
 	}
-	return len(gone), s.bytes - left
+	return files, freed
 }
 
 func (s *Store) size() int64 {

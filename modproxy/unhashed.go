@@ -79,8 +79,8 @@ func (h *Handler) hashUnhashed(ctx context.Context) error {
 	}
 }
 
-// settle has a zip be known by what is in it as well: "h1:… sha256:…". One that was dropped meanwhile stays
-// known by its bytes.
+// settle has a zip be known by what is in it as well: "h1:… sha256:…". One that was
+// dropped meanwhile stays known by its bytes.
 func (h *Handler) settle(ctx context.Context, k Kept) error {
 	if now, ok := h.Store.look(k.Key); !ok || now.Sum != k.Sum {
 		return nil
