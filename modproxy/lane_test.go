@@ -186,7 +186,7 @@ func TestLaneIsForAnybody(t *testing.T) {
 	c := site.dial(t)
 	site.hot(t, c, get(laneInfo))
 	for site.hits.Load() == 0 {
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // it is counted after the answer
 	}
 	for _, line := range []string{
 		"Authorization: Basic eDp5", "Range: bytes=0-3", "If-None-Match: *", "Expect: 100-continue", "Connection: keep-alive, close", "Content-Length: 3", "Transfer-Encoding: chunked",
@@ -428,7 +428,7 @@ func TestLaneShutdown(t *testing.T) {
 			}
 		}
 	}()
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(50 * time.Millisecond) // so that it stops amid answers
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if err := site.server.Shutdown(ctx); err != nil {
